@@ -1,0 +1,141 @@
+// Package card says what the kiosk asks of a smartcard, whatever its family: who are you, are you locked, are you
+// genuine, take a new passcode, change your PUK.
+//
+// Families live in packages of their own (card/piv), transports too (card/pcsc, the one importer of scard). This package
+// imports nothing of ours but the secret type and talks to no device. It never retries a command that can cost a try.
+package card
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/firmware/secret"
+)
+
+// Transport carries APDUs to one card, in one session that nobody else can enter.
+type Transport interface {
+	// Transmit sends one command APDU (ISO/IEC 7816-4 §5.1) and returns the response with its status word, at least
+	// two bytes. It returns ErrRemoved when the card is gone, ErrReset when somebody reset it, ErrHung when it did not
+	// answer in time. After any of them the session is over: what the card did with the command is not known.
+	Transmit(command []byte) ([]byte, error)
+}
+
+// Errors of a session. Each ends it.
+var (
+	ErrRemoved = errors.New("card removed")
+	ErrReset   = errors.New("card was reset")
+	ErrHung    = errors.New("card does not answer")
+)
+
+// Errors of a card.
+var (
+	// ErrNotThisFamily: the card has no application of the family that was asked.
+	ErrNotThisFamily = errors.New("not a card of this family")
+	// ErrBlocked: the secret that was presented is blocked on the card (SW 6983 or 63C0).
+	ErrBlocked = errors.New("blocked")
+	// ErrRefusedPasscode: the card refuses the form of the new passcode; no try was spent.
+	ErrRefusedPasscode = errors.New("card refuses this passcode")
+	// ErrNoKey: the card has no key that signs without a passcode.
+	ErrNoKey = errors.New("card has no card authentication key")
+)
+
+// WrongSecretError: the card counted a wrong PUK or passcode.
+type WrongSecretError struct {
+	// TriesLeft after this one, as the card told it (SW 63CX); always 1 or more, since 0 is ErrBlocked.
+	TriesLeft int
+}
+
+func (e *WrongSecretError) Error() string {
+	return fmt.Sprintf("wrong secret, %d tries left", e.TriesLeft)
+}
+
+// StatusError is an answer that the family does not define for its command.
+type StatusError struct {
+	Op string // what was asked, e.g. "select application"
+	SW uint16 // ISO/IEC 7816-4 §5.6
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("%s: status %04X", e.Op, e.SW) }
+
+// Identity is what names a card. It is personal data where a directory can tie it to a holder.
+type Identity struct {
+	Family string // "piv"
+	Serial string // lower-case hex; for PIV the GUID of the CHUID (SP 800-73-4 part 1 §3.1.2)
+}
+
+// State is what a card tells of its passcode without spending a try.
+type State struct {
+	Locked bool
+	// TriesLeft is how many wrong passcodes remain; 0 when locked, -1 when the card does not tell.
+	TriesLeft int
+}
+
+// Certificates are what a card shows without a passcode.
+type Certificates struct {
+	// Authentication is the holder's certificate, DER (PIV 9A); nil if there is none.
+	Authentication []byte
+	// Card is the card authentication certificate, DER (PIV 9E); nil if there is none.
+	Card []byte
+	// Expires is the earliest end of validity among them; zero if there is no certificate.
+	Expires time.Time
+}
+
+// Card is one card of a known family in one session. Its methods are for one goroutine.
+// An error that wraps one of the session errors ends the session.
+type Card interface {
+	// Identify selects the application and reads the serial. ErrNotThisFamily if it is not there.
+	Identify() (Identity, error)
+	// State reads the passcode's retry counter. It never costs a try.
+	State() (State, error)
+	// Certificates reads and decompresses the certificates.
+	Certificates() (Certificates, error)
+	// Prove signs a SHA-256 digest with the card authentication key, without a passcode. The signature is ASN.1
+	// ECDSA or RSA PKCS #1 v1.5, as the certificate's key is. ErrNoKey if there is none.
+	Prove(digest [32]byte) ([]byte, error)
+	// Reset sets a new passcode by the PUK. WrongSecretError and ErrBlocked speak of the PUK.
+	Reset(puk, passcode secret.Value) error
+	// Confirm presents the passcode. It is asked once, right after Reset, and tells whether the card means what it
+	// answered: nil only if the card accepts the passcode.
+	Confirm(passcode secret.Value) error
+	// Rotate replaces the PUK. WrongSecretError and ErrBlocked speak of the present PUK.
+	Rotate(puk, next secret.Value) error
+}
+
+// Rules are what a passcode must be, from card profile and policy.
+type Rules struct {
+	Min, Max   int  // length in characters
+	DigitsOnly bool // else any printable ASCII
+}
+
+// Flaw is why a passcode is not within the rules.
+type Flaw string
+
+// The flaws that Check tells.
+const (
+	FlawNone      Flaw = ""
+	FlawTooShort  Flaw = "too-short"
+	FlawTooLong   Flaw = "too-long"
+	FlawNotDigits Flaw = "not-digits"
+	FlawNotASCII  Flaw = "not-ascii"
+)
+
+// Check tells the first flaw of a passcode, or FlawNone.
+func (r Rules) Check(passcode secret.Value) Flaw {
+	b := passcode.Reveal()
+	switch {
+	case len(b) < r.Min:
+		return FlawTooShort
+	case len(b) > r.Max:
+		return FlawTooLong
+	}
+	for _, c := range b {
+		if r.DigitsOnly && (c < '0' || c > '9') {
+			return FlawNotDigits
+		}
+		if c < 0x20 || c > 0x7e {
+			return FlawNotASCII
+		}
+	}
+	return FlawNone
+}
