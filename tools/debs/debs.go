@@ -1,0 +1,287 @@
+// Package debs fetches the programs that the development tools drive (pcscd, vpcd, OpenSC, yubico-piv-tool) as Debian
+// packages and unpacks them into a cache, without root and without touching the system: apt works on lists and archives
+// of its own, nothing is installed, no maintainer script runs.
+//
+// Libraries that the system has already are used from there; only the missing ones are fetched. apt checks signatures
+// and hashes as always. The package is for development: production code never imports it, and the appliance's image is
+// made elsewhere.
+package debs
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// packages are what the tools drive. What they depend on is apt's answer, not ours.
+var packages = []string{"libpcsclite1", "opensc", "opensc-pkcs11", "pcscd", "vsmartcard-vpcd", "yubico-piv-tool"}
+
+// programs must find all their libraries, else the unpacked tree is of no use.
+var programs = []string{"pcscd", "opensc-tool", "pkcs11-tool", "pkcs15-tool", "yubico-piv-tool"}
+
+// Root returns the unpacked packages, fetching them first if the cache does not hold them. It is safe in several
+// processes at once: one fetches, the others wait. What takes long is said on log.
+//
+// The cache is the folder debs in $LATCHKEY_CACHE, by default .cache at the repository's root, or the user's cache
+// folder where there is no repository.
+func Root(ctx context.Context, log io.Writer) (Sysroot, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return Sysroot{}, fmt.Errorf("debs: find a cache folder: %w", err)
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return Sysroot{}, fmt.Errorf("debs: make the cache folder (set LATCHKEY_CACHE to a folder you can write): %w", err)
+	}
+	unlock, err := lock(ctx, filepath.Join(cache, "lock"))
+	if err != nil {
+		return Sysroot{}, fmt.Errorf("debs: lock the cache (set LATCHKEY_CACHE to a folder you can write): %w", err)
+	}
+	defer unlock()
+
+	root := Sysroot{filepath.Join(cache, key())}
+	if _, err := os.Stat(root.dir); err == nil && root.check(ctx) == nil {
+		return root, nil
+	}
+	// A library that the system had when this was unpacked can be gone: begin again.
+	if err := os.RemoveAll(root.dir); err != nil {
+		return Sysroot{}, fmt.Errorf("debs: remove what is incomplete: %w", err)
+	}
+	if err := build(ctx, cache, root.dir, log); err != nil {
+		return Sysroot{}, fmt.Errorf("debs: %w", err)
+	}
+	if err := root.check(ctx); err != nil {
+		return Sysroot{}, fmt.Errorf("debs: the fetched packages do not run here: %w", err)
+	}
+	return root, nil
+}
+
+// build fetches and unpacks beside its destination and renames at the end, so that what stands there is whole.
+func build(ctx context.Context, cache, dest string, log io.Writer) error {
+	for _, tool := range []string{"apt-get", "dpkg-deb"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%s is not on this machine: the smartcard tools come as Debian packages, so Debian or one of its kin is needed", tool)
+		}
+	}
+	fmt.Fprintf(log, "fetching %s into %s (once; nothing is installed)\n", strings.Join(packages, " "), cache)
+	tmp, err := os.MkdirTemp(cache, "new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+
+	archives, err := fetch(ctx, tmp)
+	if err != nil {
+		return err
+	}
+	tree := filepath.Join(tmp, "root")
+	for _, deb := range archives {
+		if out, err := exec.CommandContext(ctx, "dpkg-deb", "-x", deb, tree).CombinedOutput(); err != nil {
+			return fmt.Errorf("unpack %s: %w: %s", filepath.Base(deb), err, tail(out))
+		}
+	}
+	return os.Rename(tree, dest)
+}
+
+// fetch downloads the packages and what they need beyond the system's own, and returns the .deb files.
+func fetch(ctx context.Context, tmp string) ([]string, error) {
+	for _, d := range []string{"state/lists/partial", "cache/archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(tmp, d), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	// Hooks of the system's configuration would clean the system's own cache. The sandbox user could not write here.
+	conf := fmt.Sprintf(`#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Dir::State %q;
+Dir::State::lists %q;
+Dir::Cache %q;
+Dir::Cache::archives %q;
+APT::Sandbox::User "root";
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+Acquire::Languages "none";
+Debug::NoLocking "true";
+`, tmp+"/state", tmp+"/state/lists", tmp+"/cache", tmp+"/cache/archives")
+	file := filepath.Join(tmp, "apt.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
+		return nil, err
+	}
+	apt := func(args ...string) error {
+		cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-c", file, "-q"}, args...)...)
+		cmd.Env = append(os.Environ(), "LC_ALL=C")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("apt-get %s: %w: %s", args[0], err, tail(out))
+		}
+		return nil
+	}
+	// One broken third-party source fails the update as a whole and does not matter if the packages are found.
+	updated := apt("update", "-o", "APT::Update::Error-Mode=any")
+	// With --reinstall the packages themselves are fetched even where the system has them; their dependencies are not.
+	err := apt(append([]string{"install", "--download-only", "--reinstall"}, packages...)...)
+	if err != nil {
+		return nil, fmt.Errorf("fetch the Debian packages of the smartcard tools (is there a network, and are Debian's sources in /etc/apt?): %w", errors.Join(err, updated))
+	}
+	archives, err := filepath.Glob(filepath.Join(tmp, "cache/archives/*.deb"))
+	if err != nil {
+		return nil, err
+	}
+	if len(archives) < len(packages) {
+		return nil, fmt.Errorf("apt-get fetched %d packages where at least %d are needed", len(archives), len(packages))
+	}
+	return archives, nil
+}
+
+// check tells whether every program finds its libraries.
+func (s Sysroot) check(ctx context.Context) error {
+	for _, p := range programs {
+		path, err := s.Program(p)
+		if err != nil {
+			return err
+		}
+		cmd := exec.CommandContext(ctx, "ldd", path)
+		cmd.Env = s.environ()
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ldd %s: %w: %s", p, err, tail(out))
+		}
+		for line := range bytes.Lines(out) {
+			if bytes.Contains(line, []byte("not found")) {
+				return fmt.Errorf("%s: library %s", p, bytes.TrimSpace(line))
+			}
+		}
+	}
+	return nil
+}
+
+// key names the tree: the same for the same packages on the same release and architecture.
+func key() string {
+	h := sha256.New()
+	fmt.Fprintln(h, packages)
+	release, _ := os.ReadFile("/etc/os-release") // without it the name is only less telling
+	h.Write(release)
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		h.Write(u.Machine[:])
+	}
+	return fmt.Sprintf("root-%x", h.Sum(nil)[:6])
+}
+
+// cacheDir finds the folder that holds the unpacked trees, absolute.
+func cacheDir() (string, error) {
+	if dir := os.Getenv("LATCHKEY_CACHE"); dir != "" {
+		dir, err := filepath.Abs(dir)
+		return filepath.Join(dir, "debs"), err
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && bytes.HasPrefix(mod, []byte("module latchkey\n")) {
+			return filepath.Join(dir, ".cache", "debs"), nil
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	dir, err = os.UserCacheDir()
+	return filepath.Join(dir, "latchkey", "debs"), err
+}
+
+// lock takes the cache for this process until the returned function is called. It is lost with the process.
+func lock(ctx context.Context, path string) (func(), error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			f.Close()
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// tail keeps the end of a program's output, where the reason stands.
+func tail(out []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) > 6 {
+		lines = lines[len(lines)-6:]
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Sysroot is a tree of unpacked packages.
+type Sysroot struct{ dir string }
+
+// Command prepares a program of the tree to run with the tree's libraries. Add to its Env, do not replace it.
+func (s Sysroot) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	path, err := s.Program(name)
+	if err != nil {
+		cmd := exec.CommandContext(ctx, name, args...)
+		cmd.Err = err
+		return cmd
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = s.environ()
+	return cmd
+}
+
+// Program is the path of a program of the tree.
+func (s Sysroot) Program(name string) (string, error) {
+	return s.find(name, "usr/bin", "usr/sbin", "bin", "sbin")
+}
+
+// Library is the path of a library of the tree, by its file name: "opensc-pkcs11.so", "libifdvpcd.so".
+func (s Sysroot) Library(name string) (string, error) {
+	return s.find(name, "usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/pcsc/drivers/serial")
+}
+
+func (s Sysroot) find(name string, dirs ...string) (string, error) {
+	for _, d := range dirs {
+		if found, _ := filepath.Glob(filepath.Join(s.dir, d, name)); len(found) > 0 {
+			return found[0], nil
+		}
+	}
+	return "", fmt.Errorf("%s in the unpacked packages: %w", name, fs.ErrNotExist)
+}
+
+// environ is this process's environment with the tree's libraries and OpenSC's configuration before the system's.
+func (s Sysroot) environ() []string {
+	var libs []string
+	for _, d := range []string{"usr/lib/*-linux-gnu*", "lib/*-linux-gnu*"} {
+		found, _ := filepath.Glob(filepath.Join(s.dir, d))
+		libs = append(libs, found...)
+	}
+	if inherited := os.Getenv("LD_LIBRARY_PATH"); inherited != "" {
+		libs = append(libs, inherited)
+	}
+	return append(os.Environ(),
+		"LD_LIBRARY_PATH="+strings.Join(libs, ":"),
+		"OPENSC_CONF="+filepath.Join(s.dir, "etc/opensc/opensc.conf"),
+		"LC_ALL=C.UTF-8",
+	)
+}
