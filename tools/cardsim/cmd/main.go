@@ -1,0 +1,245 @@
+// Command cardsim makes virtual PIV cards and puts them into a virtual reader. It is a simulator for development: its
+// cards keep their secrets in clear.
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/BurntSushi/toml"
+	"github.com/spf13/cobra"
+
+	"latchkey/firmware/secret"
+	"latchkey/tools/cardsim"
+)
+
+const simulator = `cardsim is a simulator for development and tests. Its cards are files that hold keys,
+passcodes and PUKs in clear: never put a real secret into one.`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "cardsim:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "cardsim",
+		Short:         "A simulator of PIV smartcards (NIST SP 800-73-4)",
+		Long:          simulator,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(createCommand(), printCommand(), showCommand(), blockCommand(), attachCommand())
+	return root
+}
+
+func createCommand() *cobra.Command {
+	var o order
+	var days int
+	var imitates string
+	c := &cobra.Command{
+		Use:   "create FILE",
+		Short: "Make one simulated card",
+		Long: fmt.Sprintf(`Make one simulated card, with passcode %s and PUK %s.
+
+%s`, cardsim.DefaultPasscode, cardsim.DefaultPUK, simulator),
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if _, err := os.Lstat(args[0]); err == nil {
+				return fmt.Errorf("%s is there already: remove it first", args[0])
+			}
+			spec := o.spec()
+			if imitates != "" {
+				genuine, err := cardsim.Open(imitates)
+				if err != nil {
+					return err
+				}
+				spec.Imitates = genuine
+			}
+			if days < 0 {
+				spec.NotBefore = time.Now().AddDate(0, 0, days-365)
+			}
+			spec.NotAfter = time.Now().AddDate(0, 0, days)
+			_, err := cardsim.Create(args[0], spec)
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Algorithm, "algorithm", string(cardsim.P256), "of the keys: p256, p384 or rsa2048")
+	f.StringVar(&o.Name, "holder", "", "name in the holder's certificate")
+	f.IntVar(&days, "days", 3*365, "days until the certificates expire; negative for a card that has expired")
+	f.IntVar(&o.PasscodeTries, "passcode-tries", cardsim.DefaultTries, "wrong passcodes until the card is blocked")
+	f.BoolVar(&o.Blocked, "blocked", false, "the passcode is blocked from the start")
+	f.StringVar(&imitates, "imitates", "", "`FILE` of a card that this one is a counterfeit of")
+	q := &o.Quirks
+	f.BoolVar(&q.Lie, "lie", false, "quirk: answers 9000 to unblocking and changes nothing")
+	f.BoolVar(&q.Blocked63C0, "blocked-63c0", false, "quirk: tells blocked as 63C0, not as 6983")
+	f.BoolVar(&q.AnyBytes, "any-bytes", false, "quirk: takes passcodes of 4 to 8 of any characters")
+	f.BoolVar(&q.NoCHUID, "no-chuid", false, "quirk: has no CHUID")
+	f.BoolVar(&q.NoCardKey, "no-card-key", false, "quirk: has no card authentication key")
+	f.BoolVar(&q.Gzip, "gzip", false, "quirk: certificates are compressed")
+	f.BoolVar(&q.Foreign, "foreign", false, "quirk: is no PIV card")
+	f.BoolVar(&q.Mute, "mute", false, "quirk: does not answer at all")
+	f.BoolVar(&q.Yubico, "yubico", false, "quirk: knows Yubico's GET VERSION and GET SERIAL")
+	return c
+}
+
+// order is one [[card]] of an order for the printer.
+type order struct {
+	File          string         `toml:"file"`
+	Profile       string         `toml:"profile"`
+	HolderID      string         `toml:"holder_id"`
+	Name          string         `toml:"name"`
+	Email         string         `toml:"email"`
+	Mobile        string         `toml:"mobile"`
+	Left          bool           `toml:"left"`
+	Revoked       bool           `toml:"revoked"`
+	Stranger      bool           `toml:"stranger"`
+	Algorithm     string         `toml:"algorithm"`
+	Passcode      string         `toml:"passcode"`
+	PasscodeTries int            `toml:"passcode_tries"`
+	Blocked       bool           `toml:"blocked"`
+	NotBefore     time.Time      `toml:"not_before"`
+	NotAfter      time.Time      `toml:"not_after"`
+	Imitates      string         `toml:"imitates"`
+	Quirks        cardsim.Quirks `toml:"quirks"`
+}
+
+func (o order) spec() cardsim.Spec {
+	return cardsim.Spec{
+		Passcode:      secret.New([]byte(o.Passcode)),
+		PasscodeTries: o.PasscodeTries,
+		Algorithm:     cardsim.Algorithm(o.Algorithm),
+		Holder:        o.Name,
+		NotBefore:     o.NotBefore,
+		NotAfter:      o.NotAfter,
+		Blocked:       o.Blocked,
+		Quirks:        o.Quirks,
+	}
+}
+
+func printCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "print ORDER.toml FOLDER",
+		Short: "Make the cards of an order, with holders.csv and cards.csv",
+		Long: `Act as a card printer: make the cards of an order in a folder, each with a random PUK,
+and write holders.csv and cards.csv beside them, which central imports.
+
+An order is a TOML file with one [[card]] a card:
+
+    [[card]]
+    file = "alex.card"
+    profile = "piv"               # or "piv-any"
+    holder_id = "1001"
+    name = "Alex Morgan"
+    email = "alex.morgan@nhs.net"
+    mobile = "+447700900123"
+    passcode = "246802"           # the old one; optional
+    blocked = true
+    quirks = { gzip = true }      # lie, blocked_63c0, no_chuid, foreign, mute, ...
+
+and optionally left, revoked, stranger (told to no directory), algorithm, passcode_tries,
+not_before, not_after, imitates (the file of an earlier card, to counterfeit it).
+
+` + simulator,
+		Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			issues, err := readOrder(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = cardsim.Print(args[1], issues)
+			return err
+		},
+	}
+}
+
+func readOrder(path string) ([]cardsim.Issue, error) {
+	var f struct {
+		Card []order `toml:"card"`
+	}
+	meta, err := toml.DecodeFile(path, &f)
+	if err != nil {
+		return nil, fmt.Errorf("order: %w", err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, fmt.Errorf("order %s: key %q is not known", path, unknown[0])
+	}
+	var issues []cardsim.Issue
+	for n, o := range f.Card {
+		if o.File == "" || o.Profile == "" {
+			return nil, fmt.Errorf("order %s: card %d lacks file or profile", path, n+1)
+		}
+		issues = append(issues, cardsim.Issue{
+			File: o.File, Spec: o.spec(), Profile: o.Profile, Revoked: o.Revoked, Stranger: o.Stranger, Imitates: o.Imitates,
+			Holder: cardsim.Holder{ID: o.HolderID, Name: o.Name, Email: o.Email, Mobile: o.Mobile, Left: o.Left},
+		})
+	}
+	return issues, nil
+}
+
+func showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show FILE",
+		Short: "Tell what a simulated card is, without its secrets",
+		Long:  "Tell what a simulated card is. Passcode and PUK are never shown.\n\n" + simulator,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := cardsim.Open(args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(cmd.OutOrStdout(), c.Describe())
+			return nil
+		},
+	}
+}
+
+func blockCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "block FILE",
+		Short: "Spend the passcode's tries of a simulated card that is in no reader",
+		Long:  "Spend the passcode's tries, as a holder does who mistypes it. The card must be in no reader.\n\n" + simulator,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := cardsim.Open(args[0])
+			if err != nil {
+				return err
+			}
+			return c.Block()
+		},
+	}
+}
+
+func attachCommand() *cobra.Command {
+	var addr string
+	c := &cobra.Command{
+		Use:   "attach FILE",
+		Short: "Put a simulated card into a virtual reader (vpcd) until interrupted",
+		Long:  "Put a simulated card into a virtual reader of vpcd. Interrupt to pull it out.\n\n" + simulator,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := cardsim.Open(args[0])
+			if err != nil {
+				return err
+			}
+			var d net.Dialer
+			conn, err := d.DialContext(cmd.Context(), "tcp", addr)
+			if err != nil {
+				return fmt.Errorf("no virtual reader there: %w", err)
+			}
+			return c.ServeVPCD(cmd.Context(), conn)
+		},
+	}
+	c.Flags().StringVar(&addr, "addr", "127.0.0.1:35963", "`host:port` of vpcd")
+	return c
+}

@@ -1,0 +1,164 @@
+package cardsim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"latchkey/card/apdu"
+	"latchkey/firmware/secret"
+)
+
+// state is the card's memory. A file holds it as JSON.
+type state struct {
+	Version  int               `json:"version"` // stateVersion
+	GUID     []byte            `json:"guid"`
+	Passcode reference         `json:"passcode"`
+	PUK      reference         `json:"puk"`
+	Keys     map[string]key    `json:"keys"`    // by key reference in hex: "9A"
+	Objects  map[string][]byte `json:"objects"` // by tag in hex: "5FC102", without the outer tag 53
+	Quirks   Quirks            `json:"quirks"`
+}
+
+const stateVersion = 1
+
+// reference is a passcode or PUK with its retry counter.
+type reference struct {
+	Value []byte `json:"value"` // eight bytes, padded with FF
+	Left  int    `json:"left"`
+	Tries int    `json:"tries"` // what Left is after a success
+}
+
+func (r *reference) is(padded []byte) bool { return bytes.Equal(r.Value, padded) }
+
+// Quirks are the ways in which cards in the field differ from the book.
+type Quirks struct {
+	Lie         bool `json:"lie,omitempty" toml:"lie"`                   // RESET RETRY COUNTER and CHANGE REFERENCE DATA answer 9000 and change nothing
+	Blocked63C0 bool `json:"blocked_63c0,omitempty" toml:"blocked_63c0"` // blocked is told as 63C0, else as 6983
+	AnyBytes    bool `json:"any_bytes,omitempty" toml:"any_bytes"`       // passcodes of 4 to 8 of any bytes, else 6 to 8 digits
+	NoCHUID     bool `json:"no_chuid,omitempty" toml:"no_chuid"`         // no Card Holder Unique Identifier
+	NoCardKey   bool `json:"no_card_key,omitempty" toml:"no_card_key"`   // no card authentication key (9E)
+	Gzip        bool `json:"gzip,omitempty" toml:"gzip"`                 // certificates are compressed
+	Foreign     bool `json:"foreign,omitempty" toml:"foreign"`           // no PIV application at all
+	Mute        bool `json:"mute,omitempty" toml:"mute"`                 // does not answer: upside down, or broken
+	Yubico      bool `json:"yubico,omitempty" toml:"yubico"`             // knows Yubico's GET VERSION and GET SERIAL
+}
+
+func (s *state) clone() *state {
+	n := *s
+	n.Passcode.Value = slices.Clone(s.Passcode.Value)
+	n.PUK.Value = slices.Clone(s.PUK.Value)
+	n.Objects = maps.Clone(s.Objects)
+	return &n // keys never change
+}
+
+func (s *state) reference(ref byte) *reference {
+	if ref == refPUK {
+		return &s.PUK
+	}
+	return &s.Passcode
+}
+
+func (s *state) serial() string {
+	if !s.Quirks.NoCHUID {
+		return hex.EncodeToString(s.GUID)
+	}
+	sum := sha256.Sum256(s.certificate(refCardAuthentication))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Open reads a card from its state file.
+func Open(path string) (*Card, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open card: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	var s state
+	if err := d.Decode(&s); err != nil {
+		return nil, fmt.Errorf("open card %s: not a state file of cardsim: %w", path, err)
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("open card %s: %w", path, err)
+	}
+	return newCard(path, &s)
+}
+
+func (s *state) check() error {
+	switch {
+	case s.Version != stateVersion:
+		return fmt.Errorf("state of version %d: this cardsim knows %d; make the card anew", s.Version, stateVersion)
+	case len(s.GUID) != 16:
+		return fmt.Errorf("GUID of %d bytes: want 16", len(s.GUID))
+	}
+	for _, r := range []*reference{&s.Passcode, &s.PUK} {
+		if len(r.Value) != referenceLength || r.Tries < 1 || r.Tries > 15 || r.Left < 0 || r.Left > r.Tries {
+			return errors.New("passcode or PUK is damaged")
+		}
+	}
+	return nil
+}
+
+// write puts the state into the file so that a power cut leaves the old or the new one.
+func (s *state) write(path string) error {
+	if path == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(s, "", "\t")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(b, '\n'))
+}
+
+// writeFile replaces a file atomically, durably and for its owner alone.
+func writeFile(path string, b []byte) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// certificate is the certificate of a key, uncompressed; nil if there is none.
+func (s *state) certificate(ref byte) []byte {
+	b, _ := apdu.Find(s.Objects[certificateObject(ref)], tagCertificate)
+	if s.Quirks.Gzip && b != nil {
+		b = gunzip(b)
+	}
+	return b
+}
+
+// pad is a passcode or PUK as it stands in commands (SP 800-73-4 part 1 §2.4.3), or nil if it is too long.
+func pad(v secret.Value) []byte {
+	if v.Len() > referenceLength {
+		return nil
+	}
+	b := bytes.Repeat([]byte{0xFF}, referenceLength)
+	copy(b, v.Reveal())
+	return b
+}
