@@ -17,6 +17,7 @@ const (
 	KindSettled      Kind = "settled"       // central has the outcome
 	KindEnded        Kind = "ended"         // the walk ended without a grant; Reason says why
 	KindImpossible   Kind = "impossible"    // the machine met an event that its state does not know
+	KindQuarantined  Kind = "quarantined"   // first entry of a journal whose predecessor was damaged and set aside; Reason says how
 )
 
 // Fact is whether something is so on the card.
