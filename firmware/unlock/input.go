@@ -1,0 +1,205 @@
+package unlock
+
+import (
+	"time"
+
+	"latchkey/card"
+	"latchkey/firmware/audit"
+	"latchkey/firmware/secret"
+)
+
+// Event is an input and when it happened, in the kiosk's clock.
+type Event struct {
+	At    time.Time
+	Input Input
+}
+
+// Input is what can happen to the machine.
+type Input interface{ input() }
+
+// From the reader.
+type (
+	// ReaderReady: a reader is there, with no card in it.
+	ReaderReady struct{}
+	// ReaderGone: no reader, or no pcscd.
+	ReaderGone struct{ Reason Reason }
+	// CardIn: one card is in. Session names this insertion; numbers grow.
+	CardIn struct{ Session uint64 }
+	// CardMute: something is in that does not answer to reset.
+	CardMute struct{}
+	// TwoCards: more than one card is in.
+	TwoCards struct{}
+	// CardOut: no card is in any more.
+	CardOut struct{}
+)
+
+// From the card, in answer to an effect.
+type (
+	// CardRead answers ReadCard.
+	CardRead struct {
+		Session  uint64
+		Failure  Failure
+		Identity card.Identity
+		State    card.State
+		// Certificates are read of a locked card only.
+		Certificates card.Certificates
+	}
+	// CardProved answers ProveCard.
+	CardProved struct {
+		Session   uint64
+		Failure   Failure
+		Signature []byte
+	}
+	// CardStepped answers ResetPasscode, ConfirmPasscode and RotatePUK.
+	CardStepped struct {
+		Session uint64
+		Failure Failure
+	}
+)
+
+// Failure is why the card did not do as asked; its zero value is success.
+type Failure struct {
+	Kind FailureKind
+	// TriesLeft with FailWrong.
+	TriesLeft int
+}
+
+// FailureKind is the error of package card that a machine can branch on.
+type FailureKind string
+
+// Failures. The first three end the session.
+const (
+	FailRemoved  FailureKind = "removed"  // card.ErrRemoved
+	FailReset    FailureKind = "reset"    // card.ErrReset
+	FailHung     FailureKind = "hung"     // card.ErrHung
+	FailNotOurs  FailureKind = "not-ours" // card.ErrNotThisFamily
+	FailWrong    FailureKind = "wrong"    // card.WrongSecretError
+	FailBlocked  FailureKind = "blocked"  // card.ErrBlocked
+	FailPasscode FailureKind = "passcode" // card.ErrRefusedPasscode
+	FailNoKey    FailureKind = "no-key"   // card.ErrNoKey
+	FailStatus   FailureKind = "status"   // any other answer
+)
+
+// From central, in answer to an effect. Ask repeats the effect's number.
+type (
+	// Refused answers any of the asks.
+	Refused struct {
+		Ask     uint64
+		Refusal Refusal
+	}
+	// Begun answers AskBegin.
+	Begun struct {
+		Ask   uint64
+		Case  string
+		Nonce []byte
+	}
+	// Proved answers AskProof. Code is set if one is out for this case.
+	Proved struct {
+		Ask      uint64
+		Holder   string
+		Channels []Channel
+		Rules    card.Rules
+		Code     *Code
+	}
+	// CodeSent answers AskSendCode.
+	CodeSent struct {
+		Ask  uint64
+		Code Code
+	}
+	// CodeAccepted answers AskCheckCode.
+	CodeAccepted struct {
+		Ask   uint64
+		Nonce []byte
+	}
+	// Granted answers AskRelease. The machine owns the PUKs from here on.
+	Granted struct {
+		Ask   uint64
+		Grant Grant
+	}
+	// Settled: central has the outcome of this case.
+	Settled struct{ Case string }
+	// CentralSeen: central answers, or has stopped answering.
+	CentralSeen struct{ Up bool }
+)
+
+// Grant is a release, verified and opened.
+type Grant struct {
+	Base, First   int64
+	Tries         int // wrong PUKs that it may cost
+	ExpiresAt     time.Time
+	Current, Next secret.Value // PUKs of Base and Base+1
+}
+
+// Refusal is why central did not answer as asked.
+type Refusal struct {
+	// Code is the problem; ReasonUnreachable if there was no answer, ReasonGrantInvalid if a grant did not verify.
+	Code         Reason
+	AttemptsLeft int       // with wire.CodeCodeWrong
+	RetryAt      time.Time // with wire.CodeRateLimited and wire.CodeResendTooSoon; zero if not told
+}
+
+// From the holder.
+type (
+	// Pressed is a button of the screen.
+	Pressed struct{ Button Button }
+	// ChannelChosen is a channel of the screen.
+	ChannelChosen struct{ ID string }
+	// CodeTyped is a finished code. The machine owns it.
+	CodeTyped struct{ Code secret.Value }
+	// PasscodeTyped is a finished passcode. The machine owns it.
+	PasscodeTyped struct{ Passcode secret.Value }
+	// Touched is any other sign of life: a key, a tap.
+	Touched struct{}
+)
+
+// Button is what a screen offers.
+type Button string
+
+// Buttons.
+const (
+	PressContinue Button = "continue"
+	PressNotMe    Button = "not-me"
+	PressResend   Button = "resend"
+	PressBack     Button = "back"
+	PressCancel   Button = "cancel"
+)
+
+// From the kiosk itself.
+type (
+	// Started is the first event, once. Intents are those without an outcome, Unsettled the outcomes that central has
+	// not acknowledged, both from the journal.
+	Started struct{ Intents, Unsettled []audit.Entry }
+	// Tick says that time has passed.
+	Tick struct{}
+	// JournalFailed: an entry could not be made durable; what followed it was not performed.
+	JournalFailed struct{ Reason Reason }
+	// JournalReady: there is room for evidence again.
+	JournalReady struct{}
+)
+
+func (ReaderReady) input()   {}
+func (ReaderGone) input()    {}
+func (CardIn) input()        {}
+func (CardMute) input()      {}
+func (TwoCards) input()      {}
+func (CardOut) input()       {}
+func (CardRead) input()      {}
+func (CardProved) input()    {}
+func (CardStepped) input()   {}
+func (Refused) input()       {}
+func (Begun) input()         {}
+func (Proved) input()        {}
+func (CodeSent) input()      {}
+func (CodeAccepted) input()  {}
+func (Granted) input()       {}
+func (Settled) input()       {}
+func (CentralSeen) input()   {}
+func (Pressed) input()       {}
+func (ChannelChosen) input() {}
+func (CodeTyped) input()     {}
+func (PasscodeTyped) input() {}
+func (Touched) input()       {}
+func (Started) input()       {}
+func (Tick) input()          {}
+func (JournalFailed) input() {}
+func (JournalReady) input()  {}

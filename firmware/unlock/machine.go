@@ -1,0 +1,570 @@
+// Package unlock is the machine that decides one unlock: events in, effects out. It has no clock, goroutine, file, socket
+// or random source: the same events give the same effects, so that one unlock can be written down (testdata/*.txt),
+// replayed, and simulated a million times.
+//
+// What it guarantees, whatever happens around it:
+//   - a card is written only after its intent is durable, in the session in which it proved itself, with a grant that has
+//     not run out;
+//   - at most Grant.Tries wrong PUKs are spent, and a second candidate is tried only when the card says that two or
+//     more tries are left (63CX, X ≥ 2);
+//   - "unlocked" is said only after the card accepted the new passcode;
+//   - every grant that arrives has one outcome;
+//   - passcode, code and PUKs are wiped as soon as the walk ends.
+//
+// An event that is impossible in a state is recorded (audit.KindImpossible) and ends the walk on a safe screen.
+package unlock
+
+import (
+	"fmt"
+	"time"
+
+	"latchkey/card"
+	"latchkey/firmware/audit"
+	"latchkey/firmware/secret"
+	"latchkey/firmware/wire"
+)
+
+// Config is what an operator may set.
+type Config struct {
+	Idle     time.Duration // without a touch, before a walk ends
+	CodeIdle time.Duration // the same while the holder reads the mail
+	Warn     time.Duration // how long before the end the kiosk warns
+	Linger   time.Duration // how long the last screen stays once the card is out
+}
+
+// DefaultConfig gives a holder time to read, and to walk to a screen with mail.
+var DefaultConfig = Config{Idle: time.Minute, CodeIdle: 3 * time.Minute, Warn: 20 * time.Second, Linger: 8 * time.Second}
+
+type phase string
+
+const (
+	phaseBooting      phase = "booting"
+	phaseAttract      phase = "attract"
+	phaseOutOfService phase = "out-of-service"
+	phaseReading      phase = "reading"
+	phaseBeginning    phase = "beginning"
+	phaseProving      phase = "proving"    // the card signs for Begin
+	phaseDisclosing   phase = "disclosing" // central checks that
+	phaseConsent      phase = "consent"
+	phaseChannel      phase = "channel"
+	phaseSending      phase = "sending"
+	phaseCode         phase = "code"
+	phaseChecking     phase = "checking"
+	phasePasscode     phase = "passcode"
+	phaseRepeat       phase = "repeat"
+	phaseReproving    phase = "reproving" // the card signs for Release
+	phaseReleasing    phase = "releasing"
+	phaseResetting    phase = "resetting" // from here on the card may change
+	phaseConfirming   phase = "confirming"
+	phaseRotating     phase = "rotating"
+	phaseUnlocked     phase = "unlocked"
+	phaseStopped      phase = "stopped"
+	phaseAway         phase = "away"
+)
+
+var screens = map[phase]Screen{
+	phaseBooting: ScreenOutOfService, phaseAttract: ScreenAttract, phaseOutOfService: ScreenOutOfService,
+	phaseReading: ScreenReading, phaseBeginning: ScreenReading, phaseProving: ScreenReading, phaseDisclosing: ScreenReading,
+	phaseConsent: ScreenConsent, phaseChannel: ScreenChannel, phaseSending: ScreenSending,
+	phaseCode: ScreenCode, phaseChecking: ScreenChecking, phasePasscode: ScreenPasscode, phaseRepeat: ScreenRepeat,
+	phaseReproving: ScreenWriting, phaseReleasing: ScreenWriting, phaseResetting: ScreenWriting,
+	phaseConfirming: ScreenWriting, phaseRotating: ScreenWriting,
+	phaseUnlocked: ScreenUnlocked, phaseStopped: ScreenStopped, phaseAway: ScreenAway,
+}
+
+// Machine is one kiosk's machine. It is for one goroutine.
+type Machine struct {
+	config Config
+	phase  phase
+	now    time.Time
+	out    []Effect
+
+	cardIn    bool
+	session   uint64 // of the newest insertion
+	ask       uint64 // number of the newest ask
+	waiting   uint64 // the ask whose answer the phase waits for; 0 if none
+	centralUp bool
+
+	readerReason  Reason // why the reader cannot be used; "" if it can
+	journalReason Reason // why the journal cannot be used; "" if it can
+
+	entries []audit.Entry // to be made durable with the next Record
+	writing *audit.Entry  // outcome in a Record whose failure is not yet excluded
+
+	walk   walk
+	reason Reason
+	until  time.Time // end of an idle wait or of a last screen; zero if none
+
+	// A release whose walk has ended: its grant, should it still come, gets its outcome.
+	orphan struct {
+		ask    uint64
+		caseID string
+	}
+}
+
+// walk is what is known of the card that is in. It is emptied, and its secrets wiped, when the walk ends.
+type walk struct {
+	session      uint64
+	identity     card.Identity
+	triesLeft    int
+	certificate  []byte
+	expired      time.Time
+	caseID       string
+	nonce        []byte
+	holder       string
+	channels     []Channel
+	channel      string
+	rules        card.Rules
+	code         *Code
+	passcode     secret.Value
+	typedCode    secret.Value
+	again        Effect // an ask that got no answer; asking the same keeps its number
+	grant        Grant
+	trying       int64 // generation that the card was given
+	tries        int   // wrong PUKs that it counted
+	returnBefore time.Time
+}
+
+func (w *walk) wipe() {
+	w.passcode.Wipe()
+	w.typedCode.Wipe()
+	w.grant.Current.Wipe()
+	w.grant.Next.Wipe()
+}
+
+// New returns a machine that waits for Started.
+func New(c Config) *Machine {
+	return &Machine{config: c, phase: phaseBooting, readerReason: ReasonNoReader, centralUp: true}
+}
+
+// Step takes one event and returns what is to be done, in order.
+func (m *Machine) Step(e Event) []Effect {
+	m.out = nil
+	m.now = e.At
+	if _, failed := e.Input.(JournalFailed); !failed {
+		m.writing = nil
+	}
+	m.take(e.Input)
+	return m.out
+}
+
+// View is what the face shows now.
+func (m *Machine) View() View {
+	w := &m.walk
+	v := View{
+		Screen: screens[m.phase], Reason: m.reason, CardIn: m.cardIn,
+		Holder: w.holder, Channels: w.channels, Rules: w.rules, TriesLeft: w.triesLeft, Expired: w.expired,
+		ReturnBefore: w.returnBefore, CentralUp: m.centralUp,
+	}
+	if m.phase == phaseOutOfService || m.phase == phaseBooting {
+		v.Reason = m.outOfServiceReason()
+	}
+	if len(w.caseID) >= 8 {
+		v.Reference = w.caseID[:8]
+	}
+	if m.phase == phaseCode || m.phase == phaseChecking {
+		v.Code = w.code
+		if w.code != nil {
+			v.ReturnBefore = w.code.ExpiresAt
+		}
+	}
+	if m.interactive() {
+		v.EndsAt = m.until
+		v.WarnAt = m.until.Add(-m.config.Warn)
+	}
+	return v
+}
+
+func (m *Machine) outOfServiceReason() Reason {
+	if m.readerReason != "" {
+		return m.readerReason
+	}
+	return m.journalReason
+}
+
+func (m *Machine) interactive() bool {
+	switch m.phase {
+	case phaseConsent, phaseChannel, phaseCode, phasePasscode, phaseRepeat:
+		return true
+	}
+	return false
+}
+
+// changing: the card may be in the middle of a change, so its answer is waited for.
+func (m *Machine) changing() bool {
+	return m.phase == phaseResetting || m.phase == phaseConfirming || m.phase == phaseRotating
+}
+
+// walking: a card is being served.
+func (m *Machine) walking() bool {
+	switch m.phase {
+	case phaseBooting, phaseAttract, phaseOutOfService, phaseUnlocked, phaseStopped, phaseAway:
+		return false
+	}
+	return true
+}
+
+func (m *Machine) take(input Input) {
+	switch in := input.(type) {
+	case Started:
+		m.started(in)
+	case Tick:
+		m.tick()
+	case CentralSeen:
+		m.centralUp = in.Up
+	case Settled:
+		m.note(audit.Entry{Kind: audit.KindSettled, Case: in.Case})
+	case JournalFailed:
+		m.journalFailed(in.Reason)
+	case JournalReady:
+		m.journalReason = ""
+		if m.phase == phaseOutOfService {
+			m.home()
+		}
+
+	case ReaderReady, ReaderGone, CardIn, CardMute, TwoCards, CardOut:
+		m.reader(input)
+
+	case CardRead:
+		if m.phase == phaseReading && in.Session == m.walk.session {
+			m.read(in)
+		}
+	case CardProved:
+		if in.Session != m.walk.session {
+			return
+		}
+		switch m.phase {
+		case phaseProving:
+			m.proved(in)
+		case phaseReproving:
+			m.reproved(in)
+		}
+	case CardStepped:
+		if !m.changing() || in.Session != m.walk.session {
+			m.impossible(input)
+			return
+		}
+		m.stepped(in.Failure)
+
+	case Refused, Begun, Proved, CodeSent, CodeAccepted, Granted:
+		m.answered(input)
+
+	case Pressed, ChannelChosen, CodeTyped, PasscodeTyped, Touched:
+		m.holder(input)
+
+	default:
+		m.impossible(input)
+	}
+}
+
+// started settles what a power cut left open. The card of an intent without an outcome is in an unknown state.
+func (m *Machine) started(in Started) {
+	if m.phase != phaseBooting {
+		m.impossible(in)
+		return
+	}
+	m.note(audit.Entry{Kind: audit.KindStarted})
+	outcomes := in.Unsettled
+	for _, i := range in.Intents {
+		o := audit.Entry{Kind: audit.KindOutcome, At: m.now.UnixMilli(), Case: i.Case, Base: i.Base,
+			Passcode: audit.Unknown, Rotated: audit.Unknown}
+		m.entries = append(m.entries, o)
+		outcomes = append(outcomes, o)
+	}
+	m.record()
+	for _, o := range outcomes {
+		m.do(AskOutcome{Outcome: o})
+	}
+}
+
+func (m *Machine) reader(input Input) {
+	switch in := input.(type) {
+	case ReaderReady:
+		m.readerReason = ""
+		m.cardOut()
+		if m.phase == phaseBooting || m.phase == phaseOutOfService {
+			m.home()
+		}
+	case ReaderGone:
+		m.readerReason = in.Reason
+		m.cardOut()
+		if !m.walking() {
+			m.home()
+		}
+	case CardOut:
+		m.readerReason = ""
+		m.cardOut()
+		if m.phase == phaseBooting || m.phase == phaseOutOfService {
+			m.home()
+		}
+	case CardIn:
+		m.readerReason = ""
+		m.inserted(in.Session)
+	case CardMute:
+		m.readerReason = ""
+		m.cannotServe(ReasonMute)
+	case TwoCards:
+		m.readerReason = ""
+		m.cannotServe(ReasonTwoCards)
+	}
+}
+
+func (m *Machine) inserted(session uint64) {
+	if session <= m.session {
+		m.impossible(CardIn{session})
+		return
+	}
+	m.session = session
+	fresh := !m.cardIn
+	m.cardIn = true
+	switch {
+	case m.changing():
+		// Its answer comes first; then the screen says to take the card out.
+	case m.journalReason != "":
+		m.home()
+	case m.phase == phaseBooting || m.phase == phaseOutOfService:
+		// It may hold a session of somebody's, or be forgotten: a walk begins by putting a card in.
+		m.stop(ReasonLeftIn)
+	case !fresh && (m.phase == phaseStopped || m.phase == phaseUnlocked):
+		// One of two cards was taken out, or the mute card came to life: all out first.
+	default:
+		if m.walking() {
+			m.stop(ReasonRemoved)
+		}
+		m.leaveLast()
+		m.walk = walk{session: session, triesLeft: -1}
+		m.to(phaseReading)
+		m.do(ReadCard{Session: session})
+	}
+}
+
+// cannotServe: something is in the reader that no walk can begin with, or go on with.
+func (m *Machine) cannotServe(r Reason) {
+	m.cardIn = true
+	if m.changing() {
+		return
+	}
+	if m.journalReason != "" && !m.walking() {
+		m.home()
+		return
+	}
+	m.stop(r)
+}
+
+func (m *Machine) cardOut() {
+	was := m.cardIn
+	m.cardIn = false
+	switch {
+	case m.changing():
+		// The card's answer, or its silence, says what became of it.
+	case m.phase == phaseCode || m.phase == phaseChecking || m.phase == phaseSending && m.walk.code != nil:
+		m.away()
+	case m.walking():
+		m.stop(ReasonRemoved)
+	case m.phase == phaseStopped && was:
+		switch m.reason {
+		case ReasonLeftIn, ReasonTwoCards, ReasonMute:
+			m.home() // done as asked
+		default:
+			m.lingerFor(m.config.Linger)
+		}
+	case m.phase == phaseUnlocked && was:
+		m.lingerFor(m.config.Linger)
+	}
+}
+
+// away: the holder took the card along to read the mail. The case stays open, and nothing of the holder stays here.
+func (m *Machine) away() {
+	back := m.walk.code.ExpiresAt
+	reference := m.walk.caseID
+	m.note(audit.Entry{Kind: audit.KindEnded, Case: reference, Reason: string(ReasonRemoved)})
+	m.record()
+	m.leaveLast()
+	m.waiting = 0
+	m.walk = walk{returnBefore: back, caseID: reference, triesLeft: -1}
+	m.to(phaseAway)
+	m.lingerFor(m.config.Linger)
+}
+
+// stop ends the walk, or shows why none can begin.
+func (m *Machine) stop(r Reason) {
+	w := &m.walk
+	keep := walk{caseID: w.caseID, triesLeft: w.triesLeft, expired: w.expired}
+	if !m.walking() {
+		keep = walk{triesLeft: -1}
+	}
+	if m.walking() {
+		m.orphanRelease()
+		why, ours := endReason[r]
+		kind := audit.KindRefused
+		if ours {
+			kind = audit.KindEnded
+		}
+		m.note(audit.Entry{Kind: kind, Case: w.caseID, Reason: string(r)})
+		m.record()
+		switch codeOut := m.phase == phaseCode || m.phase == phaseChecking; {
+		case w.caseID == "" || !ours:
+			// There is no case, or central ended it.
+		case m.phase == phaseReleasing:
+			// The outcome closes it.
+		case m.phase == phaseSending:
+			// The code may be on its way: the holder can come back with it.
+		case r == ReasonIdle && codeOut:
+			keep.returnBefore = w.code.ExpiresAt
+		default:
+			m.do(EndCase{Case: w.caseID, Reason: why})
+		}
+		m.leaveLast()
+		m.waiting = 0
+	}
+	m.walk = keep
+	m.to(phaseStopped)
+	m.reason = r
+	if !m.cardIn {
+		m.lingerFor(m.config.Linger)
+	}
+}
+
+// orphanRelease remembers a release that is under way when its walk ends.
+func (m *Machine) orphanRelease() {
+	if m.phase == phaseReleasing && m.waiting != 0 {
+		m.orphan.ask, m.orphan.caseID = m.waiting, m.walk.caseID
+	}
+}
+
+// endReason: the endings that central does not know of by itself.
+var endReason = map[Reason]wire.EndRequestReason{
+	ReasonNotMe: wire.NotMe, ReasonCancelled: wire.Cancelled, ReasonIdle: wire.Idle, ReasonRemoved: wire.Removed,
+	ReasonTwoCards: wire.Failed, ReasonMute: wire.Failed, ReasonHung: wire.Failed, ReasonUnreadable: wire.Failed,
+	ReasonImpossible: wire.Failed,
+}
+
+// leaveLast wipes the walk and lets go of its card.
+func (m *Machine) leaveLast() {
+	m.walk.wipe()
+	if m.walk.session != 0 {
+		m.do(LeaveCard{Session: m.walk.session})
+		m.walk.session = 0
+	}
+}
+
+// home is where nobody is served: ready, or out of service.
+func (m *Machine) home() {
+	m.leaveLast()
+	m.walk = walk{triesLeft: -1}
+	switch {
+	case m.outOfServiceReason() != "":
+		m.to(phaseOutOfService)
+	case m.cardIn:
+		m.stop(ReasonLeftIn)
+	default:
+		m.to(phaseAttract)
+	}
+}
+
+func (m *Machine) journalFailed(r Reason) {
+	m.journalReason = r
+	if m.writing != nil {
+		// The entry could not be kept here, so central should have it at least.
+		m.do(AskOutcome{Outcome: *m.writing})
+		m.writing = nil
+	}
+	m.entries = nil
+	switch {
+	case m.changing():
+		// The intent was not recorded, so the card was not touched.
+		m.do(AskOutcome{Outcome: m.outcome(audit.No, nil, audit.No, 0)})
+		m.leaveLast()
+		m.home()
+	case m.walking():
+		m.orphanRelease()
+		m.waiting = 0
+		m.home()
+	case m.phase == phaseUnlocked, m.phase == phaseStopped && m.cardIn:
+		// What it says is true; out of service comes when the card is out.
+	default:
+		m.home()
+	}
+}
+
+func (m *Machine) tick() {
+	if m.until.IsZero() || m.now.Before(m.until) {
+		if m.phase == phaseCode && m.walk.code != nil && !m.now.Before(m.walk.code.ExpiresAt) {
+			m.reason = Reason(wire.CodeCodeExpired)
+		}
+		return
+	}
+	switch {
+	case m.interactive():
+		m.stop(ReasonIdle)
+	case !m.cardIn:
+		m.home()
+	}
+}
+
+// impossible is recorded, and ends the walk on a safe screen.
+func (m *Machine) impossible(input Input) {
+	discard(input)
+	m.note(audit.Entry{Kind: audit.KindImpossible, Case: m.walk.caseID, Reason: fmt.Sprintf("%T in %s", input, m.phase)})
+	if m.walking() && !m.changing() {
+		m.stop(ReasonImpossible)
+		return
+	}
+	m.record()
+}
+
+// discard wipes the secrets of an input that is not used.
+func discard(input Input) {
+	switch in := input.(type) {
+	case Granted:
+		in.Grant.Current.Wipe()
+		in.Grant.Next.Wipe()
+	case CodeTyped:
+		in.Code.Wipe()
+	case PasscodeTyped:
+		in.Passcode.Wipe()
+	}
+}
+
+// to enters a phase, without a reason and without a deadline other than the phase's own.
+func (m *Machine) to(p phase) {
+	m.phase, m.reason, m.until = p, "", time.Time{}
+	m.touch()
+}
+
+// touch puts idleness off.
+func (m *Machine) touch() {
+	if !m.interactive() {
+		return
+	}
+	d := m.config.Idle
+	if m.phase == phaseCode {
+		d = m.config.CodeIdle
+	}
+	m.until = m.now.Add(d)
+}
+
+func (m *Machine) lingerFor(d time.Duration) { m.until = m.now.Add(d) }
+
+func (m *Machine) do(e Effect) { m.out = append(m.out, e) }
+
+// note keeps an entry for the next Record: entries that announce no effect need no commit of their own.
+func (m *Machine) note(e audit.Entry) {
+	e.At = m.now.UnixMilli()
+	m.entries = append(m.entries, e)
+}
+
+func (m *Machine) record() {
+	if len(m.entries) == 0 {
+		return
+	}
+	m.do(Record{Entries: m.entries})
+	m.entries = nil
+}
+
+// nextAsk numbers an ask and waits for its answer.
+func (m *Machine) nextAsk() uint64 {
+	m.ask++
+	m.waiting = m.ask
+	return m.ask
+}

@@ -1,0 +1,322 @@
+package unlock
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/card"
+	"latchkey/firmware/audit"
+	"latchkey/firmware/secret"
+	"latchkey/firmware/wire"
+)
+
+var update = flag.Bool("update", false, "write what the machine does into the transcripts; read the diff before you commit it")
+
+var epoch = time.Date(2026, 3, 2, 14, 0, 0, 0, time.UTC)
+
+// A transcript is a file of inputs ("> …") with what the machine did beneath each: its effects, indented, and the screen
+// in brackets. "+5s" before an input lets time pass. The PUKs of generation n are written "puk-n".
+func TestTranscripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			want, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := replay(t, string(want))
+			if *update {
+				if err := os.WriteFile(f, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != string(want) {
+				t.Errorf("the machine did otherwise than %s says:\n%s", f, diff(string(want), got))
+			}
+		})
+	}
+}
+
+func replay(t *testing.T, script string) string {
+	t.Helper()
+	s := newScript()
+	var out strings.Builder
+	for _, line := range strings.Split(strings.TrimRight(script, "\n"), "\n") {
+		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
+			fmt.Fprintln(&out, strings.TrimRight(line, " "))
+			continue
+		}
+		if !strings.HasPrefix(line, "> ") {
+			continue
+		}
+		fmt.Fprintln(&out, line)
+		in, err := s.parse(strings.Fields(line[2:]))
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		for _, e := range s.m.Step(Event{At: s.now, Input: in}) {
+			fmt.Fprintf(&out, "    %s\n", show(e))
+			if r, is := e.(Record); is {
+				for _, entry := range r.Entries {
+					if entry.Kind == audit.KindImpossible {
+						t.Errorf("%q: impossible: %s", line, entry.Reason)
+					}
+				}
+			}
+		}
+		fmt.Fprintf(&out, "  [%s]\n", showView(s.m.View()))
+	}
+	return out.String()
+}
+
+// script turns words into inputs.
+type script struct {
+	m       *Machine
+	now     time.Time
+	session uint64
+}
+
+func newScript() *script { return &script{m: New(DefaultConfig), now: epoch} }
+
+func (s *script) parse(words []string) (Input, error) {
+	if strings.HasPrefix(words[0], "+") {
+		d, err := time.ParseDuration(words[0][1:])
+		if err != nil {
+			return nil, err
+		}
+		s.now = s.now.Add(d)
+		words = words[1:]
+	}
+	arg := map[string]string{}
+	var plain []string
+	for _, w := range words[1:] {
+		if k, v, ok := strings.Cut(w, "="); ok {
+			arg[k] = v
+		} else {
+			plain = append(plain, w)
+		}
+	}
+	first := ""
+	if len(plain) > 0 {
+		first = plain[0]
+	}
+	number := func(key string, otherwise int) int {
+		if v, ok := arg[key]; ok {
+			n, err := strconv.Atoi(v)
+			if err != nil {
+				panic(err)
+			}
+			return n
+		}
+		return otherwise
+	}
+	ask := uint64(number("ask", int(s.m.ask)))
+	session := uint64(number("session", int(s.session)))
+	failure := Failure{Kind: FailureKind(arg["fail"]), TriesLeft: number("left", 0)}
+	code := Code{Masked: "j•••@nhs.net", Digits: 6, SentAt: s.now, ExpiresAt: s.now.Add(15 * time.Minute),
+		ResendAt: s.now.Add(time.Minute), AttemptsLeft: number("attempts", 3), SendsLeft: number("sends", 2)}
+	switch words[0] {
+	case "start":
+		in := Started{}
+		if arg["intent"] != "" {
+			base := int64(number("base", 0))
+			in.Intents = []audit.Entry{{Kind: audit.KindIntent, Case: arg["intent"], Base: &base}}
+		}
+		if arg["unsettled"] != "" {
+			in.Unsettled = []audit.Entry{{Kind: audit.KindOutcome, Case: arg["unsettled"]}}
+		}
+		return in, nil
+	case "ready":
+		return ReaderReady{}, nil
+	case "gone":
+		return ReaderGone{Reason(first)}, nil
+	case "in":
+		s.session++
+		return CardIn{s.session}, nil
+	case "mute":
+		return CardMute{}, nil
+	case "two":
+		return TwoCards{}, nil
+	case "out":
+		return CardOut{}, nil
+	case "read":
+		in := CardRead{Session: session, Failure: failure, Identity: card.Identity{Family: "piv", Serial: "c0ffee"},
+			State:        card.State{Locked: arg["tries"] == "", TriesLeft: number("tries", 0)},
+			Certificates: card.Certificates{Card: []byte("certificate"), Expires: epoch.AddDate(1, 0, 0)}}
+		if first == "expired" {
+			in.Certificates.Expires = epoch.AddDate(0, 0, -1)
+		}
+		return in, nil
+	case "signed":
+		return CardProved{Session: session, Failure: failure, Signature: []byte("signature")}, nil
+	case "step":
+		return CardStepped{Session: session, Failure: failure}, nil
+	case "begun":
+		return Begun{Ask: ask, Case: "3f2a91c0000000000000000000000000", Nonce: []byte("nonce-1")}, nil
+	case "disclosed":
+		in := Proved{Ask: ask, Holder: "Mr John Rigby", Rules: card.Rules{Min: 6, Max: 8, DigitsOnly: true},
+			Channels: []Channel{{ID: "1", Kind: wire.Email, Masked: "j•••@nhs.net"}}}
+		if first == "code" {
+			in.Code = &code
+		}
+		if number("channels", 1) == 2 {
+			in.Channels = append(in.Channels, Channel{ID: "2", Kind: wire.Email, Masked: "r•••@nhs.uk"})
+		}
+		return in, nil
+	case "sent":
+		return CodeSent{Ask: ask, Code: code}, nil
+	case "accepted":
+		return CodeAccepted{Ask: ask, Nonce: []byte("nonce-2")}, nil
+	case "granted":
+		base := int64(number("base", 4))
+		g := Grant{Base: base, First: base + int64(number("first", 0)), Tries: number("tries", 1), ExpiresAt: s.now.Add(time.Minute),
+			Current: secret.New(fmt.Appendf(nil, "puk-%d", base)), Next: secret.New(fmt.Appendf(nil, "puk-%d", base+1))}
+		if first == "stale" {
+			g.ExpiresAt = s.now
+		}
+		return Granted{Ask: ask, Grant: g}, nil
+	case "refused":
+		return Refused{Ask: ask, Refusal: Refusal{Code: Reason(first), AttemptsLeft: number("attempts", 0)}}, nil
+	case "settled":
+		return Settled{Case: "3f2a91c0000000000000000000000000"}, nil
+	case "press":
+		return Pressed{Button(first)}, nil
+	case "channel":
+		return ChannelChosen{first}, nil
+	case "code":
+		return CodeTyped{secret.New([]byte(first))}, nil
+	case "passcode":
+		return PasscodeTyped{secret.New([]byte(first))}, nil
+	case "touch":
+		return Touched{}, nil
+	case "tick":
+		return Tick{}, nil
+	case "central":
+		return CentralSeen{Up: first == "up"}, nil
+	case "journal-failed":
+		return JournalFailed{ReasonJournalFailed}, nil
+	case "journal-ready":
+		return JournalReady{}, nil
+	}
+	return nil, fmt.Errorf("no such input: %q", words[0])
+}
+
+// show writes an effect so that a reader sees all that matters in it. Secrets are shown: they are this file's own.
+func show(e Effect) string {
+	switch e := e.(type) {
+	case Record:
+		var entries []string
+		for _, a := range e.Entries {
+			entries = append(entries, showEntry(a))
+		}
+		return "record " + strings.Join(entries, " | ")
+	case ReadCard:
+		return fmt.Sprintf("read-card session=%d", e.Session)
+	case ProveCard:
+		return fmt.Sprintf("prove-card session=%d %s", e.Session, e.Nonce)
+	case ResetPasscode:
+		return fmt.Sprintf("reset-passcode session=%d %s %s", e.Session, e.PUK.Reveal(), e.Passcode.Reveal())
+	case ConfirmPasscode:
+		return fmt.Sprintf("confirm-passcode session=%d %s", e.Session, e.Passcode.Reveal())
+	case RotatePUK:
+		return fmt.Sprintf("rotate-puk session=%d %s %s", e.Session, e.PUK.Reveal(), e.Next.Reveal())
+	case LeaveCard:
+		return fmt.Sprintf("leave-card session=%d", e.Session)
+	case AskBegin:
+		return fmt.Sprintf("ask-begin %d %s:%s tries=%d", e.Ask, e.Identity.Family, e.Identity.Serial, e.TriesLeft)
+	case AskProof:
+		return fmt.Sprintf("ask-proof %d %s %s", e.Ask, e.Certificate, e.Signature)
+	case AskSendCode:
+		return fmt.Sprintf("ask-send-code %d channel=%s", e.Ask, e.Channel)
+	case AskCheckCode:
+		return fmt.Sprintf("ask-check-code %d %s", e.Ask, e.Code.Reveal())
+	case AskRelease:
+		return fmt.Sprintf("ask-release %d %s %s", e.Ask, e.Nonce, e.Proof)
+	case AskOutcome:
+		return "ask-outcome " + showEntry(e.Outcome)
+	case EndCase:
+		return fmt.Sprintf("end-case %s", e.Reason)
+	}
+	panic(fmt.Sprintf("show: %T", e))
+}
+
+func showEntry(a audit.Entry) string {
+	s := string(a.Kind)
+	if a.Reason != "" {
+		s += " " + a.Reason
+	}
+	if a.Base != nil {
+		s += fmt.Sprintf(" base=%d", *a.Base)
+	}
+	if a.First != nil {
+		s += fmt.Sprintf(" first=%d", *a.First)
+	}
+	if a.Opened != nil {
+		s += fmt.Sprintf(" opened=%d", *a.Opened)
+	}
+	if a.Passcode != "" {
+		s += " passcode=" + string(a.Passcode)
+	}
+	if a.Rotated != "" {
+		s += " rotated=" + string(a.Rotated)
+	}
+	if a.Tries != nil {
+		s += fmt.Sprintf(" tries=%d", *a.Tries)
+	}
+	return s
+}
+
+func showView(v View) string {
+	s := string(v.Screen)
+	if v.Reason != "" {
+		s += " " + string(v.Reason)
+	}
+	if v.CardIn {
+		s += ", card in"
+	}
+	if v.Holder != "" {
+		s += ", " + v.Holder
+	}
+	if v.Code != nil {
+		s += fmt.Sprintf(", %d attempts, %d sends, until %s", v.Code.AttemptsLeft, v.Code.SendsLeft, v.Code.ExpiresAt.Format("15:04:05"))
+	}
+	if !v.ReturnBefore.IsZero() {
+		s += ", back before " + v.ReturnBefore.Format("15:04")
+	}
+	if !v.EndsAt.IsZero() {
+		s += ", ends " + v.EndsAt.Format("15:04:05")
+	}
+	if !v.CentralUp {
+		s += ", central away"
+	}
+	return s
+}
+
+func diff(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range max(len(w), len(g)) {
+		a, b := "(end)", "(end)"
+		if i < len(w) {
+			a = w[i]
+		}
+		if i < len(g) {
+			b = g[i]
+		}
+		if a != b {
+			return fmt.Sprintf("line %d\n  transcript: %s\n  machine:    %s", i+1, a, b)
+		}
+	}
+	return "no difference"
+}

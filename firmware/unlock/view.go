@@ -1,0 +1,100 @@
+package unlock
+
+import (
+	"time"
+
+	"latchkey/card"
+	"latchkey/firmware/wire"
+)
+
+// Screen is what the kiosk shows.
+type Screen string
+
+// The screens, in the order of a walk.
+const (
+	ScreenAttract      Screen = "attract"        // insert your smartcard
+	ScreenOutOfService Screen = "out-of-service" // Reason says why
+	ScreenReading      Screen = "reading"        // the card is read and central is asked; busy
+	ScreenConsent      Screen = "consent"        // is this your card? PressContinue, PressNotMe
+	ScreenChannel      Screen = "channel"        // where the code goes: ChannelChosen, PressCancel; Reason: why the last sending failed
+	ScreenSending      Screen = "sending"        // busy
+	ScreenCode         Screen = "code"           // CodeTyped, PressResend, PressCancel; Reason: why the last code was refused
+	ScreenChecking     Screen = "checking"       // busy
+	ScreenPasscode     Screen = "passcode"       // choose a passcode: PasscodeTyped, PressCancel; Reason: why the last was refused
+	ScreenRepeat       Screen = "repeat"         // the same again: PasscodeTyped, PressBack
+	ScreenWriting      Screen = "writing"        // do not take the card out; busy
+	ScreenUnlocked     Screen = "unlocked"       // take your card
+	ScreenStopped      Screen = "stopped"        // the walk ended; Reason says why. "Take your card" while CardIn
+	ScreenAway         Screen = "away"           // the holder took the card along; come back before ReturnBefore
+)
+
+// Reason is why a screen is shown: one of these, a card.Flaw, or a wire.Code.
+type Reason string
+
+// The kiosk's own reasons.
+const (
+	ReasonNoDaemon       Reason = "no-daemon"        // pcscd does not run
+	ReasonNoReader       Reason = "no-reader"        // no reader is plugged in
+	ReasonJournalFull    Reason = "journal-full"     // no room for evidence
+	ReasonJournalFailed  Reason = "journal-failed"   // evidence cannot be written
+	ReasonUnreachable    Reason = "unreachable"      // central does not answer
+	ReasonLeftIn         Reason = "card-left-in"     // a card was in before the kiosk was ready for it
+	ReasonTwoCards       Reason = "two-cards"        // more than one card
+	ReasonMute           Reason = "card-mute"        // no answer to reset: upside down, or dead
+	ReasonUnreadable     Reason = "card-unreadable"  // answers, but not with sense
+	ReasonNotOurs        Reason = "card-not-ours"    // no application that we know
+	ReasonNotLocked      Reason = "card-not-locked"  // TriesLeft
+	ReasonExpired        Reason = "card-expired"     // certificates ran out on Expired
+	ReasonHung           Reason = "card-hung"        // stopped answering
+	ReasonRemoved        Reason = "removed"          // taken out before anything was changed
+	ReasonNotMe          Reason = "not-me"           // the holder said so
+	ReasonCancelled      Reason = "cancelled"        // the holder said so
+	ReasonIdle           Reason = "idle"             // nobody touched the kiosk; ReturnBefore if a code is out
+	ReasonCodeForm       Reason = "code-form"        // the code has another number of digits
+	ReasonDiffers        Reason = "passcode-differs" // the second is not the first
+	ReasonCardRefusesIt  Reason = "passcode-refused" // the card refuses this passcode
+	ReasonNotUnlocked    Reason = "not-unlocked"     // the card did not take the passcode; for certain
+	ReasonUnknownOutcome Reason = "outcome-unknown"  // it may be unlocked or not: put it in again
+	ReasonGrantInvalid   Reason = "grant-invalid"    // central's grant does not verify or has run out
+	ReasonImpossible     Reason = "kiosk-fault"      // the machine met what cannot be
+)
+
+// Channel is where a code can be sent.
+type Channel struct {
+	ID     string
+	Kind   wire.ChannelKind
+	Masked string
+}
+
+// Code is the one-time code that is out. Times are in the kiosk's clock.
+type Code struct {
+	Masked       string // where it was sent
+	Digits       int
+	SentAt       time.Time
+	ExpiresAt    time.Time
+	ResendAt     time.Time
+	AttemptsLeft int
+	SendsLeft    int
+}
+
+// View is all that the face needs. It holds no secret.
+type View struct {
+	Screen   Screen
+	Reason   Reason
+	CardIn   bool
+	Holder   string // from consent on
+	Channels []Channel
+	Code     *Code // on ScreenCode, ScreenChecking
+	Rules    card.Rules
+	// TriesLeft of a card that is not locked; -1 if it does not tell.
+	TriesLeft int
+	Expired   time.Time // with ReasonExpired
+	// ReturnBefore is when the code that is out expires; zero if none is.
+	ReturnBefore time.Time
+	// Reference helps the RA to find the case: its first eight digits.
+	Reference string
+	// CentralUp is false while central does not answer.
+	CentralUp bool
+	// WarnAt and EndsAt: when to warn that the walk ends for want of a touch, and when it ends; zero if it does not.
+	WarnAt, EndsAt time.Time
+}

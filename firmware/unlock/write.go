@@ -1,0 +1,158 @@
+package unlock
+
+import (
+	"latchkey/firmware/audit"
+	"latchkey/firmware/secret"
+	"latchkey/firmware/wire"
+)
+
+// From the grant to the outcome: the only part that changes a card.
+
+func (m *Machine) granted(in Granted) {
+	w := &m.walk
+	w.grant = in.Grant
+	g := &w.grant
+	if g.Tries < 1 || g.First != g.Base && g.First != g.Base+1 || !m.now.Before(g.ExpiresAt) {
+		m.settle(untouched(w.caseID, &g.Base))
+		m.stop(ReasonGrantInvalid)
+		return
+	}
+	m.note(audit.Entry{Kind: audit.KindIntent, Case: w.caseID, Base: &g.Base, First: &g.First})
+	m.record()
+	m.try(g.First)
+}
+
+func (m *Machine) try(generation int64) {
+	w := &m.walk
+	w.trying = generation
+	m.to(phaseResetting)
+	m.do(ResetPasscode{Session: w.session, PUK: w.puk(generation), Passcode: w.passcode})
+}
+
+func (w *walk) puk(generation int64) secret.Value {
+	if generation == w.grant.Base {
+		return w.grant.Current
+	}
+	return w.grant.Next
+}
+
+func (w *walk) other() int64 {
+	if w.grant.First == w.grant.Base {
+		return w.grant.Base + 1
+	}
+	return w.grant.Base
+}
+
+func (m *Machine) stepped(f Failure) {
+	switch m.phase {
+	case phaseResetting:
+		m.reset(f)
+	case phaseConfirming:
+		m.confirmed(f)
+	case phaseRotating:
+		m.rotated(f)
+	}
+}
+
+// minTriesLeft: a second candidate is tried only when the card says that it can be wrong and leave one try.
+const minTriesLeft = 2
+
+func (m *Machine) reset(f Failure) {
+	w := &m.walk
+	switch f.Kind {
+	case "":
+		m.to(phaseConfirming)
+		m.do(ConfirmPasscode{Session: w.session, Passcode: w.passcode})
+	case FailWrong:
+		w.tries++
+		if f.TriesLeft >= minTriesLeft && w.tries < w.grant.Tries && w.trying == w.grant.First {
+			m.try(w.other())
+			return
+		}
+		m.end(m.outcome(audit.No, nil, audit.No, w.tries), Reason(wire.CodeCardReferred))
+	case FailBlocked:
+		// A PUK that was blocked before costs nothing; one that became so has cost what remained.
+		m.end(m.outcome(audit.No, nil, audit.No, -1), Reason(wire.CodeCardReferred))
+	case FailPasscode:
+		m.end(m.outcome(audit.No, nil, audit.No, w.tries), ReasonCardRefusesIt)
+	case FailRemoved, FailReset, FailHung:
+		m.end(m.outcome(audit.Unknown, nil, audit.No, -1), ReasonUnknownOutcome)
+	default:
+		m.end(m.outcome(audit.Unknown, nil, audit.No, -1), Reason(wire.CodeCardReferred))
+	}
+}
+
+func (m *Machine) confirmed(f Failure) {
+	w := &m.walk
+	switch f.Kind {
+	case "":
+		if w.trying == w.grant.Base {
+			m.to(phaseRotating)
+			m.do(RotatePUK{Session: w.session, PUK: w.grant.Current, Next: w.grant.Next})
+			return
+		}
+		// Opened by the successor: nothing is rotated until central has settled that.
+		m.end(m.outcome(audit.Yes, &w.trying, audit.No, w.tries), "")
+	case FailRemoved, FailReset, FailHung:
+		m.end(m.outcome(audit.Unknown, &w.trying, audit.No, w.tries), ReasonUnknownOutcome)
+	default:
+		// It said 9000 and does not accept the passcode. Whether it looked at the PUK is not known either.
+		m.end(m.outcome(audit.No, nil, audit.No, -1), ReasonNotUnlocked)
+	}
+}
+
+func (m *Machine) rotated(f Failure) {
+	w := &m.walk
+	rotated := audit.No
+	switch f.Kind {
+	case "":
+		rotated = audit.Yes
+	case FailRemoved, FailReset, FailHung:
+		rotated = audit.Unknown
+	case FailWrong, FailBlocked:
+		w.tries = -1
+	}
+	// The passcode is on the card, and that is what the holder came for.
+	m.end(m.outcome(audit.Yes, &w.trying, rotated, w.tries), "")
+}
+
+// outcome of the present grant; tries -1 means not known.
+func (m *Machine) outcome(passcode audit.Fact, opened *int64, rotated audit.Fact, tries int) audit.Entry {
+	w := &m.walk
+	base := w.grant.Base
+	o := audit.Entry{Kind: audit.KindOutcome, Case: w.caseID, Base: &base, Passcode: passcode, Rotated: rotated}
+	if opened != nil {
+		g := *opened
+		o.Opened = &g
+	}
+	if tries >= 0 {
+		o.Tries = &tries
+	}
+	return o
+}
+
+// settle makes an outcome durable and has central learn it.
+func (m *Machine) settle(o audit.Entry) {
+	o.At = m.now.UnixMilli()
+	m.entries = append(m.entries, o)
+	m.record()
+	m.do(AskOutcome{Outcome: o})
+	m.writing = &o // JournalFailed would drop the ask
+}
+
+// end is the walk's end after the card was written, or tried: unlocked if r is "".
+func (m *Machine) end(o audit.Entry, r Reason) {
+	m.settle(o)
+	caseID := m.walk.caseID
+	m.leaveLast()
+	m.walk = walk{caseID: caseID, triesLeft: -1}
+	if r == "" {
+		m.to(phaseUnlocked)
+	} else {
+		m.to(phaseStopped)
+		m.reason = r
+	}
+	if !m.cardIn {
+		m.lingerFor(m.config.Linger)
+	}
+}
