@@ -31,8 +31,8 @@ const (
 // Tries returns the counter of 63CX: the tries that are left (ISO/IEC 7816-4 §5.6, table 6).
 func (s SW) Tries() (int, bool) { return int(s & 0xF), s&0xFFF0 == 0x63C0 }
 
-// More tells that the command succeeded and more bytes wait for GET RESPONSE (61XX).
-func (s SW) More() bool { return s&0xFF00 == 0x6100 }
+// More tells that the command succeeded and bytes wait for GET RESPONSE (61XX), and the Le to ask for them with.
+func (s SW) More() (le int, ok bool) { return shortLe(byte(s)), s&0xFF00 == 0x6100 }
 
 // maxAnswer bounds what a card can make us collect; no object of a smartcard comes near it.
 const maxAnswer = 1 << 17
@@ -75,20 +75,23 @@ func Exchange(t card.Transport, c Command) ([]byte, SW, error) {
 		r, sw, err = Send(t, c)
 	}
 	answer := r
-	for err == nil && sw.More() {
-		more := Command{CLA: c.CLA &^ Chained, INS: 0xC0, Le: shortLe(byte(sw))} // GET RESPONSE, §11.7.1
-		if r, sw, err = Send(t, more); err != nil {
-			break
+	for err == nil {
+		le, more := sw.More()
+		if !more {
+			return answer, sw, nil
 		}
-		if len(r) == 0 && sw.More() {
-			return nil, sw, fmt.Errorf("get response: card promises more and sends nothing (status %04X)", uint16(sw))
+		r, sw, err = Send(t, GetResponse(le))
+		if err == nil && len(r) == 0 {
+			if _, more := sw.More(); more {
+				return nil, sw, fmt.Errorf("get response: card promises more and sends nothing (status %04X)", uint16(sw))
+			}
 		}
 		if answer = append(answer, r...); len(answer) > maxAnswer {
 			return nil, sw, fmt.Errorf("get response: answer exceeds %d bytes", maxAnswer)
 		}
 	}
-	if err != nil {
-		return nil, 0, err
-	}
-	return answer, sw, nil
+	return nil, 0, err
 }
+
+// GetResponse is the command that fetches what 61XX announced (ISO/IEC 7816-4 §11.7.1).
+func GetResponse(le int) Command { return Command{INS: 0xC0, Le: le} }

@@ -133,7 +133,9 @@ func (c *Card) dispatch(cmd apdu.Command) ([]byte, apdu.SW) {
 		case insYubicoVersion:
 			return []byte{5, 4, 3}, apdu.OK
 		case insYubicoSerial:
-			return c.state.GUID[:4], apdu.OK
+			serial := bytes.Clone(c.state.GUID[:4])
+			serial[0] &= 0x7F // Yubico's own tool prints it as a signed number
+			return serial, apdu.OK
 		}
 	}
 	return nil, apdu.InsNotSupported

@@ -1,0 +1,340 @@
+// Package cardtest is the suite that every card family must pass over every transport: the virtual card in the process,
+// the virtual card in a real PC/SC stack, a real card on the desk. It belongs to tests; production code never imports it.
+package cardtest
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"strings"
+	"testing"
+
+	"crypto"
+
+	"latchkey/card"
+	"latchkey/firmware/secret"
+)
+
+// Fixture is what is true of the card under test, from a source other than the card's answers.
+type Fixture struct {
+	Identity      card.Identity
+	Certificates  card.Certificates
+	Passcode, PUK secret.Value // the present ones; the passcode is not blocked
+	PasscodeTries int          // until it is blocked; 2 or more
+	PUKTries      int          // 2 or more
+	NewPasscode   secret.Value // well-formed
+	NewPUK        secret.Value // well-formed; empty if the family has no PUK
+	Refused       secret.Value // a passcode whose form the card refuses, without a try of the PUK; empty if it takes any
+
+	// Transport counts what went to the card in this session.
+	Transport *Counter
+	// StateAPDUs and WriteAPDUs are the most that may go out from insertion until the state is known, and from the
+	// grant until the new passcode is set, confirmed and the PUK replaced.
+	StateAPDUs, WriteAPDUs int
+
+	// Again ends the session, resets the card, and returns it in a new session, not yet identified.
+	Again func(t *testing.T) card.Card
+}
+
+// Counter is a transport that counts the APDUs through it.
+type Counter struct {
+	card.Transport
+	N int
+}
+
+// Transmit counts and passes on.
+func (c *Counter) Transmit(command []byte) ([]byte, error) {
+	c.N++
+	return c.Transport.Transmit(command)
+}
+
+// Run runs the suite. open returns, for each of its tests, a fresh card in a session, not yet identified; the card may
+// be left blocked beyond rescue.
+func Run(t *testing.T, open func(t *testing.T) (card.Card, Fixture)) {
+	tests := []struct {
+		name string
+		run  func(*testing.T, card.Card, Fixture)
+	}{
+		{"identity is stable", identity},
+		{"state costs no try", state},
+		{"certificates are shown", certificates},
+		{"proof fits the certificate", proof},
+		{"wrong passcodes are counted until blocked", wrongPasscodes},
+		{"a blocked card gets a new passcode and PUK", unlock},
+		{"few APDUs", apdus},
+		{"a wrong PUK is counted and sets nothing", wrongPUK},
+		{"a wrong PUK does not rotate", wrongPUKRotates},
+		{"a spent PUK is blocked", spentPUK},
+		{"a refused passcode costs no try of the PUK", refused},
+		{"secrets stay whole and out of errors", discretion},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c, f := open(t)
+			test.run(t, c, f)
+		})
+	}
+}
+
+func identity(t *testing.T, c card.Card, f Fixture) {
+	for range 2 {
+		if id := identify(t, c); id != f.Identity {
+			t.Fatalf("identity %+v, want %+v", id, f.Identity)
+		}
+	}
+	if id := identify(t, f.Again(t)); id != f.Identity {
+		t.Fatalf("identity in a second session %+v, want %+v", id, f.Identity)
+	}
+}
+
+func state(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	for range f.PasscodeTries + 1 {
+		wantState(t, c, card.State{TriesLeft: f.PasscodeTries})
+	}
+}
+
+func certificates(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	got, err := c.Certificates()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Authentication, f.Certificates.Authentication) || !bytes.Equal(got.Card, f.Certificates.Card) {
+		t.Error("the certificates are not the card's")
+	}
+	if !got.Expires.Equal(f.Certificates.Expires) {
+		t.Errorf("expires %v, want %v", got.Expires, f.Certificates.Expires)
+	}
+}
+
+func proof(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	if f.Certificates.Card == nil {
+		if _, err := c.Prove([32]byte{1}); !errors.Is(err, card.ErrNoKey) {
+			t.Fatalf("proof without a key: %v, want ErrNoKey", err)
+		}
+		return
+	}
+	block(t, c, f) // a locked card must still be able to prove itself
+	cert, err := x509.ParseCertificate(f.Certificates.Card)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"one nonce", "another"} {
+		digest := sha256.Sum256([]byte(text))
+		signature, err := c.Prove(digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(cert.PublicKey, digest, signature); err != nil {
+			t.Fatalf("proof of %q: %v", text, err)
+		}
+		digest[31]++
+		if verify(cert.PublicKey, digest, signature) == nil {
+			t.Fatal("the signature fits another digest")
+		}
+	}
+}
+
+func verify(public any, digest [32]byte, signature []byte) error {
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		if !ecdsa.VerifyASN1(k, digest[:], signature) {
+			return errors.New("signature does not verify")
+		}
+		return nil
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(k, crypto.SHA256, digest[:], signature)
+	}
+	return errors.New("certificate has a key of no known kind")
+}
+
+func wrongPasscodes(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	block(t, c, f)
+	wantState(t, c, card.State{Locked: true})
+	if err := c.Confirm(f.Passcode); !errors.Is(err, card.ErrBlocked) {
+		t.Fatalf("right passcode on a blocked card: %v, want ErrBlocked", err)
+	}
+	c = f.Again(t)
+	identify(t, c)
+	wantState(t, c, card.State{Locked: true})
+}
+
+func unlock(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	block(t, c, f)
+	write(t, c, f)
+
+	c = f.Again(t)
+	identify(t, c)
+	wantState(t, c, card.State{TriesLeft: f.PasscodeTries})
+	wantTries(t, "old passcode", c.Confirm(f.Passcode), f.PasscodeTries-1)
+	if err := c.Confirm(f.NewPasscode); err != nil {
+		t.Fatalf("new passcode: %v", err)
+	}
+	if f.NewPUK.Len() == 0 {
+		return
+	}
+	wantTries(t, "old PUK", c.Reset(f.PUK, f.Passcode), f.PUKTries-1)
+	if err := c.Reset(f.NewPUK, f.Passcode); err != nil {
+		t.Fatalf("new PUK: %v", err)
+	}
+	if err := c.Confirm(f.Passcode); err != nil {
+		t.Fatalf("passcode set by the new PUK: %v", err)
+	}
+}
+
+func apdus(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	wantState(t, c, card.State{TriesLeft: f.PasscodeTries})
+	if f.Transport.N > f.StateAPDUs {
+		t.Errorf("%d APDUs until the state is known, want at most %d", f.Transport.N, f.StateAPDUs)
+	}
+	block(t, c, f)
+	before := f.Transport.N
+	write(t, c, f)
+	if n := f.Transport.N - before; n > f.WriteAPDUs {
+		t.Errorf("%d APDUs from grant to confirmed, want at most %d", n, f.WriteAPDUs)
+	}
+}
+
+func wrongPUK(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	wantTries(t, "wrong PUK", c.Reset(other(f.PUK), f.NewPasscode), f.PUKTries-1)
+	wantTries(t, "passcode of a refused reset", c.Confirm(f.NewPasscode), f.PasscodeTries-1)
+	if err := c.Confirm(f.Passcode); err != nil {
+		t.Fatalf("passcode after a refused reset: %v", err)
+	}
+	if err := c.Reset(f.PUK, f.NewPasscode); err != nil {
+		t.Fatalf("right PUK after a wrong one: %v", err)
+	}
+}
+
+func wrongPUKRotates(t *testing.T, c card.Card, f Fixture) {
+	if f.NewPUK.Len() == 0 {
+		return
+	}
+	identify(t, c)
+	wantTries(t, "wrong PUK", c.Rotate(other(f.PUK), f.NewPUK), f.PUKTries-1)
+	if err := c.Reset(f.PUK, f.NewPasscode); err != nil {
+		t.Fatalf("PUK after a refused rotation: %v", err)
+	}
+}
+
+func spentPUK(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	wrong := other(f.PUK)
+	for left := f.PUKTries - 1; left > 0; left-- {
+		wantTries(t, "wrong PUK", c.Reset(wrong, f.NewPasscode), left)
+	}
+	for _, puk := range []secret.Value{wrong, f.PUK} {
+		if err := c.Reset(puk, f.NewPasscode); !errors.Is(err, card.ErrBlocked) {
+			t.Fatalf("reset with a spent PUK: %v, want ErrBlocked", err)
+		}
+	}
+	if err := c.Rotate(f.PUK, f.NewPUK); !errors.Is(err, card.ErrBlocked) {
+		t.Fatalf("rotation of a spent PUK: %v, want ErrBlocked", err)
+	}
+}
+
+func refused(t *testing.T, c card.Card, f Fixture) {
+	if f.Refused.Len() == 0 {
+		return
+	}
+	identify(t, c)
+	for range f.PUKTries + 1 {
+		if err := c.Reset(f.PUK, f.Refused); !errors.Is(err, card.ErrRefusedPasscode) {
+			t.Fatalf("reset to a passcode of bad form: %v, want ErrRefusedPasscode", err)
+		}
+	}
+	wantTries(t, "wrong PUK", c.Reset(other(f.PUK), f.NewPasscode), f.PUKTries-1)
+	if err := c.Confirm(f.Passcode); err != nil {
+		t.Fatalf("passcode after a refused reset: %v", err)
+	}
+}
+
+func discretion(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	puk, passcode := f.PUK.Clone(), f.NewPasscode.Clone()
+	err := errors.Join(c.Reset(other(puk), passcode), c.Confirm(passcode), c.Rotate(other(puk), f.NewPUK))
+	if err == nil {
+		t.Fatal("wrong secrets were taken")
+	}
+	for _, s := range []secret.Value{puk, passcode, other(puk)} {
+		if strings.Contains(err.Error(), string(s.Reveal())) {
+			t.Error("an error tells a secret")
+		}
+	}
+	if !puk.Equal(f.PUK) || !passcode.Equal(f.NewPasscode) {
+		t.Error("a secret of the caller was changed")
+	}
+}
+
+func identify(t *testing.T, c card.Card) card.Identity {
+	t.Helper()
+	id, err := c.Identify()
+	if err != nil {
+		t.Fatalf("identify: %v", err)
+	}
+	return id
+}
+
+func wantState(t *testing.T, c card.Card, want card.State) {
+	t.Helper()
+	if got, err := c.State(); err != nil || got != want {
+		t.Fatalf("state %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// wantTries wants a wrong secret with so many tries left, which for 0 is ErrBlocked.
+func wantTries(t *testing.T, what string, err error, left int) {
+	t.Helper()
+	var wrong *card.WrongSecretError
+	switch {
+	case left <= 0 && errors.Is(err, card.ErrBlocked):
+	case errors.As(err, &wrong) && wrong.TriesLeft == left:
+	default:
+		t.Fatalf("%s: %v, want a wrong secret with %d tries left", what, err, left)
+	}
+}
+
+// block spends the passcode's tries.
+func block(t *testing.T, c card.Card, f Fixture) {
+	t.Helper()
+	for left := f.PasscodeTries - 1; left >= 0; left-- {
+		wantTries(t, "wrong passcode", c.Confirm(other(f.Passcode)), left)
+	}
+}
+
+// write does what the kiosk does with a grant.
+func write(t *testing.T, c card.Card, f Fixture) {
+	t.Helper()
+	if err := c.Reset(f.PUK, f.NewPasscode); err != nil {
+		t.Fatalf("reset: %v", err)
+	}
+	if err := c.Confirm(f.NewPasscode); err != nil {
+		t.Fatalf("confirm: %v", err)
+	}
+	if f.NewPUK.Len() == 0 {
+		return
+	}
+	if err := c.Rotate(f.PUK, f.NewPUK); err != nil {
+		t.Fatalf("rotate: %v", err)
+	}
+}
+
+// other is a secret of the same form and another value.
+func other(s secret.Value) secret.Value {
+	b := bytes.Clone(s.Reveal())
+	if i := len(b) - 1; b[i] == '0' {
+		b[i] = '1'
+	} else {
+		b[i] = '0'
+	}
+	return secret.New(b)
+}
