@@ -1,0 +1,140 @@
+package cases
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"time"
+
+	"latchkey/card/profiles"
+	"latchkey/firmware/wire"
+)
+
+// MayBegin says whether a card that claims this family and retry counter may have a case. It says nothing that only the
+// true card should learn: what concerns the holder's codes waits for the proof.
+func MayBegin(card Card, holder Holder, profile profiles.Profile, family string, triesLeft int) error {
+	switch {
+	case profile.Family != family:
+		return Refuse(wire.CodeCardUnknown)
+	case card.Revoked:
+		return Refuse(wire.CodeCardRevoked)
+	case !holder.Active:
+		return Refuse(wire.CodeHolderInactive)
+	case triesLeft != 0:
+		return Refuse(wire.CodeWrongStep) // only locked cards are served
+	case len(card.Certificate) == 0:
+		return Refuse(wire.CodeCardCannotProve)
+	}
+	return nil
+}
+
+// ReturnsTo says whether a Begin at the case's own kiosk goes on with the case: a code was sent and not accepted yet.
+func (c *Case) ReturnsTo(now time.Time) bool {
+	return c.Open(now) && c.Sends > 0 && (c.State == Begun || c.State == Proved || c.State == CodeSent)
+}
+
+// Begin opens a case, or takes the card back to its proof in the case that it returns to. The code that is out, its wrong
+// guesses and its sends stay.
+func (c *Case) Begin(p Policy, now time.Time, nonce, hpke []byte) {
+	if c.State == "" {
+		c.BegunAt, c.ExpiresAt = now, now.Add(p.CaseValidity)
+	}
+	c.State, c.Nonce, c.HPKE = Begun, nonce, hpke
+}
+
+// Genuine says whether the certificate is the one on record and its key signed the digest: ECDSA on P-256 or P-384
+// (ASN.1), or RSA PKCS #1 v1.5 (SP 800-78-4 table 3-1), each with SHA-256.
+func Genuine(onRecord, shown []byte, digest [32]byte, signature []byte) bool {
+	if len(onRecord) == 0 || !bytes.Equal(onRecord, shown) {
+		return false
+	}
+	return signed(onRecord, digest, signature)
+}
+
+func signed(certificate []byte, digest [32]byte, signature []byte) bool {
+	cert, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		return false
+	}
+	switch key := cert.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		return (key.Curve == elliptic.P256() || key.Curve == elliptic.P384()) && ecdsa.VerifyASN1(key, digest[:], signature)
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil
+	}
+	return false
+}
+
+// Usable checks at import what a proof will need of a certificate.
+func Usable(certificate []byte) bool {
+	cert, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		return false
+	}
+	switch key := cert.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		return key.Curve == elliptic.P256() || key.Curve == elliptic.P384()
+	case *rsa.PublicKey:
+		return true
+	}
+	return false
+}
+
+// Record is what stands in the directory and the ledger about the card of a case.
+type Record struct {
+	Card     Card
+	Holder   Holder
+	Profile  profiles.Profile
+	Channels []Channel // on allowed domains
+	Grants   []Grant   // every grant of the card, oldest first
+}
+
+// Prove judges the card's first proof. Every refusal from here on ends the case. After success the holder may be named.
+func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, signature []byte) error {
+	if err := c.at(now, Begun); err != nil {
+		return err
+	}
+	if !Genuine(r.Card.Certificate, shown, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), signature) {
+		return c.end(wire.CodeCardNotGenuine)
+	}
+	if err := c.stillEligible(now, r); err != nil {
+		return err
+	}
+	switch {
+	case lockedOut(p, r.Card, r.Holder):
+		return c.end(wire.CodeHolderLockedOut)
+	case remaining(r.Profile, r.Grants) < 2:
+		return c.end(wire.CodeCardReferred)
+	case len(r.Channels) == 0:
+		return c.end(wire.CodeNoChannel)
+	}
+	c.Nonce = nil
+	c.State = Proved
+	if c.Code.Out(now) {
+		c.State = CodeSent
+	}
+	return nil
+}
+
+// stillEligible ends the case of a card or holder that was struck off since it began, and of an expired card.
+func (c *Case) stillEligible(now time.Time, r Record) error {
+	cert, err := x509.ParseCertificate(r.Card.Certificate)
+	switch {
+	case err != nil:
+		return c.end(wire.CodeCardCannotProve)
+	case r.Card.Revoked:
+		return c.end(wire.CodeCardRevoked)
+	case !r.Holder.Active:
+		return c.end(wire.CodeHolderInactive)
+	case now.Before(cert.NotBefore) || now.After(cert.NotAfter):
+		return c.end(wire.CodeCardExpired)
+	}
+	return nil
+}
+
+func lockedOut(p Policy, card Card, holder Holder) bool {
+	return card.WrongCodes >= p.LockoutAfter || holder.WrongCodes >= p.LockoutAfter
+}

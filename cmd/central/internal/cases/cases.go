@@ -1,0 +1,159 @@
+// Package cases holds the rules of one unlock as central judges them: who may begin, what proves a card, when a code may
+// be sent and checked, what a grant may carry, what an outcome settles.
+//
+// The rules are pure. Time, randomness and what is on record are given; nothing here reads a clock, a database or a
+// network, and nothing is remembered outside the values that are passed in. Whoever calls them does so inside one
+// transaction and stores what was changed before the answer leaves, also when the answer is a Refusal: a refused code has
+// cost an attempt.
+package cases
+
+import (
+	"fmt"
+	"time"
+
+	"latchkey/firmware/wire"
+)
+
+// State is how far a case has come.
+type State string
+
+// The states, in the order of an unlock.
+const (
+	Begun    State = "begun"     // the card has to prove itself
+	Proved   State = "proved"    // the holder may be named and may ask for a code
+	CodeSent State = "code-sent" // a code is out
+	Accepted State = "accepted"  // the code was right; the card has to prove itself again
+	Granted  State = "granted"   // the one grant of this case has left
+	Closed   State = "closed"    // Reason says why
+)
+
+// Reason is why a case was closed: one of these, a wire.Code, or a wire.EndRequestReason.
+type Reason string
+
+// Reasons of central's own.
+const (
+	ReasonSettled    Reason = "settled"    // the outcome of its grant is known
+	ReasonSuperseded Reason = "superseded" // the card began again, here or at another kiosk
+	ReasonExpired    Reason = "expired"    // never stored; the state of an open case whose time is over
+)
+
+// Policy is what the RA decides. config gives its defaults and checks its bounds.
+type Policy struct {
+	CodeDigits    int
+	CodeValidity  time.Duration // of a code; also how long the holder has to choose a passcode after it was accepted
+	Attempts      int           // wrong codes a case
+	Sends         int           // codes a case
+	ResendAfter   time.Duration
+	LockoutAfter  int // wrong codes of a card or a holder since the last unlock
+	CaseValidity  time.Duration
+	GrantValidity time.Duration
+	Domains       []string // email domains; each admits its sub-domains
+	MaskName      bool
+
+	// Codes sent in an hour.
+	CardSends, HolderSends, KioskSends int
+}
+
+// Case is one walk of one card at one kiosk.
+type Case struct {
+	ID        string // 32 lower-case hex digits
+	Card      string // serial
+	Holder    string // id
+	Kiosk     string
+	State     State
+	Reason    Reason // of a closed case
+	BegunAt   time.Time
+	ExpiresAt time.Time
+	Nonce     []byte // that the card must sign next; nil if none is due
+	HPKE      []byte // public key of the kiosk for this walk
+	Code      Code   // the newest that was sent; zero if none was
+	Attempts  int    // codes that were judged
+	Sends     int
+}
+
+// Code is a one-time code. The digits themselves are nowhere.
+type Code struct {
+	MAC       []byte // nil once it was accepted
+	Channel   string // id
+	Masked    string
+	SentAt    time.Time
+	ExpiresAt time.Time
+}
+
+// Out says whether the code can still be typed.
+func (c Code) Out(now time.Time) bool { return len(c.MAC) > 0 && now.Before(c.ExpiresAt) }
+
+// Card is what central knows of a card.
+type Card struct {
+	Serial      string
+	Profile     string // of card/profiles
+	Holder      string
+	Certificate []byte // card authentication, DER; nil if the card cannot prove itself
+	Revoked     bool
+	Settled     int64 // generation of the PUK that central knows the card to have, or to have left for the next one
+	WrongCodes  int   // since the last unlock
+}
+
+// Holder is whom a card was issued to.
+type Holder struct {
+	ID         string
+	Name       string
+	Active     bool
+	WrongCodes int // since the last unlock, with any card
+}
+
+// Refusal is an answer of the catalogue instead of the one that was asked for. It is an error that a caller branches on.
+type Refusal struct {
+	Code         wire.Code
+	AttemptsLeft *int      // with code-wrong
+	RetryAt      time.Time // with rate-limited and resend-too-soon
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("refused: %s", r.Code) }
+
+// Refuse makes a Refusal.
+func Refuse(c wire.Code) *Refusal { return &Refusal{Code: c} }
+
+// Open says whether the walk can go on.
+func (c *Case) Open(now time.Time) bool { return c.State != Closed && now.Before(c.ExpiresAt) }
+
+// Close ends the case and voids its code. Closing a closed case changes nothing.
+func (c *Case) Close(why Reason) {
+	if c.State == Closed {
+		return
+	}
+	c.State, c.Reason = Closed, why
+	c.Nonce, c.Code.MAC = nil, nil
+}
+
+// at refuses a request that does not belong to the case's step.
+func (c *Case) at(now time.Time, states ...State) error {
+	if !c.Open(now) {
+		return Refuse(wire.CodeCaseClosed)
+	}
+	for _, s := range states {
+		if c.State == s {
+			return nil
+		}
+	}
+	return Refuse(wire.CodeWrongStep)
+}
+
+// end closes the case with a problem and refuses.
+func (c *Case) end(code wire.Code) error {
+	c.Close(Reason(code))
+	return Refuse(code)
+}
+
+// CodeStatus is what a holder is told of the code that was sent last.
+func (c *Case) CodeStatus(p Policy) wire.CodeStatus {
+	return wire.CodeStatus{
+		Masked:       c.Code.Masked,
+		Digits:       p.CodeDigits,
+		SentAt:       c.Code.SentAt.UnixMilli(),
+		ExpiresAt:    c.Code.ExpiresAt.UnixMilli(),
+		ResendAt:     c.Code.SentAt.Add(p.ResendAfter).UnixMilli(),
+		AttemptsLeft: max(0, p.Attempts-c.Attempts),
+		SendsLeft:    max(0, p.Sends-c.Sends),
+	}
+}

@@ -1,0 +1,81 @@
+package cases
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"latchkey/firmware/wire"
+)
+
+// ChannelEmail is the id of the holder's email address as a channel.
+const ChannelEmail = "email"
+
+// Channel is a way to the holder, masked.
+type Channel struct {
+	ID     string
+	Kind   wire.ChannelKind
+	Masked string
+}
+
+// Channels lists where codes may go. A mobile number is kept in the directory, but there is no way yet to send to one.
+func Channels(p Policy, email string) []Channel {
+	if !DomainAllowed(p.Domains, email) {
+		return nil
+	}
+	return []Channel{{ID: ChannelEmail, Kind: wire.Email, Masked: MaskEmail(email)}}
+}
+
+// DomainAllowed says whether the address is on one of the domains or below it.
+func DomainAllowed(domains []string, email string) bool {
+	at := strings.LastIndexByte(email, '@')
+	if at < 1 {
+		return false
+	}
+	domain := strings.ToLower(email[at+1:])
+	for _, d := range domains {
+		if strings.HasSuffix("."+domain, "."+strings.ToLower(d)) {
+			return true
+		}
+	}
+	return false
+}
+
+const bullets = "•••"
+
+// MaskEmail leaves the first character and the domain: j•••@nhs.net.
+func MaskEmail(email string) string {
+	at := strings.LastIndexByte(email, '@')
+	if at < 1 {
+		return bullets
+	}
+	_, n := utf8.DecodeRuneInString(email)
+	return email[:n] + bullets + email[at:]
+}
+
+// MaskMobile leaves the last three digits: •••• 123.
+func MaskMobile(number string) string {
+	var digits []rune
+	for _, r := range number {
+		if unicode.IsDigit(r) {
+			digits = append(digits, r)
+		}
+	}
+	if len(digits) < 3 {
+		return "••••"
+	}
+	return "•••• " + string(digits[len(digits)-3:])
+}
+
+// ShownName is the name as policy lets a kiosk show it: whole, or the first character of each word.
+func ShownName(p Policy, name string) string {
+	if !p.MaskName {
+		return name
+	}
+	words := strings.Fields(name)
+	for i, w := range words {
+		_, n := utf8.DecodeRuneInString(w)
+		words[i] = w[:n] + bullets
+	}
+	return strings.Join(words, " ")
+}

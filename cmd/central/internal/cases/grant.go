@@ -1,0 +1,129 @@
+package cases
+
+import (
+	"time"
+
+	"latchkey/card/profiles"
+	"latchkey/firmware/wire"
+)
+
+// Grant is what left central for one card: the PUKs of generations Base and Base+1.
+type Grant struct {
+	Case      string
+	Card      string
+	Number    int // of this card, from 1
+	Kiosk     string
+	Base      int64
+	First     int64 // candidate to try first
+	Tries     int   // wrong PUKs that it may cost
+	Booked    int   // wrong PUKs that the card is taken to have counted for it
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+	Outcome   *Outcome // nil until the kiosk has reported
+}
+
+// Outcome is what a kiosk reported of a grant.
+type Outcome struct {
+	At       time.Time
+	Passcode wire.Fact
+	Opened   *int64
+	Rotated  wire.Fact
+	Tries    int // -1 if not known
+}
+
+// mayHaveRotated says whether a PUK of Base+1 may be on the card because of this grant. A grant without an outcome may.
+func (g Grant) mayHaveRotated() bool { return g.Outcome == nil || g.Outcome.Rotated != wire.No }
+
+// remaining is how many wrong PUKs the card can still take, at worst.
+func remaining(p profiles.Profile, grants []Grant) int {
+	left := p.PUK.Tries
+	for _, g := range grants {
+		left -= g.Booked
+	}
+	return left
+}
+
+// Release judges the second proof and makes the grant: which generations, which first, how many tries.
+//
+// A PIV card does not tell its PUK's counter, so tries are booked here, before anybody can spend them, and one is always
+// kept back: a card is never brought to its last try. Generation base+1 can only be on the card if a grant of base
+// left and nobody can say that it was not rotated; until then one try is enough, because base is right.
+func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, signature []byte) (Grant, error) {
+	if err := c.at(now, Accepted); err != nil {
+		return Grant{}, err
+	}
+	if !signed(r.Card.Certificate, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), signature) {
+		return Grant{}, c.end(wire.CodeCardNotGenuine)
+	}
+	if err := c.stillEligible(now, r); err != nil {
+		return Grant{}, err
+	}
+	base := r.Card.Settled
+	first, wanted, number := base, 1, 1
+	for _, g := range r.Grants {
+		number = max(number, g.Number+1)
+		if g.Outcome == nil && now.Before(g.ExpiresAt) && g.Kiosk != kiosk {
+			return Grant{}, Refuse(wire.CodeGrantUnsettled)
+		}
+		if g.Base == base && g.mayHaveRotated() {
+			first, wanted = base+1, 2
+		}
+	}
+	left := remaining(r.Profile, r.Grants)
+	if left < 2 {
+		return Grant{}, c.end(wire.CodeCardReferred)
+	}
+	tries := min(wanted, left-1)
+	c.State, c.Nonce = Granted, nil
+	return Grant{
+		Case: c.ID, Card: c.Card, Number: number, Kiosk: kiosk, Base: base, First: first, Tries: tries, Booked: tries,
+		IssuedAt: now, ExpiresAt: now.Add(p.GrantValidity),
+	}, nil
+}
+
+// Sane says whether an outcome can be one of the grant at all.
+func (g Grant) Sane(base int64, o Outcome) bool {
+	return base == g.Base && o.Tries >= -1 && o.Tries <= 255 &&
+		(o.Opened == nil || *o.Opened == g.Base || *o.Opened == g.Base+1) &&
+		o.Passcode.Valid() && o.Rotated.Valid()
+}
+
+// Settle records what became of a grant: grant is its place in r.Grants. It may change the card, the holder and the bookings of r. A
+// second outcome of a grant, and any outcome of a generation that is settled past, change no rule's result: they are
+// evidence.
+//
+//   - Rotated: the card has base+1 and, having been given a new PUK, its full count of tries; bookings made until this
+//     grant are cleared. A later grant's may have been spent since and stay.
+//   - Opened by base+1: the card has base+1. Nothing was written to the PUK, so nothing is cleared.
+//   - Anything else leaves both candidates standing.
+func Settle(r *Record, grant int, o Outcome) {
+	g := &r.Grants[grant]
+	if g.Outcome != nil {
+		return
+	}
+	g.Outcome = &o
+	if g.Base < r.Card.Settled {
+		return
+	}
+	if o.Tries >= 0 {
+		g.Booked = o.Tries
+	}
+	opened := int64(-1)
+	if o.Opened != nil {
+		opened = *o.Opened
+	}
+	switch {
+	case opened == g.Base && o.Rotated == wire.Yes:
+		r.Card.Settled = g.Base + 1
+		for i := range r.Grants {
+			if r.Grants[i].Number <= g.Number {
+				r.Grants[i].Booked = 0
+			}
+		}
+	case opened == g.Base+1:
+		r.Card.Settled = g.Base + 1
+	}
+	if o.Passcode == wire.Yes {
+		r.Card.WrongCodes, r.Holder.WrongCodes = 0, 0
+	}
+}

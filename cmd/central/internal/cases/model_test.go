@@ -1,0 +1,121 @@
+package cases
+
+import (
+	"crypto"
+	"crypto/elliptic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"latchkey/firmware/wire"
+)
+
+const hashSHA256 = crypto.SHA256
+
+// plastic is a card as SP 800-73-4 has it: a PUK with a counter that nobody can read.
+type plastic struct {
+	generation int64
+	left       int
+}
+
+func (p *plastic) reset(t *rapid.T, generation int64) bool {
+	if p.left == 0 {
+		t.Fatal("a PUK was tried on a card whose PUK is blocked")
+	}
+	if generation != p.generation {
+		p.left--
+		return false
+	}
+	if rapid.Bool().Draw(t, "RESET restores the counter") {
+		p.left = 3
+	}
+	return true
+}
+
+// walk performs a grant as a kiosk would, cut off after some number of card commands (-1: never), and says what it knows.
+func walk(t *rapid.T, p *plastic, g Grant, cut int) Outcome {
+	o := Outcome{Passcode: wire.No, Rotated: wire.No}
+	step := 0
+	cutNow := func() bool { step++; return cut >= 0 && step > cut }
+	for _, candidate := range []int64{g.First, g.Base + g.Base + 1 - g.First} {
+		if o.Tries >= g.Tries || o.Tries > 0 && p.left < 2 {
+			return o
+		}
+		if cutNow() { // the answer is lost: whether the card did it is not known
+			if rapid.Bool().Draw(t, "done before the cut") {
+				p.reset(t, candidate)
+			}
+			return Outcome{Passcode: wire.Unknown, Rotated: wire.No, Tries: -1}
+		}
+		if !p.reset(t, candidate) {
+			o.Tries++
+			continue
+		}
+		o.Passcode, o.Opened = wire.Yes, &candidate
+		if candidate == g.Base+1 {
+			return o
+		}
+		if cutNow() {
+			if rapid.Bool().Draw(t, "rotated before the cut") {
+				p.generation, p.left = g.Base+1, 3
+			}
+			o.Rotated, o.Tries = wire.Unknown, -1
+			return o
+		}
+		p.generation, p.left = g.Base+1, 3
+		o.Rotated = wire.Yes
+		return o
+	}
+	return o
+}
+
+// Whatever is cut off, lost or late: no card loses its last try, and central always has the card's PUK among its two.
+func TestNoCardIsBrickedAndNoPUKIsLost(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, elliptic.P256(), epoch.AddDate(50, 0, 0))
+	rapid.Check(t, func(rt *rapid.T) {
+		p := &plastic{left: 3}
+		r := record(t, s)
+		now := epoch
+		late := map[int]Outcome{} // outcomes on their way, by the grant's place
+		refused := 0
+		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
+			if len(late) > 0 && rapid.Bool().Draw(rt, "an outcome arrives") {
+				for i := range r.Grants {
+					if o, ok := late[i]; ok {
+						Settle(&r, i, o)
+						delete(late, i)
+						break
+					}
+				}
+			}
+			now = now.Add(time.Duration(rapid.IntRange(0, 90).Draw(rt, "seconds")) * time.Second)
+			kiosk := rapid.SampledFrom([]string{"k1", "k2"}).Draw(rt, "kiosk")
+			c, sig := accepted(t, r, s, kiosk, now)
+			g, err := c.Release(policy, now, r, kiosk, sig)
+			if err != nil {
+				refused++
+				continue
+			}
+			r.Grants = append(r.Grants, g)
+			place := len(r.Grants) - 1
+			switch rapid.IntRange(0, 3).Draw(rt, "fault") {
+			case 0: // the grant is lost, or the kiosk with it
+			case 1:
+				late[place] = walk(rt, p, g, rapid.IntRange(0, 3).Draw(rt, "cut"))
+			default:
+				Settle(&r, place, walk(rt, p, g, rapid.IntRange(-1, 3).Draw(rt, "cut")))
+			}
+			if p.left < 1 {
+				rt.Fatalf("the card's PUK is blocked")
+			}
+			if real := p.left; remaining(r.Profile, r.Grants) > real {
+				rt.Fatalf("central thinks %d tries are left, the card has %d", remaining(r.Profile, r.Grants), real)
+			}
+			if p.generation != r.Card.Settled && p.generation != r.Card.Settled+1 {
+				rt.Fatalf("the card has generation %d, central offers %d and the next", p.generation, r.Card.Settled)
+			}
+		}
+	})
+}
