@@ -20,9 +20,11 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"latchkey/tools/cardsim"
 	"latchkey/tools/debs"
 )
 
@@ -54,10 +56,12 @@ type Reader struct {
 	host *exec.Cmd
 	dead chan struct{} // closed when the host is gone and waited for
 
-	mu      sync.Mutex // one request at a time
-	control *net.UnixConn
-	up      bool // pcscd is to be running
-	slots   []*slot
+	mu        sync.Mutex // one request at a time
+	control   *net.UnixConn
+	up        bool // pcscd is to be running
+	unplugged bool // it has no readers
+	slots     []*slot
+	used      []bool // by slot: this life of pcscd has seen a card there
 }
 
 // slot holds a card that is in, or nil.
@@ -91,7 +95,7 @@ func start(ctx context.Context, c Config) (_ *Reader, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{root: root, log: c.Log, dead: make(chan struct{}), slots: make([]*slot, c.Slots)}
+	r := &Reader{root: root, log: c.Log, dead: make(chan struct{}), slots: make([]*slot, c.Slots), used: make([]bool, c.Slots)}
 	if c.Dir == "" {
 		r.temp = true
 		c.Dir, err = os.MkdirTemp("", "latchkey-")
@@ -136,7 +140,7 @@ func (r *Reader) writeConfig() error {
 		return err
 	}
 	var conf []byte
-	for i := 0; i < len(r.slots); i += 2 {
+	for i := 0; i < len(r.slots) && !r.unplugged; i += 2 {
 		lib := fmt.Sprintf("vpcd%d.so", i/2)
 		if err := os.WriteFile(filepath.Join(r.dir, lib), driver, 0o755); err != nil {
 			return err
@@ -230,8 +234,24 @@ func (r *Reader) Command(ctx context.Context, name string, args ...string) *exec
 // PKCS11 is the path of OpenSC's PKCS#11 module, for pkcs11-tool --module.
 func (r *Reader) PKCS11() (string, error) { return r.root.Library("opensc-pkcs11.so") }
 
-// InsertServe puts a card into a free slot. pcscd notices within about half a second. With pcscd stopped the card
-// waits in the slot.
+// Insert puts the card of a cardsim state file into a free slot. The file is read at each insertion, so a card that was
+// pulled comes back with its state.
+func (r *Reader) Insert(slotNo int, path string) error {
+	if _, err := cardsim.Open(path); err != nil {
+		return fmt.Errorf("reader: insert a card: %w", err)
+	}
+	return r.InsertServe(slotNo, func(ctx context.Context, conn net.Conn) error {
+		card, err := cardsim.Open(path)
+		if err != nil {
+			conn.Close()
+			return err
+		}
+		return card.ServeVPCD(ctx, conn)
+	})
+}
+
+// InsertServe puts any card into a free slot. pcscd notices within about half a second. With pcscd stopped or the
+// readers unplugged the card waits in the slot.
 func (r *Reader) InsertServe(slotNo int, serve Serve) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -242,7 +262,7 @@ func (r *Reader) InsertServe(slotNo int, serve Serve) error {
 		return fmt.Errorf("reader: insert a card: slot %d has a card in", slotNo)
 	}
 	s := &slot{serve: serve}
-	if r.up {
+	if r.up && !r.unplugged {
 		if err := r.connect(slotNo, s); err != nil {
 			return fmt.Errorf("reader: insert a card: %w", err)
 		}
@@ -253,6 +273,12 @@ func (r *Reader) InsertServe(slotNo int, serve Serve) error {
 
 // connect dials vpcd and serves the card there. r.mu is held.
 func (r *Reader) connect(slotNo int, s *slot) error {
+	if r.used[slotNo] {
+		if err := r.showEmpty(slotNo); err != nil {
+			return err
+		}
+	}
+	r.used[slotNo] = true
 	conn, err := r.ask(request{Op: opDial, Slot: slotNo})
 	if err != nil {
 		return err
@@ -284,6 +310,32 @@ func (r *Reader) connect(slotNo int, s *slot) error {
 		}
 	}()
 	return nil
+}
+
+// showEmpty makes sure that pcscd sees the slot empty before the next card comes: of two cards in quick succession vpcd
+// would make one. It dials, and hangs up when it is asked for its ATR, which is how vpcd looks whether a card is there.
+func (r *Reader) showEmpty(slotNo int) error {
+	for {
+		conn, err := r.ask(request{Op: opDial, Slot: slotNo})
+		if err != nil {
+			return err
+		}
+		conn.SetDeadline(time.Now().Add(startTimeout))
+		var message [3]byte // a length of two bytes, and the first byte
+		for err == nil {
+			_, err = io.ReadFull(conn, message[:])
+			if message == [3]byte{0, 1, 4} || message[0] != 0 || message[1] != 1 {
+				break // the ATR, or the APDU of a client that has not noticed yet
+			}
+		}
+		conn.Close()
+		if err != nil {
+			return fmt.Errorf("vpcd does not look for a card: %w", err)
+		}
+		if message == [3]byte{0, 1, 4} {
+			return nil
+		}
+	}
 }
 
 // Eject pulls the card out of a slot. An empty slot is no error: the card may have left by itself.
@@ -340,15 +392,37 @@ func (r *Reader) StartDaemon() error {
 		return fmt.Errorf("reader: start pcscd: %w", err)
 	}
 	r.up = true
+	clear(r.used)
 	for i, s := range r.slots {
-		if s == nil {
+		if s == nil || r.unplugged {
 			continue
 		}
 		if err := r.connect(i, s); err != nil {
-			return fmt.Errorf("reader: insert the card of slot %d again: %w", i, err)
+			return fmt.Errorf("reader: insert the card of slot %d: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// Unplug takes all readers from pcscd; cards stay in their slots. pcscd starts anew for it, since it can neither lose nor
+// gain a reader of this kind while it runs.
+func (r *Reader) Unplug() error { return r.replug(true) }
+
+// Plug gives pcscd its readers back.
+func (r *Reader) Plug() error { return r.replug(false) }
+
+func (r *Reader) replug(unplugged bool) error {
+	if err := r.StopDaemon(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.unplugged = unplugged
+	err := r.writeConfig()
+	r.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("reader: write pcscd's configuration: %w", err)
+	}
+	return r.StartDaemon()
 }
 
 // Close pulls all cards, ends every process of the stack, and removes the temporary folder. A second Close is harmless.

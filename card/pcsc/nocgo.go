@@ -1,0 +1,31 @@
+//go:build !cgo
+
+package pcsc
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrNotBuilt: this program was built without what it needs to reach a card.
+var ErrNotBuilt = errors.New("built without smartcard access: build with CGO_ENABLED=1, a C compiler, pkg-config and libpcsclite-dev")
+
+// Watch tells NoService with ErrNotBuilt, and closes the channel when ctx ends.
+func Watch(ctx context.Context) <-chan Event {
+	events := make(chan Event, 1)
+	events <- Event{Kind: NoService, Err: ErrNotBuilt}
+	context.AfterFunc(ctx, func() { close(events) })
+	return events
+}
+
+// Session cannot be had in this build.
+type Session struct{}
+
+// Connect returns ErrNotBuilt.
+func Connect(context.Context, string) (*Session, error) { return nil, ErrNotBuilt }
+
+// Transmit returns ErrNotBuilt.
+func (*Session) Transmit([]byte) ([]byte, error) { return nil, ErrNotBuilt }
+
+// Close returns ErrNotBuilt.
+func (*Session) Close() error { return ErrNotBuilt }
