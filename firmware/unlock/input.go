@@ -19,8 +19,6 @@ type Input interface{ input() }
 
 // From the reader.
 type (
-	// ReaderReady: a reader is there, with no card in it.
-	ReaderReady struct{}
 	// ReaderGone: no reader, or no pcscd.
 	ReaderGone struct{ Reason Reason }
 	// CardIn: one card is in. Session names this insertion; numbers grow.
@@ -29,7 +27,7 @@ type (
 	CardMute struct{}
 	// TwoCards: more than one card is in.
 	TwoCards struct{}
-	// CardOut: no card is in any more.
+	// CardOut: a reader is there, and no card is in it, or none any more.
 	CardOut struct{}
 )
 
@@ -177,7 +175,6 @@ type (
 	JournalReady struct{}
 )
 
-func (ReaderReady) input()   {}
 func (ReaderGone) input()    {}
 func (CardIn) input()        {}
 func (CardMute) input()      {}

@@ -222,7 +222,7 @@ func (m *Machine) take(input Input) {
 			m.home()
 		}
 
-	case ReaderReady, ReaderGone, CardIn, CardMute, TwoCards, CardOut:
+	case ReaderGone, CardIn, CardMute, TwoCards, CardOut:
 		m.reader(input)
 
 	case CardRead:
@@ -279,12 +279,6 @@ func (m *Machine) started(in Started) {
 
 func (m *Machine) reader(input Input) {
 	switch in := input.(type) {
-	case ReaderReady:
-		m.readerReason = ""
-		m.cardOut()
-		if m.phase == phaseBooting || m.phase == phaseOutOfService {
-			m.home()
-		}
 	case ReaderGone:
 		m.readerReason = in.Reason
 		m.cardOut()

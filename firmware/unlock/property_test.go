@@ -13,7 +13,7 @@ import (
 // words are inputs that a world can produce at any time, sensible or not; the card's and central's answers refer to the
 // newest ask and session, or to older ones.
 var words = []string{
-	"in", "in", "out", "out", "two", "mute", "ready", "gone no-reader", "gone no-daemon",
+	"in", "in", "out", "out", "two", "mute", "gone no-reader", "gone no-daemon",
 	"read", "read", "read tries=3", "read fail=removed", "read fail=not-ours", "read session=1",
 	"signed", "signed", "signed", "signed fail=removed", "signed fail=no-key",
 	"begun", "begun", "disclosed", "disclosed", "disclosed code", "sent", "sent", "sent sends=0", "accepted", "accepted",
@@ -35,7 +35,7 @@ func TestPromises(t *testing.T) {
 		s := newScript()
 		w := witness{t: t}
 		w.watch(s, "start")
-		w.watch(s, "ready")
+		w.watch(s, "out")
 		for range rapid.IntRange(1, 120).Draw(t, "inputs") {
 			if w.cardBusy {
 				w.watch(s, rapid.SampledFrom(steps).Draw(t, "step"))

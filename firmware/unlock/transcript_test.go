@@ -138,8 +138,6 @@ func (s *script) parse(words []string) (Input, error) {
 			in.Unsettled = []audit.Entry{{Kind: audit.KindOutcome, Case: arg["unsettled"]}}
 		}
 		return in, nil
-	case "ready":
-		return ReaderReady{}, nil
 	case "gone":
 		return ReaderGone{Reason(first)}, nil
 	case "in":

@@ -227,7 +227,7 @@ type JournalHead struct {
 
 // Outcome defines model for Outcome.
 type Outcome struct {
-	// Base The grant's base generation.
+	// Base The grant's base generation; -1 if a grant was asked for and never arrived.
 	Base int64 `json:"base"`
 
 	// Opened The generation that the card accepted; absent if none did or it is not known.

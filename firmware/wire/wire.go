@@ -131,3 +131,6 @@ func GrantDigest(caseID string, kioskCertificate []byte, g *Grant) [32]byte {
 func ReceiptDigest(r *Receipt) [32]byte {
 	return digest("latchkey-receipt-v1", []byte(r.Kiosk), number(r.Held), number(r.BackedUp), r.Hash)
 }
+
+// Error makes a problem an error. It names no person.
+func (p *Problem) Error() string { return string(p.Code) + ": " + p.Title }

@@ -1,0 +1,109 @@
+package kiosk
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"net/http"
+	"time"
+
+	"latchkey/firmware/audit"
+	"latchkey/firmware/unlock"
+	"latchkey/firmware/wire"
+)
+
+// Outcomes and entries go to central until it has them.
+
+const (
+	retryFirst = time.Second
+	retryMost  = 30 * time.Second
+	// deliverEvery is how often entries are offered when nothing new was written.
+	deliverEvery = time.Minute
+	// batchMost entries go into one request; kiosk.yaml allows 500.
+	batchMost = 200
+)
+
+// final: central has answered for good, and asking again would change nothing.
+func final(err error) bool {
+	var p *wire.Problem
+	return errors.As(err, &p) && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
+}
+
+// reportOutcome tells one outcome until central has it. The Idempotency-Key is made of the case, so that a restart repeats
+// the request; a conflict means that central has an outcome of this case already.
+func (k *Kiosk) reportOutcome(ctx context.Context, o audit.Entry) {
+	body := outcome(o)
+	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+		_, err := k.Central.Outcome(ctx, "outcome-"+o.Case, o.Case, body)
+		if err == nil || final(err) {
+			if err != nil {
+				k.Log.Warn("central will not take the outcome", "case", o.Case, "err", err)
+			}
+			k.tell(unlock.Settled{Case: o.Case})
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func outcome(o audit.Entry) wire.Outcome {
+	out := wire.Outcome{Base: -1, Opened: o.Opened, Passcode: wire.Fact(o.Passcode), Rotated: wire.Fact(o.Rotated), Tries: -1}
+	if o.Base != nil {
+		out.Base = *o.Base
+	}
+	if o.Tries != nil {
+		out.Tries = *o.Tries
+	}
+	return out
+}
+
+// deliver hands the journal over, as it grows.
+func (k *Kiosk) deliver(ctx context.Context) {
+	tick := time.NewTicker(deliverEvery)
+	defer tick.Stop()
+	for {
+		for {
+			more, err := k.deliverBatch(ctx)
+			if err != nil && ctx.Err() == nil {
+				k.Log.Warn("journal not delivered", "err", err)
+			}
+			if err != nil || !more {
+				break
+			}
+		}
+		select {
+		case <-k.written:
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (k *Kiosk) deliverBatch(ctx context.Context) (more bool, err error) {
+	batch, head, err := k.Journal.Pending(batchMost)
+	if err != nil || len(batch) == 0 {
+		return false, err
+	}
+	body := wire.EntryBatch{Head: wire.JournalHead{Seq: head.Seq, Hash: head.Hash[:], Signature: head.Signature}}
+	for _, e := range batch {
+		body.Entries = append(body.Entries, wire.JournalEntry{Seq: e.Seq, Body: e.Body, Salt: e.Salt[:]})
+	}
+	receipt, err := k.Central.Deliver(ctx, body)
+	if err != nil {
+		return false, err
+	}
+	digest := wire.ReceiptDigest(receipt)
+	if receipt.Kiosk != k.Identity.ID || !ecdsa.VerifyASN1(k.Identity.CentralKey, digest[:], receipt.Signature) {
+		return false, errors.New("central's receipt does not verify")
+	}
+	if err := k.Journal.Held(receipt.Held); err != nil {
+		return false, err
+	}
+	k.Journal.Forget(receipt.BackedUp)
+	return len(batch) == batchMost, nil
+}

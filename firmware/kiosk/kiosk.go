@@ -1,0 +1,225 @@
+// Package kiosk is the loop around firmware/unlock: it feeds the machine events and performs its effects, in the order
+// that the machine gives them. It decides nothing.
+//
+// Three things run beside it: the card's goroutine, since a card can hang; one goroutine for each question to central;
+// and the delivery of outcomes and journal entries, which goes on until central has them. The loop never waits for any
+// of them. It waits for the journal alone: an entry is durable before the effect that it announces.
+package kiosk
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"latchkey/card"
+	"latchkey/firmware/audit"
+	"latchkey/firmware/journal"
+	"latchkey/firmware/unlock"
+	"latchkey/firmware/wire"
+)
+
+// Identity is who this kiosk is, and whom it believes.
+type Identity struct {
+	ID          string // the certificate's common name
+	Key         crypto.Signer
+	Certificate []byte // DER
+	// CentralKey signs grants and receipts; the kiosk learns it when it is enrolled.
+	CentralKey *ecdsa.PublicKey
+}
+
+// Central is what the loop asks; firmware/link is the real one. A problem that central answers with is a *wire.Problem;
+// any other error means that nobody answered.
+type Central interface {
+	Status(ctx context.Context) error
+	Begin(ctx context.Context, key string, body wire.BeginRequest) (*wire.Begun, error)
+	Prove(ctx context.Context, key, caseID string, body wire.ProofRequest) (*wire.Proved, error)
+	SendCode(ctx context.Context, key, caseID string, body wire.SendCodeRequest) (*wire.CodeStatus, error)
+	CheckCode(ctx context.Context, key, caseID string, body wire.CheckCodeRequest) (*wire.CodeAccepted, error)
+	Release(ctx context.Context, key, caseID string, body wire.ReleaseRequest) (*wire.Grant, error)
+	Outcome(ctx context.Context, key, caseID string, body wire.Outcome) (*wire.Settled, error)
+	End(ctx context.Context, key, caseID string, body wire.EndRequest) error
+	Deliver(ctx context.Context, body wire.EntryBatch) (*wire.Receipt, error)
+	// Local is a time of central's in the kiosk's clock.
+	Local(ms int64) time.Time
+}
+
+// Session is one exclusive session with the card that is in. Close resets the card.
+type Session interface {
+	card.Transport
+	io.Closer
+}
+
+// Config wires a kiosk.
+type Config struct {
+	Identity Identity
+	Machine  unlock.Config
+	Central  Central
+	Journal  *journal.Journal
+
+	// Reader tells what the readers hold: ReaderGone, CardIn (the loop numbers the sessions), CardMute,
+	// TwoCards, CardOut. Open opens a session with the one card that is in.
+	Reader <-chan unlock.Input
+	Open   func(context.Context) (Session, error)
+	// Family is how to speak to that card.
+	Family func(card.Transport) card.Card
+
+	// Holder is what is typed and tapped. Show is called after every event and once a second, by one goroutine.
+	Holder <-chan unlock.Input
+	Show   func(unlock.View, time.Time)
+
+	Log *slog.Logger
+}
+
+// Kiosk is a running kiosk.
+type Kiosk struct {
+	Config
+	machine  *unlock.Machine
+	results  chan unlock.Input // from the card and from central
+	session  uint64
+	cards    chan func(*served) // run one after the other
+	keys     walkKey
+	boot     string        // makes Idempotency-Keys of this run unlike those of others
+	written  chan struct{} // the journal has something to deliver
+	stopping context.Context
+}
+
+// New makes a kiosk; Run starts it.
+func New(c Config) *Kiosk {
+	return &Kiosk{
+		Config: c, machine: unlock.New(c.Machine), results: make(chan unlock.Input, 16), cards: make(chan func(*served), 16),
+		boot: rand.Text(), written: make(chan struct{}, 1),
+	}
+}
+
+// tickEvery is how often time is told to the machine and the countdown is drawn.
+const tickEvery = time.Second
+
+// Run serves until ctx ends or the journal's file cannot be written any more. A card that is being written is finished first.
+func (k *Kiosk) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	k.stopping = background
+	go k.serveCards(background)
+	go k.deliver(background)
+	go k.watchCentral(background)
+
+	k.step(unlock.Started{Intents: k.Journal.Intents(), Unsettled: k.Journal.Unsettled()})
+	if k.Journal.Full() {
+		k.step(unlock.JournalFailed{Reason: unlock.ReasonJournalFull})
+	}
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	done := ctx.Done()
+	for {
+		select {
+		case <-done:
+			if k.machine.View().Screen != unlock.ScreenWriting {
+				return nil
+			}
+			done = nil
+		case in := <-k.results:
+			k.step(in)
+			if done == nil && k.machine.View().Screen != unlock.ScreenWriting {
+				return nil
+			}
+		case in, open := <-k.Reader:
+			if !open {
+				return errors.New("the watch over the card readers ended")
+			}
+			if _, is := in.(unlock.CardIn); is {
+				k.session++
+				in = unlock.CardIn{Session: k.session}
+			}
+			k.step(in)
+		case in := <-k.Holder:
+			k.step(in)
+		case <-tick.C:
+			if k.machine.View().Reason == unlock.ReasonJournalFull && !k.Journal.Full() {
+				k.step(unlock.JournalReady{})
+			}
+			k.step(unlock.Tick{})
+		}
+	}
+}
+
+// step gives the machine one event and performs what it wants.
+func (k *Kiosk) step(in unlock.Input) {
+	now := time.Now()
+	for _, effect := range k.machine.Step(unlock.Event{At: now, Input: in}) {
+		if r, is := effect.(unlock.Record); is {
+			if err := k.record(r.Entries); err != nil {
+				reason := unlock.ReasonJournalFailed
+				if errors.Is(err, journal.ErrFull) {
+					reason = unlock.ReasonJournalFull
+				}
+				k.Log.Error("journal", "err", err)
+				k.step(unlock.JournalFailed{Reason: reason})
+				return
+			}
+			continue
+		}
+		k.perform(effect)
+	}
+	k.Show(k.machine.View(), now)
+}
+
+func (k *Kiosk) record(entries []audit.Entry) error {
+	for _, e := range entries {
+		k.Log.Info("walk", "kind", string(e.Kind), "case", e.Case, "reason", e.Reason)
+	}
+	if err := k.Journal.Append(entries...); err != nil {
+		return err
+	}
+	select {
+	case k.written <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (k *Kiosk) perform(effect unlock.Effect) {
+	switch e := effect.(type) {
+	case unlock.ReadCard:
+		k.onCard(func(c *served) { k.tell(c.read(k.stopping, k.Open, k.Family, e.Session)) })
+	case unlock.ProveCard:
+		digest := wire.ProofDigest(e.Nonce, e.Case, k.Identity.ID, k.keys.public())
+		k.onCard(func(c *served) { k.tell(c.prove(e.Session, digest)) })
+	case unlock.ResetPasscode:
+		k.onCard(func(c *served) {
+			k.tell(c.step(e.Session, func(card card.Card) error { return card.Reset(e.PUK, e.Passcode) }))
+		})
+	case unlock.ConfirmPasscode:
+		k.onCard(func(c *served) {
+			k.tell(c.step(e.Session, func(card card.Card) error { return card.Confirm(e.Passcode) }))
+		})
+	case unlock.RotatePUK:
+		k.onCard(func(c *served) {
+			k.tell(c.step(e.Session, func(card card.Card) error { return card.Rotate(e.PUK, e.Next) }))
+		})
+	case unlock.LeaveCard:
+		k.keys.forget()
+		k.onCard(func(c *served) { c.leave(e.Session) })
+	case unlock.AskOutcome:
+		go k.reportOutcome(k.stopping, e.Outcome)
+	case unlock.EndCase:
+		go k.endCase(k.stopping, e)
+	default:
+		k.ask(effect)
+	}
+}
+
+// tell gives the machine an answer.
+func (k *Kiosk) tell(in unlock.Input) {
+	select {
+	case k.results <- in:
+	case <-k.stopping.Done():
+	}
+}
+
+func (k *Kiosk) idempotencyKey(ask uint64) string { return fmt.Sprintf("%s-%d", k.boot, ask) }

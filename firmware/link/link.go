@@ -1,0 +1,215 @@
+// Package link is the kiosk's client of central: kiosk.yaml over TLS 1.3 with the kiosk's certificate (firmware/wire).
+//
+// A request that gets no answer is sent again, under the same Idempotency-Key, until its time is up: central gives it one
+// effect. A problem that central answers with is a *wire.Problem; every other error means that nobody answered. The
+// package decides nothing about the walk, and logs nothing.
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"latchkey/firmware/wire"
+)
+
+// Config of a link.
+type Config struct {
+	URL         string // https://host:port
+	Roots       *x509.CertPool
+	Certificate tls.Certificate
+	// Patience is how long a request may take with all its repeats before central counts as unreachable. Default 8 s.
+	Patience time.Duration
+}
+
+// Central is central, as a kiosk reaches it. It is safe for concurrent use.
+type Central struct {
+	client *wire.ClientWithResponses
+	doer   *doer
+}
+
+// New makes a link; it connects to nothing yet.
+func New(c Config) (*Central, error) {
+	if c.Patience == 0 {
+		c.Patience = 8 * time.Second
+	}
+	d := &doer{patience: c.Patience, client: &http.Client{Transport: &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   3 * time.Second,
+		ResponseHeaderTimeout: 15 * time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConns:          4,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS13, RootCAs: c.Roots, Certificates: []tls.Certificate{c.Certificate},
+		},
+	}}}
+	client, err := wire.NewClientWithResponses(c.URL, wire.WithHTTPClient(d))
+	if err != nil {
+		return nil, fmt.Errorf("link to %q: %w", c.URL, err)
+	}
+	return &Central{client: client, doer: d}, nil
+}
+
+// Local turns central's milliseconds into the kiosk's clock, which may be wrong: what counts is the distance to now.
+func (c *Central) Local(ms int64) time.Time {
+	return time.UnixMilli(ms - c.doer.ahead.Load())
+}
+
+// Status asks whether central serves this kiosk.
+func (c *Central) Status(ctx context.Context) error {
+	r, err := c.client.GetStatusWithResponse(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+	return err
+}
+
+// Begin opens a case. key is the Idempotency-Key, here and below.
+func (c *Central) Begin(ctx context.Context, key string, body wire.BeginRequest) (*wire.Begun, error) {
+	r, err := c.client.BeginCaseWithResponse(ctx, &wire.BeginCaseParams{IdempotencyKey: key}, body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON201, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
+// Prove shows the card's signature.
+func (c *Central) Prove(ctx context.Context, key, caseID string, body wire.ProofRequest) (*wire.Proved, error) {
+	r, err := c.client.ProveCardWithResponse(ctx, caseID, &wire.ProveCardParams{IdempotencyKey: key}, body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
+// SendCode has a code sent.
+func (c *Central) SendCode(ctx context.Context, key, caseID string, body wire.SendCodeRequest) (*wire.CodeStatus, error) {
+	r, err := c.client.SendCodeWithResponse(ctx, caseID, &wire.SendCodeParams{IdempotencyKey: key}, body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
+// CheckCode has a code checked.
+func (c *Central) CheckCode(ctx context.Context, key, caseID string, body wire.CheckCodeRequest) (*wire.CodeAccepted, error) {
+	r, err := c.client.CheckCodeWithResponse(ctx, caseID, &wire.CheckCodeParams{IdempotencyKey: key}, body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
+// Release asks for the grant.
+func (c *Central) Release(ctx context.Context, key, caseID string, body wire.ReleaseRequest) (*wire.Grant, error) {
+	r, err := c.client.ReleaseWithResponse(ctx, caseID, &wire.ReleaseParams{IdempotencyKey: key}, body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
+// Outcome tells what became of a grant.
+func (c *Central) Outcome(ctx context.Context, key, caseID string, body wire.Outcome) (*wire.Settled, error) {
+	r, err := c.client.ReportOutcomeWithResponse(ctx, caseID, &wire.ReportOutcomeParams{IdempotencyKey: key}, body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
+// End closes a case.
+func (c *Central) End(ctx context.Context, key, caseID string, body wire.EndRequest) error {
+	r, err := c.client.EndCaseWithResponse(ctx, caseID, &wire.EndCaseParams{IdempotencyKey: key}, body)
+	if err != nil {
+		return err
+	}
+	if r.StatusCode() == http.StatusNoContent {
+		return nil
+	}
+	_, err = answer[struct{}](nil, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+	return err
+}
+
+// Deliver hands over a batch of the journal.
+func (c *Central) Deliver(ctx context.Context, body wire.EntryBatch) (*wire.Receipt, error) {
+	r, err := c.client.DeliverEntriesWithResponse(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
+func answer[T any](ok *T, problem *wire.Problem, r *http.Response) (*T, error) {
+	switch {
+	case ok != nil:
+		return ok, nil
+	case problem != nil:
+		return nil, problem
+	}
+	return nil, fmt.Errorf("central answered %s and neither a result nor a problem", r.Status)
+}
+
+// doer sends a request until it is answered, bounds the answer, and keeps central's clock.
+type doer struct {
+	client   *http.Client
+	patience time.Duration
+	ahead    atomic.Int64 // central's clock minus ours, milliseconds
+}
+
+var errBusy = errors.New("central is not ready")
+
+// Do implements wire.HttpRequestDoer.
+func (d *doer) Do(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(req.Context(), d.patience)
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		try := req.Clone(ctx)
+		if req.GetBody != nil {
+			body, err := req.GetBody()
+			if err != nil {
+				cancel()
+				return nil, err
+			}
+			try.Body = body
+		}
+		resp, err := d.client.Do(try)
+		if err == nil && resp.StatusCode == http.StatusServiceUnavailable {
+			resp.Body.Close()
+			err = errBusy
+		}
+		if err == nil {
+			if ms, bad := strconv.ParseInt(resp.Header.Get(wire.TimeHeader), 10, 64); bad == nil {
+				d.ahead.Store(ms - time.Now().UnixMilli())
+			}
+			resp.Body = &body{ReadCloser: http.MaxBytesReader(nil, resp.Body, wire.MaxBody), done: cancel}
+			return resp, nil
+		}
+		select {
+		case <-ctx.Done():
+			cancel()
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// body keeps the request's context alive until the answer has been read.
+type body struct {
+	io.ReadCloser
+	done context.CancelFunc
+}
+
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.done()
+	return err
+}
