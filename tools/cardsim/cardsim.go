@@ -62,10 +62,10 @@ func (c *Card) powerCycle() {
 // none.
 func (c *Card) ATR() []byte {
 	historical := []byte("\x80\x57cardsim") // compact-TLV, card issuer's data
-	switch {
-	case c.state.Quirks.Mute:
+	switch q := c.memory().Quirks; {
+	case q.Mute:
 		return nil
-	case c.state.Quirks.Foreign:
+	case q.Foreign:
 		historical = []byte("\x80\x57foreign")
 	}
 	atr := append([]byte{0x3B, 0x80 | byte(len(historical)), 0x80, 0x01}, historical...)
@@ -149,13 +149,13 @@ func (c *Card) Transmit(command []byte) ([]byte, error) {
 
 // Serial names the card as the kiosk and central name it: the GUID of the CHUID; without a CHUID the first 16 bytes of
 // the SHA-256 of the card authentication certificate. Lower-case hex.
-func (c *Card) Serial() string { return c.state.serial() }
+func (c *Card) Serial() string { return c.memory().serial() }
 
 // CardCertificate is the card authentication certificate (9E), DER; nil if the card has none.
-func (c *Card) CardCertificate() []byte { return c.state.certificate(refCardAuthentication) }
+func (c *Card) CardCertificate() []byte { return c.memory().certificate(refCardAuthentication) }
 
 // Certificate is the holder's certificate (9A), DER.
-func (c *Card) Certificate() []byte { return c.state.certificate(refAuthentication) }
+func (c *Card) Certificate() []byte { return c.memory().certificate(refAuthentication) }
 
 // HasPasscode tells whether this is the passcode in the card's memory: the truth for tests, at no cost of a try.
 func (c *Card) HasPasscode(v secret.Value) bool { return c.has(refPasscode, v) }
@@ -183,6 +183,13 @@ func (c *Card) Block() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.change(func(s *state) { s.Passcode.Left = 0 })
+}
+
+// memory is what the card holds now; it does not change any more.
+func (c *Card) memory() *state {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
 }
 
 // change writes the card's memory: all of it or, with an error, none.

@@ -94,7 +94,7 @@ func newState(spec Spec) (*state, error) {
 		spec.GUID[6], spec.GUID[8] = spec.GUID[6]&0x0F|0x40, spec.GUID[8]&0x3F|0x80 // RFC 9562 §5.4
 	}
 	if spec.Imitates != nil {
-		spec.GUID = [16]byte(spec.Imitates.state.GUID)
+		spec.GUID = [16]byte(spec.Imitates.memory().GUID)
 	}
 	if spec.Algorithm == "" {
 		spec.Algorithm = P256
@@ -193,7 +193,7 @@ func (s *state) addKey(ref byte, spec Spec) error {
 	s.Keys[keyName(ref)] = k
 	var der []byte
 	if spec.Imitates != nil {
-		der = spec.Imitates.state.certificate(ref)
+		der = spec.Imitates.memory().certificate(ref)
 	} else if der, err = spec.Issuer.issue(ref, signer.Public(), spec); err != nil {
 		return fmt.Errorf("certificate %s: %w", keyName(ref), err)
 	}

@@ -10,9 +10,7 @@ import (
 
 // Describe tells in a few lines what the card is, for a developer. It tells neither passcode nor PUK nor keys.
 func (c *Card) Describe() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.state
+	s := c.memory()
 	var b strings.Builder
 	fmt.Fprintf(&b, "serial          %s\n", s.serial())
 	fmt.Fprintf(&b, "passcode tries  %d of %d\n", s.Passcode.Left, s.Passcode.Tries)

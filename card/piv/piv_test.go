@@ -1,0 +1,278 @@
+package piv_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"latchkey/card"
+	"latchkey/card/apdu"
+	"latchkey/card/cardtest"
+	"latchkey/card/piv"
+	"latchkey/firmware/secret"
+	"latchkey/tools/cardsim"
+)
+
+func value(s string) secret.Value { return secret.New([]byte(s)) }
+
+func virtual(t *testing.T, spec cardsim.Spec) *cardsim.Card {
+	t.Helper()
+	sim, err := cardsim.Create("", spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sim
+}
+
+// answers is a card that gives these answers, in hex, whatever it is asked, and keeps the questions.
+type answers struct {
+	t     *testing.T
+	left  []string
+	asked []string
+	kept  [][]byte
+}
+
+func (a *answers) Transmit(command []byte) ([]byte, error) {
+	a.asked, a.kept = append(a.asked, fmt.Sprintf("%X", command)), append(a.kept, command)
+	if len(a.left) == 0 {
+		a.t.Fatalf("unexpected command %X", command)
+	}
+	b, err := hex.DecodeString(a.left[0])
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.left = a.left[1:]
+	return b, nil
+}
+
+func says(t *testing.T, list ...string) *answers { return &answers{t: t, left: list} }
+
+// kind names an error as the kiosk would branch on it.
+func kind(err error) string {
+	var wrong *card.WrongSecretError
+	var status *card.StatusError
+	switch {
+	case err == nil:
+		return "done"
+	case errors.Is(err, card.ErrBlocked):
+		return "blocked"
+	case errors.Is(err, card.ErrRefusedPasscode):
+		return "refused"
+	case errors.Is(err, card.ErrRemoved):
+		return "removed"
+	case errors.As(err, &wrong):
+		return fmt.Sprintf("wrong, %d left", wrong.TriesLeft)
+	case errors.As(err, &status):
+		return fmt.Sprintf("status %04X", status.SW)
+	}
+	return err.Error()
+}
+
+func TestStatusWordsOfSecrets(t *testing.T) {
+	t.Parallel()
+	puk, passcode := value("12345678"), value("864213")
+	for _, op := range []struct {
+		name, command string
+		do            func(*piv.Card) error
+	}{
+		{"reset", "002C0080103132333435363738383634323133FFFF", func(c *piv.Card) error { return c.Reset(puk, passcode) }},
+		{"confirm", "0020008008383634323133FFFF", func(c *piv.Card) error { return c.Confirm(passcode) }},
+		{"rotate", "002400811031323334353637383930383137323633", func(c *piv.Card) error { return c.Rotate(puk, value("90817263")) }},
+	} {
+		refused := "status 6A80"
+		if op.name == "reset" {
+			refused = "refused"
+		}
+		for answer, want := range map[string]string{
+			"9000": "done", "63C9": "wrong, 9 left", "63C1": "wrong, 1 left", "63C0": "blocked", "6983": "blocked",
+			"6A80": refused, "6A88": "status 6A88", "6982": "status 6982", "6300": "status 6300", "63D2": "status 63D2", "6C08": "status 6C08",
+			"6102": "status 6102", "6F00": "status 6F00", "": "removed", "90": "removed",
+		} {
+			card := says(t, answer)
+			if got := kind(op.do(piv.New(card))); got != want {
+				t.Errorf("%s answered by %q: %s, want %s", op.name, answer, got, want)
+			}
+			if len(card.asked) != 1 || card.asked[0] != op.command {
+				t.Errorf("%s sent %v, want %s alone", op.name, card.asked, op.command)
+			}
+			if len(bytes.Trim(card.kept[0], "\x00")) > 0 {
+				t.Errorf("%s left its command in memory: %X", op.name, card.kept[0])
+			}
+		}
+	}
+}
+
+func TestSecretsThatNoCardHoldsAreNotSent(t *testing.T) {
+	t.Parallel()
+	c := piv.New(says(t)) // fails on any command
+	for _, bad := range []string{"", "123456789"} {
+		if err := c.Reset(value("12345678"), value(bad)); !errors.Is(err, card.ErrRefusedPasscode) {
+			t.Errorf("reset to %q: %v, want ErrRefusedPasscode", bad, err)
+		}
+		for what, err := range map[string]error{
+			"reset by":    c.Reset(value(bad), value("123456")),
+			"confirm":     c.Confirm(value(bad)),
+			"rotate from": c.Rotate(value(bad), value("12345678")),
+			"rotate to":   c.Rotate(value("12345678"), value(bad)),
+		} {
+			if err == nil {
+				t.Errorf("%s %q: no error", what, bad)
+			}
+		}
+	}
+}
+
+func TestState(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]card.State{
+		"9000": {TriesLeft: -1}, "63C3": {TriesLeft: 3}, "63CF": {TriesLeft: 15}, "63C0": {Locked: true}, "6983": {Locked: true},
+	} {
+		card := says(t, answer)
+		if got, err := piv.New(card).State(); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", answer, got, err, want)
+		}
+		if card.asked[0] != "00200080" {
+			t.Errorf("asked by %s: anything but an empty VERIFY can cost a try", card.asked[0])
+		}
+	}
+	for answer, want := range map[string]string{"6A88": "status 6A88", "6700": "status 6700", "": "removed"} {
+		if _, err := piv.New(says(t, answer)).State(); kind(err) != want {
+			t.Errorf("%q: %v, want %s", answer, err, want)
+		}
+	}
+}
+
+func TestIdentify(t *testing.T) {
+	t.Parallel()
+	guid := bytes.Repeat([]byte{0xAB}, 16)
+	chuid := func(guid []byte, signature int) []byte {
+		b := apdu.Append(apdu.Append(nil, 0x30, make([]byte, 25)...), 0x34, guid...)
+		return apdu.Append(nil, 0x53, apdu.Append(b, 0x3E, make([]byte, signature)...)...)
+	}
+	whole := fmt.Sprintf("%X", chuid(guid, 0))
+	for name, answers := range map[string][]string{
+		"plain":               {"9000", whole + "9000"},
+		"template on select":  {"61114F0600001000010079074F05A0000003089000", whole + "9000"},
+		"T=0":                 {"6113", "613D", whole + "9000"},
+		"signed, three parts": {"9000", fmt.Sprintf("%X", chuid(guid, 2800)[:256]) + "6100"},
+	} {
+		card := says(t, answers...)
+		id, err := piv.New(card).Identify()
+		if err != nil || id.Family != "piv" || id.Serial != strings.Repeat("ab", 16) {
+			t.Errorf("%s: %+v, %v", name, id, err)
+		}
+		if len(card.left) > 0 {
+			t.Errorf("%s: %d answers were not asked for", name, len(card.left))
+		}
+	}
+	for answer, want := range map[string]string{"6985": "status 6985", "6F00": "status 6F00", "": "removed"} {
+		if _, err := piv.New(says(t, answer)).Identify(); kind(err) != want {
+			t.Errorf("select answered by %q: %v, want %s", answer, err, want)
+		}
+	}
+	for _, answer := range []string{"6A82", "6A81", "6A86", "6D00", "6E00", "6999"} {
+		if _, err := piv.New(says(t, answer)).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
+			t.Errorf("select answered by %s: %v, want ErrNotThisFamily", answer, err)
+		}
+	}
+	if _, err := piv.New(says(t, "9000", "6982")).Identify(); kind(err) != "status 6982" {
+		t.Errorf("unreadable CHUID: %v", err)
+	}
+	if _, err := piv.New(says(t, "9000", "6A82", "6A82")).Identify(); !errors.Is(err, card.ErrNoKey) {
+		t.Errorf("neither CHUID nor certificate: %v, want ErrNoKey", err)
+	}
+}
+
+func TestAGUIDOfZerosNamesNoCard(t *testing.T) {
+	t.Parallel()
+	sim := virtual(t, cardsim.Spec{Quirks: cardsim.Quirks{NoCHUID: true}})
+	zeros := apdu.Append(nil, 0x53, apdu.Append(nil, 0x34, make([]byte, 16)...)...)
+	id, err := piv.New(replaced{sim, append(zeros, 0x90, 0x00)}).Identify()
+	if err != nil || id.Serial != sim.Serial() {
+		t.Fatalf("%+v, %v, want the serial from the certificate, %s", id, err, sim.Serial())
+	}
+}
+
+// replaced answers the CHUID otherwise than the card.
+type replaced struct {
+	card.Transport
+	answer []byte
+}
+
+func (r replaced) Transmit(command []byte) ([]byte, error) {
+	if bytes.Contains(command, []byte{0x5F, 0xC1, 0x02}) {
+		return r.answer, nil
+	}
+	return r.Transport.Transmit(command)
+}
+
+func TestForeignAndMuteCards(t *testing.T) {
+	t.Parallel()
+	foreign := virtual(t, cardsim.Spec{Quirks: cardsim.Quirks{Foreign: true}})
+	if _, err := piv.New(foreign).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
+		t.Errorf("foreign card: %v, want ErrNotThisFamily", err)
+	}
+	mute := virtual(t, cardsim.Spec{Quirks: cardsim.Quirks{Mute: true}})
+	if _, err := piv.New(mute).Identify(); !errors.Is(err, card.ErrHung) {
+		t.Errorf("mute card: %v, want ErrHung", err)
+	}
+}
+
+func TestALyingCardIsCaughtByConfirm(t *testing.T) {
+	t.Parallel()
+	sim := virtual(t, cardsim.Spec{Blocked: true, Quirks: cardsim.Quirks{Lie: true}})
+	c := piv.New(sim)
+	if _, err := c.Identify(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Reset(value(cardsim.DefaultPUK), value("864213")); err != nil {
+		t.Fatalf("reset: %v, want the card to claim success", err)
+	}
+	if err := c.Confirm(value("864213")); !errors.Is(err, card.ErrBlocked) {
+		t.Fatalf("confirm: %v, want ErrBlocked: nothing was changed", err)
+	}
+}
+
+func TestAPulledCardEndsEveryMethod(t *testing.T) {
+	t.Parallel()
+	methods := map[string]func(*piv.Card) error{
+		"identify":     func(c *piv.Card) error { _, err := c.Identify(); return err },
+		"state":        func(c *piv.Card) error { _, err := c.State(); return err },
+		"certificates": func(c *piv.Card) error { _, err := c.Certificates(); return err },
+		"prove":        func(c *piv.Card) error { _, err := c.Prove([32]byte{}); return err },
+		"reset":        func(c *piv.Card) error { return c.Reset(value(cardsim.DefaultPUK), value("864213")) },
+		"confirm":      func(c *piv.Card) error { return c.Confirm(value(cardsim.DefaultPasscode)) },
+		"rotate":       func(c *piv.Card) error { return c.Rotate(value(cardsim.DefaultPUK), value("90817263")) },
+	}
+	for name, method := range methods {
+		for n := 1; ; n++ {
+			sim := virtual(t, cardsim.Spec{})
+			counter := &cardtest.Counter{Transport: sim}
+			pull := func([]byte) error {
+				if counter.N == n {
+					return card.ErrRemoved
+				}
+				return nil
+			}
+			if sim.Before = pull; n%2 == 0 {
+				sim.Before, sim.After = nil, pull
+			}
+			err := method(piv.New(counter))
+			if counter.N < n {
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				break
+			}
+			if !errors.Is(err, card.ErrRemoved) {
+				t.Errorf("%s, pulled at APDU %d: %v, want ErrRemoved", name, n, err)
+			}
+			if counter.N != n {
+				t.Errorf("%s, pulled at APDU %d: %d were sent", name, n, counter.N)
+			}
+		}
+	}
+}
