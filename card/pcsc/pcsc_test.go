@@ -134,7 +134,7 @@ func present(t *testing.T) string {
 	return watch(t).until(Present).Reader
 }
 
-func open1(t *testing.T) *Session {
+func session(t *testing.T) *Session {
 	t.Helper()
 	s, err := Connect(t.Context(), present(t))
 	must(t, err)
@@ -278,7 +278,7 @@ func TestSessionIsExclusiveAndLeavesNothingVerified(t *testing.T) {
 
 func TestConnectWaitsForABusyCard(t *testing.T) {
 	insert(t, 0, cardsim.Spec{})
-	s := open1(t)
+	s := session(t)
 	got := make(chan error)
 	name := present(t)
 	go func() {
@@ -304,7 +304,7 @@ func TestConnectWithoutCard(t *testing.T) {
 
 func TestCardPulledBetweenCommands(t *testing.T) {
 	insert(t, 0, cardsim.Spec{})
-	s := open1(t)
+	s := session(t)
 	ask(t, s, selectPIV, "9000")
 	pull(t, 0)
 	for range 2 {
@@ -320,7 +320,7 @@ func TestCardPulledWithinACommand(t *testing.T) {
 	must(t, err)
 	c.After = func([]byte) error { return card.ErrRemoved }
 	put(t, 0, c.ServeVPCD)
-	s := open1(t)
+	s := session(t)
 	if response, err := s.Transmit(selectPIV); !errors.Is(err, card.ErrRemoved) {
 		t.Fatalf("transmit: % X, %v", response, err)
 	}
@@ -331,7 +331,7 @@ func TestCardPulledWithinACommand(t *testing.T) {
 func TestPCSCDStopsWithinASession(t *testing.T) {
 	t.Cleanup(func() { must(t, stack.StartDaemon()) })
 	insert(t, 0, cardsim.Spec{})
-	s := open1(t)
+	s := session(t)
 	must(t, stack.StopDaemon())
 	if _, err := s.Transmit(selectPIV); !errors.Is(err, card.ErrRemoved) {
 		t.Fatalf("transmit: %v", err)
@@ -341,7 +341,7 @@ func TestPCSCDStopsWithinASession(t *testing.T) {
 		t.Fatalf("connect: %v", err)
 	}
 	must(t, stack.StartDaemon())
-	ask(t, open1(t), selectPIV, "9000")
+	ask(t, session(t), selectPIV, "9000")
 }
 
 // A card that hangs is given up, and the kiosk serves the next one.
@@ -367,7 +367,7 @@ func TestHungCardIsGivenUp(t *testing.T) {
 	pull(t, 0)
 	watch(t).until(Empty)
 	insert(t, 0, cardsim.Spec{})
-	ask(t, open1(t), selectPIV, "9000")
+	ask(t, session(t), selectPIV, "9000")
 }
 
 func TestNoBrokenCommandIsSent(t *testing.T) {
@@ -376,7 +376,7 @@ func TestNoBrokenCommandIsSent(t *testing.T) {
 	sent := make(chan []byte, 16)
 	c.Before = func(b []byte) error { sent <- bytes.Clone(b); return nil }
 	put(t, 0, c.ServeVPCD)
-	s := open1(t)
+	s := session(t)
 	for n := range minAPDU {
 		if _, err := s.Transmit(make([]byte, n)); err == nil {
 			t.Errorf("%d bytes were taken for a command", n)
@@ -391,7 +391,7 @@ func TestNoBrokenCommandIsSent(t *testing.T) {
 // Commands and responses of any length arrive whole.
 func TestExtendedLength(t *testing.T) {
 	insert(t, 0, cardsim.Spec{})
-	s := open1(t)
+	s := session(t)
 	ask(t, s, selectPIV, "9000")
 	getCertificate := []byte{0x00, 0xCB, 0x3F, 0xFF, 0x00, 0x00, 0x05, 0x5C, 0x03, 0x5F, 0xC1, 0x05, 0x00, 0x00}
 	response, err := s.Transmit(getCertificate)
