@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"testing"
+	"time"
 
 	"latchkey/card"
 	"latchkey/card/apdu"
@@ -76,6 +77,16 @@ func TestCertificateObjects(t *testing.T) {
 	} {
 		if cert, err := parseCertificate(object); err == nil {
 			t.Errorf("%s: %v", name, cert)
+		}
+	}
+}
+
+func TestTheEarliestExpiryCounts(t *testing.T) {
+	t.Parallel()
+	early, late := time.Unix(1000, 0), time.Unix(2000, 0)
+	for _, pair := range [][2]time.Time{{early, late}, {late, early}, {{}, early}} {
+		if got := earlier(pair[0], pair[1]); !got.Equal(early) {
+			t.Errorf("%v: %v, want %v", pair, got, early)
 		}
 	}
 }

@@ -44,6 +44,7 @@ func TestProfilesAreReadStrictly(t *testing.T) {
 		{"digits_only = true", "digitsonly = true"},
 		{"tries = 3", "tries = 3\nretries = 3"},
 		{"tries = 3", ""},
+		{"digits_only = true", ""},
 		{"tries = 3", "tries = 0"},
 		{"tries = 3", `tries = "3"`},
 		{`family = "piv"`, `family = ""`},
