@@ -145,8 +145,8 @@ func (r *Reader) writeConfig() error {
 		if err := os.WriteFile(filepath.Join(r.dir, lib), driver, 0o755); err != nil {
 			return err
 		}
-		conf = fmt.Appendf(conf, "FRIENDLYNAME \"Latchkey Virtual Reader\"\nDEVICENAME /dev/null:%#X\nLIBPATH %s/%s\nCHANNELID %#X\n\n",
-			slotPort(i), hostDir, lib, slotPort(i))
+		conf = fmt.Appendf(conf, "FRIENDLYNAME \"Latchkey Virtual Reader%s\"\nDEVICENAME /dev/null:%#X\nLIBPATH %s/%s\nCHANNELID %#X\n\n",
+			[...]string{"", " B", " C", " D", " E", " F", " G", " H"}[i/2], slotPort(i), hostDir, lib, slotPort(i))
 	}
 	return os.WriteFile(filepath.Join(r.dir, confName), conf, 0o644)
 }
@@ -305,7 +305,7 @@ func (r *Reader) connect(slotNo int, s *slot) error {
 			return
 		}
 		r.slots[slotNo] = nil
-		if err != nil {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) { // those: pcscd went
 			fmt.Fprintf(r.log, "reader: card in slot %d: %v\n", slotNo, err)
 		}
 	}()
