@@ -1,0 +1,98 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"latchkey/firmware/audit"
+)
+
+// ErrAhead: central holds entries that this journal does not have. The file was rolled back, or it is a copy.
+var ErrAhead = errors.New("central holds more than this journal has")
+
+// ErrForgotten: central lacks entries that it said were backed up, and they are gone from here.
+var ErrForgotten = errors.New("central lacks entries that this journal has forgotten")
+
+// Pending is up to max entries after what central holds, and the signed head that they lead to: the journal's own, or
+// one made for this batch if more entries follow.
+func (j *Journal) Pending(max int) (batch []audit.Stored, head audit.Head, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.usable(); err != nil {
+		return nil, audit.Head{}, fmt.Errorf("read pending entries: %w", err)
+	}
+	head = j.state.head()
+	err = j.db.View(func(tx *bbolt.Tx) error {
+		entries := tx.Bucket(bucketEntries)
+		at, err := j.heldPoint(entries)
+		if err != nil {
+			return err
+		}
+		c := entries.Cursor()
+		for k, v := c.Seek(number(at.Seq + 1)); k != nil && len(batch) < max; k, v = c.Next() {
+			r, err := decodeRecord(v)
+			if err != nil {
+				return err
+			}
+			at.Seq++
+			at.Hash = audit.Chain(at.Hash, at.Seq, audit.Leaf(r.salt, r.body))
+			if !bytes.Equal(k, number(at.Seq)) || at.Hash != r.hash {
+				return fmt.Errorf("entry %d: chain is broken", at.Seq)
+			}
+			batch = append(batch, audit.Stored{Seq: at.Seq, Salt: r.salt, Body: r.body})
+			head.Seq, head.Hash = at.Seq, at.Hash
+		}
+		return nil
+	})
+	if err != nil {
+		// The file went bad while it lay here. Failed, it gets no mark from Close, so the next start reads it through.
+		j.failed = err
+		return nil, audit.Head{}, fmt.Errorf("read pending entries: %w: %w", ErrFailed, err)
+	}
+	if len(batch) > 0 && head.Seq != j.state.Seq {
+		if head, err = audit.SignHead(j.key, j.kiosk, head.Seq, head.Hash); err != nil {
+			return nil, audit.Head{}, fmt.Errorf("read pending entries: %w", err)
+		}
+	}
+	return batch, head, nil
+}
+
+// heldPoint is where central stands in the chain.
+func (j *Journal) heldPoint(entries *bbolt.Bucket) (audit.Point, error) {
+	if j.state.Held == j.state.First-1 {
+		return audit.Point{Seq: j.state.Held, Hash: [32]byte(j.state.Base)}, nil
+	}
+	r, err := decodeRecord(entries.Get(number(j.state.Held)))
+	if err != nil {
+		return audit.Point{}, fmt.Errorf("entry %d: %w", j.state.Held, err)
+	}
+	return audit.Point{Seq: j.state.Held, Hash: r.hash}, nil
+}
+
+// Held takes note that central holds every entry up to seq; its receipt was verified by the caller. A central that was
+// restored from a backup may hold less than before: the rest is then pending again. The mark becomes durable with the next
+// Append.
+func (j *Journal) Held(seq int64) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case seq > j.state.Seq:
+		return fmt.Errorf("held to %d, journal ends at %d: %w", seq, j.state.Seq, ErrAhead)
+	case seq < j.state.First-1:
+		return fmt.Errorf("held to %d, journal begins at %d: %w", seq, j.state.First, ErrForgotten)
+	}
+	j.state.Held = seq
+	j.forget = min(j.forget, seq)
+	return nil
+}
+
+// Forget lets go of the entries that central holds and has backed up: those up to backedUp, and never one beyond the
+// held mark. They are deleted with the next commits.
+func (j *Journal) Forget(backedUp int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.forget = max(j.forget, min(backedUp, j.state.Held))
+}
