@@ -34,7 +34,7 @@ type Reason string
 const (
 	ReasonSettled    Reason = "settled"    // the outcome of its grant is known
 	ReasonSuperseded Reason = "superseded" // the card began again, here or at another kiosk
-	ReasonExpired    Reason = "expired"    // never stored; the state of an open case whose time is over
+	ReasonExpired    Reason = "expired"    // its time was over
 )
 
 // Policy is what the RA decides. config gives its defaults and checks its bounds.

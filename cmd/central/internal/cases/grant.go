@@ -81,9 +81,12 @@ func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, signatur
 	}, nil
 }
 
+// NeverArrived is the base of an outcome of a grant that the kiosk asked for and did not get.
+const NeverArrived = -1
+
 // Sane says whether an outcome can be one of the grant at all.
 func (g Grant) Sane(base int64, o Outcome) bool {
-	return base == g.Base && o.Tries >= -1 && o.Tries <= 255 &&
+	return (base == g.Base || base == NeverArrived && o.Opened == nil) && o.Tries >= -1 && o.Tries <= 255 &&
 		(o.Opened == nil || *o.Opened == g.Base || *o.Opened == g.Base+1) &&
 		o.Passcode.Valid() && o.Rotated.Valid()
 }

@@ -1,0 +1,130 @@
+// Package ledger says what central keeps as evidence: its own events, one row each, and the journals of the kiosks as
+// they deliver them. It holds the rules; the store appends.
+//
+// An event names no person: case ids, kiosks, cards by serial, codes of the catalogue. Nothing is ever changed or removed.
+package ledger
+
+import (
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/firmware/audit"
+	"latchkey/firmware/wire"
+)
+
+// Kind of an event of central's.
+type Kind string
+
+// The kinds of event.
+const (
+	CaseBegun     Kind = "case-begun"
+	CaseReturned  Kind = "case-returned" // the card came back to its open case
+	CardProved    Kind = "card-proved"
+	Refused       Kind = "refused" // Code says why
+	CodeSent      Kind = "code-sent"
+	CodeUnsent    Kind = "code-unsent" // the message could not be handed over
+	CodeAccepted  Kind = "code-accepted"
+	CodeRefused   Kind = "code-refused" // Code says why
+	GrantLeft     Kind = "grant"
+	OutcomeKnown  Kind = "outcome"
+	CaseEnded     Kind = "case-ended"
+	KioskAdded    Kind = "kiosk-added"
+	KioskDisabled Kind = "kiosk-disabled"
+	Imported      Kind = "imported"
+)
+
+// Event is one thing that happened at central.
+type Event struct {
+	Seq   int64
+	At    time.Time
+	Kind  Kind
+	Kiosk string // as far as there is one
+	Case  string
+	Card  string // serial
+	Note  string // a code of the catalogue, generations, counts
+}
+
+// ErrDoesNotExtend: a batch is not the continuation of the journal that central holds.
+var ErrDoesNotExtend = errors.New("does not extend the journal that is held")
+
+// Held finds what central holds of a kiosk's journal: the hash of the chain after entry seq, which is within what is
+// held. Entry 0 has the zero hash.
+type Held func(seq int64) ([32]byte, error)
+
+// Linked is an entry to append and the chain's hash after it.
+type Linked struct {
+	audit.Stored
+	Hash [32]byte
+}
+
+// Extend checks that a batch, signed up to head by the kiosk's device key, extends a journal that is held up to entry
+// last, and returns what is new in it. What is held already must be the same; then it is harmless. A gap and a fork are
+// ErrDoesNotExtend, a signature that is not the kiosk's is audit.ErrSignature. A journal that was rolled back and has not
+// grown again learns it from the receipt: central holds more than it has.
+func Extend(key *ecdsa.PublicKey, kiosk string, last int64, held Held, run []audit.Stored, head audit.Head) ([]Linked, error) {
+	if err := audit.VerifyHead(key, kiosk, head); err != nil {
+		return nil, err
+	}
+	from := min(last, head.Seq)
+	if len(run) > 0 {
+		from = run[0].Seq - 1
+	}
+	if from < 0 || from > last {
+		return nil, fmt.Errorf("%w: entries %d to %d are missing", ErrDoesNotExtend, last+1, from)
+	}
+	prev, err := held(from)
+	if err != nil {
+		return nil, err
+	}
+	var fresh []Linked
+	at := audit.Point{Seq: from, Hash: prev}
+	for _, s := range run {
+		if s.Seq != at.Seq+1 {
+			return nil, fmt.Errorf("%w: entry %d stands in the place of %d", ErrDoesNotExtend, s.Seq, at.Seq+1)
+		}
+		if _, err := audit.Decode(s.Body); err != nil {
+			return nil, fmt.Errorf("entry %d: %w", s.Seq, err)
+		}
+		at = audit.Point{Seq: s.Seq, Hash: audit.Chain(at.Hash, s.Seq, audit.Leaf(s.Salt, s.Body))}
+		if s.Seq > last {
+			fresh = append(fresh, Linked{s, at.Hash})
+			continue
+		}
+		same, err := held(s.Seq)
+		if err != nil {
+			return nil, err
+		}
+		if same != at.Hash {
+			return nil, fmt.Errorf("%w: entry %d is held with other content", ErrDoesNotExtend, s.Seq)
+		}
+	}
+	if at.Seq != head.Seq || at.Hash != head.Hash {
+		return nil, fmt.Errorf("%w: the entries do not lead to the signed head", ErrDoesNotExtend)
+	}
+	return fresh, nil
+}
+
+// Stored converts entries as they travel. A salt that is not 32 bytes is an error.
+func Stored(entries []wire.JournalEntry) ([]audit.Stored, error) {
+	run := make([]audit.Stored, 0, len(entries))
+	for _, e := range entries {
+		s := audit.Stored{Seq: e.Seq, Body: e.Body}
+		if copy(s.Salt[:], e.Salt) != len(s.Salt) || len(e.Salt) != len(s.Salt) {
+			return nil, fmt.Errorf("entry %d: salt of %d bytes, want 32", e.Seq, len(e.Salt))
+		}
+		run = append(run, s)
+	}
+	return run, nil
+}
+
+// Head converts a head as it travels.
+func Head(h wire.JournalHead) (audit.Head, error) {
+	out := audit.Head{Seq: h.Seq, Signature: h.Signature}
+	if len(h.Hash) != len(out.Hash) {
+		return out, fmt.Errorf("head: hash of %d bytes, want 32", len(h.Hash))
+	}
+	copy(out.Hash[:], h.Hash)
+	return out, nil
+}

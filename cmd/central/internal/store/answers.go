@@ -1,0 +1,50 @@
+package store
+
+import (
+	"fmt"
+	"time"
+)
+
+// Answer is what a request was answered with, under its Idempotency-Key.
+type Answer struct {
+	Kiosk, Route, Key string
+	BodyMAC           []byte
+	Case              string // empty where there is none
+	At                time.Time
+	Status            int    // HTTP; 0 while the effect is under way
+	Body              []byte // nil once it died with its case
+	DiesAt            time.Time
+}
+
+// Answer finds what a request was answered with.
+func (t *Tx) Answer(kiosk, route, key string) (Answer, error) {
+	a := Answer{Kiosk: kiosk, Route: route, Key: key}
+	var at, dies int64
+	err := t.row(`SELECT body_mac, case_id, at, status, body, dies_at FROM answers WHERE kiosk = $1 AND route = $2 AND key = $3`,
+		[]any{kiosk, route, key}, &a.BodyMAC, &a.Case, &at, &a.Status, &a.Body, &dies)
+	if err != nil {
+		return a, fmt.Errorf("stored answer: %w", err)
+	}
+	a.At, a.DiesAt = moment(at), moment(dies)
+	return a, nil
+}
+
+// SetAnswer stores an answer, or what an effect under way has come to.
+func (t *Tx) SetAnswer(a Answer) error {
+	_, err := t.exec(`INSERT INTO answers (kiosk, route, key, body_mac, case_id, at, status, body, dies_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (kiosk, route, key) DO UPDATE SET case_id = excluded.case_id, status = excluded.status, body = excluded.body, dies_at = excluded.dies_at`,
+		a.Kiosk, a.Route, a.Key, a.BodyMAC, a.Case, millis(a.At), a.Status, a.Body, millis(a.DiesAt))
+	if err != nil {
+		return fmt.Errorf("store answer: %w", err)
+	}
+	return nil
+}
+
+// DropAnswers removes what nobody can ask for again.
+func (t *Tx) DropAnswers(now time.Time) error {
+	if _, err := t.exec(`DELETE FROM answers WHERE dies_at <= $1`, now.UnixMilli()); err != nil {
+		return fmt.Errorf("drop old answers: %w", err)
+	}
+	return nil
+}

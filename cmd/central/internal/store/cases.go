@@ -1,0 +1,189 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"time"
+
+	"latchkey/cmd/central/internal/cases"
+	"latchkey/firmware/wire"
+)
+
+const caseColumns = `id, card, holder, kiosk, state, reason, begun_at, expires_at, nonce, hpke,
+	code_mac, code_channel, code_masked, code_sent_at, code_expires_at, attempts, sends`
+
+func scanCase(scan func(...any) error) (c cases.Case, err error) {
+	var begun, expires, sent, codeExpires int64
+	err = scan(&c.ID, &c.Card, &c.Holder, &c.Kiosk, &c.State, &c.Reason, &begun, &expires, &c.Nonce, &c.HPKE,
+		&c.Code.MAC, &c.Code.Channel, &c.Code.Masked, &sent, &codeExpires, &c.Attempts, &c.Sends)
+	c.BegunAt, c.ExpiresAt, c.Code.SentAt, c.Code.ExpiresAt = moment(begun), moment(expires), moment(sent), moment(codeExpires)
+	return c, err
+}
+
+// moment and millis keep the zero Time as 0.
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// Case finds a case.
+func (t *Tx) Case(id string) (c cases.Case, err error) {
+	err = ErrNotFound
+	e := t.rows(`SELECT `+caseColumns+` FROM cases WHERE id = $1`, []any{id}, func(scan func(...any) error) error {
+		c, err = scanCase(scan)
+		return err
+	})
+	if e != nil {
+		err = e
+	}
+	if err != nil {
+		return c, fmt.Errorf("case: %w", err)
+	}
+	return c, nil
+}
+
+// OpenCases lists a card's cases that are not closed, at any kiosk; some may have run out.
+func (t *Tx) OpenCases(card string) (list []cases.Case, err error) {
+	return t.cases(`WHERE card = $1 AND state <> 'closed' ORDER BY begun_at, id`, card)
+}
+
+// Cases lists the newest cases, newest first.
+func (t *Tx) Cases(limit int) (list []cases.Case, err error) {
+	return t.cases(`ORDER BY begun_at DESC, id LIMIT $1`, limit)
+}
+
+func (t *Tx) cases(where string, args ...any) (list []cases.Case, err error) {
+	err = t.rows(`SELECT `+caseColumns+` FROM cases `+where, args, func(scan func(...any) error) error {
+		c, err := scanCase(scan)
+		list = append(list, c)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cases: %w", err)
+	}
+	return list, nil
+}
+
+// SetCase stores a case, new or not. The bodies of the answers that were stored for a case die when it closes.
+func (t *Tx) SetCase(c cases.Case) error {
+	_, err := t.exec(`INSERT INTO cases (`+caseColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, expires_at = excluded.expires_at,
+			nonce = excluded.nonce, hpke = excluded.hpke, code_mac = excluded.code_mac, code_channel = excluded.code_channel,
+			code_masked = excluded.code_masked, code_sent_at = excluded.code_sent_at, code_expires_at = excluded.code_expires_at,
+			attempts = excluded.attempts, sends = excluded.sends`,
+		c.ID, c.Card, c.Holder, c.Kiosk, c.State, c.Reason, millis(c.BegunAt), millis(c.ExpiresAt), c.Nonce, c.HPKE,
+		c.Code.MAC, c.Code.Channel, c.Code.Masked, millis(c.Code.SentAt), millis(c.Code.ExpiresAt), c.Attempts, c.Sends)
+	if err == nil && c.State == cases.Closed {
+		_, err = t.exec(`UPDATE answers SET body = NULL WHERE case_id = $1`, c.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("store case: %w", err)
+	}
+	return nil
+}
+
+// Sends lists the codes sent since a time to this card, to this holder and from this kiosk, oldest first.
+func (t *Tx) Sends(c cases.Case, since time.Time) (s cases.Sends, err error) {
+	for _, q := range []struct {
+		column, value string
+		into          *[]time.Time
+	}{{"card", c.Card, &s.Card}, {"holder", c.Holder, &s.Holder}, {"kiosk", c.Kiosk, &s.Kiosk}} {
+		err := t.rows(`SELECT sent_at FROM sends WHERE `+q.column+` = $1 AND sent_at > $2 ORDER BY sent_at`,
+			[]any{q.value, since.UnixMilli()}, func(scan func(...any) error) error {
+				var at int64
+				err := scan(&at)
+				*q.into = append(*q.into, moment(at))
+				return err
+			})
+		if err != nil {
+			return s, fmt.Errorf("sends: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// AddSend counts a code that is about to be sent.
+func (t *Tx) AddSend(c cases.Case, at time.Time) error {
+	_, err := t.exec(`INSERT INTO sends (case_id, sent_at, card, holder, kiosk) VALUES ($1, $2, $3, $4, $5)`,
+		c.ID, at.UnixMilli(), c.Card, c.Holder, c.Kiosk)
+	if err != nil {
+		return fmt.Errorf("count send: %w", err)
+	}
+	return nil
+}
+
+// RemoveSend takes back a send whose message could not be handed over.
+func (t *Tx) RemoveSend(c cases.Case, at time.Time) error {
+	if _, err := t.exec(`DELETE FROM sends WHERE case_id = $1 AND sent_at = $2`, c.ID, at.UnixMilli()); err != nil {
+		return fmt.Errorf("take back send: %w", err)
+	}
+	return nil
+}
+
+// Grants lists all grants of a card, oldest first.
+func (t *Tx) Grants(card string) (list []cases.Grant, err error) {
+	err = t.rows(`SELECT case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at,
+			outcome_at, passcode, opened, rotated, spent FROM grants WHERE card = $1 ORDER BY number`, []any{card},
+		func(scan func(...any) error) error {
+			var g cases.Grant
+			var issued, expires int64
+			var at, opened, spent sql.NullInt64
+			var passcode, rotated sql.NullString
+			err := scan(&g.Case, &g.Card, &g.Number, &g.Kiosk, &g.Base, &g.First, &g.Tries, &g.Booked, &issued, &expires,
+				&at, &passcode, &opened, &rotated, &spent)
+			if err != nil {
+				return err
+			}
+			g.IssuedAt, g.ExpiresAt = moment(issued), moment(expires)
+			if at.Valid {
+				g.Outcome = &cases.Outcome{
+					At: moment(at.Int64), Passcode: wire.Fact(passcode.String), Rotated: wire.Fact(rotated.String), Tries: int(spent.Int64),
+				}
+				if opened.Valid {
+					g.Outcome.Opened = &opened.Int64
+				}
+			}
+			list = append(list, g)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("grants: %w", err)
+	}
+	return list, nil
+}
+
+// AddGrant records a grant before it leaves.
+func (t *Tx) AddGrant(g cases.Grant) error {
+	_, err := t.exec(`INSERT INTO grants (case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		g.Case, g.Card, g.Number, g.Kiosk, g.Base, g.First, g.Tries, g.Booked, millis(g.IssuedAt), millis(g.ExpiresAt))
+	if err != nil {
+		return fmt.Errorf("record grant: %w", err)
+	}
+	return nil
+}
+
+// SetGrant stores what an outcome changes of a grant: its booking and the outcome.
+func (t *Tx) SetGrant(g cases.Grant) error {
+	var err error
+	if o := g.Outcome; o == nil {
+		_, err = t.exec(`UPDATE grants SET booked = $2 WHERE case_id = $1`, g.Case, g.Booked)
+	} else {
+		_, err = t.exec(`UPDATE grants SET booked = $2, outcome_at = $3, passcode = $4, opened = $5, rotated = $6, spent = $7 WHERE case_id = $1`,
+			g.Case, g.Booked, millis(o.At), o.Passcode, o.Opened, o.Rotated, o.Tries)
+	}
+	if err != nil {
+		return fmt.Errorf("store grant: %w", err)
+	}
+	return nil
+}

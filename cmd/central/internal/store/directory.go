@@ -1,0 +1,168 @@
+package store
+
+import (
+	"fmt"
+
+	"latchkey/cmd/central/internal/cases"
+)
+
+// KioskState is whether a kiosk is served.
+type KioskState string
+
+// States of a kiosk.
+const (
+	KioskActive   KioskState = "active"
+	KioskDisabled KioskState = "disabled"
+)
+
+// Kiosk is one that may speak with central.
+type Kiosk struct {
+	Name        string
+	Certificate [32]byte // SHA-256 of the DER
+	State       KioskState
+	AddedAt     int64 // milliseconds since the Unix epoch
+}
+
+// Kiosk finds a kiosk by name.
+func (t *Tx) Kiosk(name string) (Kiosk, error) {
+	k := Kiosk{Name: name}
+	var fingerprint []byte
+	err := t.row(`SELECT certificate, state, added_at FROM kiosks WHERE name = $1`, []any{name}, &fingerprint, &k.State, &k.AddedAt)
+	if err != nil {
+		return k, fmt.Errorf("kiosk: %w", err)
+	}
+	copy(k.Certificate[:], fingerprint)
+	return k, nil
+}
+
+// Kiosks lists all kiosks by name.
+func (t *Tx) Kiosks() (list []Kiosk, err error) {
+	err = t.rows(`SELECT name, certificate, state, added_at FROM kiosks ORDER BY name`, nil, func(scan func(...any) error) error {
+		var k Kiosk
+		var fingerprint []byte
+		if err := scan(&k.Name, &fingerprint, &k.State, &k.AddedAt); err != nil {
+			return err
+		}
+		copy(k.Certificate[:], fingerprint)
+		list = append(list, k)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kiosks: %w", err)
+	}
+	return list, nil
+}
+
+// AddKiosk adds a kiosk; added is false if the name is taken.
+func (t *Tx) AddKiosk(k Kiosk) (added bool, err error) {
+	n, err := t.exec(`INSERT INTO kiosks (name, certificate, state, added_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING`,
+		k.Name, k.Certificate[:], k.State, k.AddedAt)
+	if err != nil {
+		return false, fmt.Errorf("add kiosk: %w", err)
+	}
+	return n == 1, nil
+}
+
+// DisableKiosk stops serving a kiosk.
+func (t *Tx) DisableKiosk(name string) error {
+	n, err := t.exec(`UPDATE kiosks SET state = $2 WHERE name = $1`, name, KioskDisabled)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("disable kiosk: %w", err)
+	}
+	return nil
+}
+
+// Contacts of a holder, sealed; nil where there is none.
+type Contacts struct {
+	Email, Mobile []byte
+}
+
+// Holder finds a holder and the sealed contacts.
+func (t *Tx) Holder(id string) (cases.Holder, Contacts, error) {
+	h := cases.Holder{ID: id}
+	var c Contacts
+	err := t.row(`SELECT name, active, email, mobile, wrong_codes FROM holders WHERE id = $1`, []any{id},
+		&h.Name, &h.Active, &c.Email, &c.Mobile, &h.WrongCodes)
+	if err != nil {
+		return h, c, fmt.Errorf("holder: %w", err)
+	}
+	return h, c, nil
+}
+
+// ImportHolder adds a holder or changes one, but for the count of wrong codes.
+func (t *Tx) ImportHolder(h cases.Holder, c Contacts) error {
+	_, err := t.exec(`INSERT INTO holders (id, name, active, email, mobile) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, active = excluded.active, email = excluded.email, mobile = excluded.mobile`,
+		h.ID, h.Name, number(h.Active), c.Email, c.Mobile)
+	if err != nil {
+		return fmt.Errorf("import holder: %w", err)
+	}
+	return nil
+}
+
+// SetHolderWrongCodes stores the count of wrong codes.
+func (t *Tx) SetHolderWrongCodes(h cases.Holder) error {
+	if _, err := t.exec(`UPDATE holders SET wrong_codes = $2 WHERE id = $1`, h.ID, h.WrongCodes); err != nil {
+		return fmt.Errorf("count wrong codes of holder: %w", err)
+	}
+	return nil
+}
+
+// Card finds a card.
+func (t *Tx) Card(serial string) (cases.Card, error) {
+	c := cases.Card{Serial: serial}
+	err := t.row(`SELECT profile, holder, certificate, revoked, settled, wrong_codes FROM cards WHERE serial = $1`, []any{serial},
+		&c.Profile, &c.Holder, &c.Certificate, &c.Revoked, &c.Settled, &c.WrongCodes)
+	if err != nil {
+		return c, fmt.Errorf("card: %w", err)
+	}
+	return c, nil
+}
+
+// ImportCard adds a card at generation 0 or changes what the directory says of it: certificate, profile, revocation.
+func (t *Tx) ImportCard(c cases.Card) error {
+	_, err := t.exec(`INSERT INTO cards (serial, profile, holder, certificate, revoked) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (serial) DO UPDATE SET profile = excluded.profile, certificate = excluded.certificate, revoked = excluded.revoked`,
+		c.Serial, c.Profile, c.Holder, c.Certificate, number(c.Revoked))
+	if err != nil {
+		return fmt.Errorf("import card: %w", err)
+	}
+	return nil
+}
+
+// SetCard stores what an unlock changes of a card: the settled generation and the count of wrong codes.
+func (t *Tx) SetCard(c cases.Card) error {
+	if _, err := t.exec(`UPDATE cards SET settled = $2, wrong_codes = $3 WHERE serial = $1`, c.Serial, c.Settled, c.WrongCodes); err != nil {
+		return fmt.Errorf("store card: %w", err)
+	}
+	return nil
+}
+
+// Secret finds a card's sealed PUK of a generation.
+func (t *Tx) Secret(card string, generation int64) (sealed []byte, err error) {
+	err = t.row(`SELECT sealed FROM secrets WHERE card = $1 AND generation = $2`, []any{card, generation}, &sealed)
+	if err != nil {
+		return nil, fmt.Errorf("secret of generation %d: %w", generation, err)
+	}
+	return sealed, nil
+}
+
+// SetSecret keeps a card's sealed PUK of a generation.
+func (t *Tx) SetSecret(card string, generation int64, sealed []byte) error {
+	_, err := t.exec(`INSERT INTO secrets (card, generation, sealed) VALUES ($1, $2, $3)
+		ON CONFLICT (card, generation) DO UPDATE SET sealed = excluded.sealed`, card, generation, sealed)
+	if err != nil {
+		return fmt.Errorf("keep secret of generation %d: %w", generation, err)
+	}
+	return nil
+}
+
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

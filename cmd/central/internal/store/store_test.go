@@ -1,0 +1,264 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/ledger"
+	"latchkey/firmware/audit"
+	"latchkey/firmware/wire"
+)
+
+func open(t *testing.T) *SQLite {
+	t.Helper()
+	s, err := OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "central db?.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func update(t *testing.T, s Store, f func(*Tx) error) {
+	t.Helper()
+	if err := s.Update(context.Background(), f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// seed puts in a kiosk, a holder and a card.
+func seed(t *testing.T, s Store) {
+	update(t, s, func(tx *Tx) error {
+		if _, err := tx.AddKiosk(Kiosk{Name: "k1", State: KioskActive, AddedAt: 1}); err != nil {
+			return err
+		}
+		err := tx.ImportHolder(cases.Holder{ID: "h1", Name: "Mr John Rigby", Active: true}, Contacts{Email: []byte{1}})
+		return errors.Join(err, tx.ImportCard(cases.Card{Serial: "0a0b", Profile: "piv", Holder: "h1", Certificate: []byte{2}}))
+	})
+}
+
+var now = time.UnixMilli(1795305600123).UTC()
+
+func TestWhatIsStoredComesBack(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	seed(t, s)
+	c := cases.Case{
+		ID: "c1", Card: "0a0b", Holder: "h1", Kiosk: "k1", State: cases.CodeSent, BegunAt: now, ExpiresAt: now.Add(time.Hour),
+		Nonce: []byte{1}, HPKE: []byte{2}, Attempts: 1, Sends: 2,
+		Code: cases.Code{MAC: []byte{3}, Channel: "email", Masked: "j•••@nhs.net", SentAt: now, ExpiresAt: now.Add(time.Minute)},
+	}
+	opened := int64(0)
+	g := cases.Grant{Case: "c1", Card: "0a0b", Number: 1, Kiosk: "k1", Tries: 1, Booked: 1, IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
+	a := Answer{Kiosk: "k1", Route: "r", Key: "key", BodyMAC: []byte{9}, Case: "c1", At: now, Status: 200, Body: []byte("{}"), DiesAt: now.Add(time.Hour)}
+	update(t, s, func(tx *Tx) error {
+		return errors.Join(tx.SetCase(c), tx.AddGrant(g), tx.SetAnswer(a), tx.AddSend(c, now), tx.SetSecret("0a0b", 0, []byte{7}))
+	})
+	check := func(f func(tx *Tx) (got, want any, err error)) {
+		t.Helper()
+		err := s.View(context.Background(), func(tx *Tx) error {
+			got, want, err := f(tx)
+			if err == nil && !reflect.DeepEqual(got, want) {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	check(func(tx *Tx) (any, any, error) { got, err := tx.Case("c1"); return got, c, err })
+	check(func(tx *Tx) (any, any, error) { got, err := tx.OpenCases("0a0b"); return got, []cases.Case{c}, err })
+	check(func(tx *Tx) (any, any, error) { got, err := tx.Grants("0a0b"); return got, []cases.Grant{g}, err })
+	check(func(tx *Tx) (any, any, error) { got, err := tx.Answer("k1", "r", "key"); return got, a, err })
+	check(func(tx *Tx) (any, any, error) { got, err := tx.Secret("0a0b", 0); return got, []byte{7}, err })
+	check(func(tx *Tx) (any, any, error) {
+		got, err := tx.Sends(c, now.Add(-time.Millisecond))
+		at := []time.Time{now}
+		return got, cases.Sends{Card: at, Holder: at, Kiosk: at}, err
+	})
+
+	g.Booked, g.Outcome = 0, &cases.Outcome{At: now, Passcode: wire.Yes, Opened: &opened, Rotated: wire.Yes, Tries: -1}
+	c.Close(cases.ReasonSettled)
+	update(t, s, func(tx *Tx) error {
+		return errors.Join(tx.SetGrant(g), tx.SetCase(c), tx.SetCard(cases.Card{Serial: "0a0b", Settled: 1, WrongCodes: 2}),
+			tx.SetHolderWrongCodes(cases.Holder{ID: "h1", WrongCodes: 3}))
+	})
+	check(func(tx *Tx) (any, any, error) { got, err := tx.Grants("0a0b"); return got, []cases.Grant{g}, err })
+	check(func(tx *Tx) (any, any, error) { got, err := tx.OpenCases("0a0b"); return len(got), 0, err })
+	check(func(tx *Tx) (any, any, error) {
+		got, err := tx.Card("0a0b")
+		return got, cases.Card{Serial: "0a0b", Profile: "piv", Holder: "h1", Certificate: []byte{2}, Settled: 1, WrongCodes: 2}, err
+	})
+	check(func(tx *Tx) (any, any, error) {
+		got, contacts, err := tx.Holder("h1")
+		return []any{got, contacts}, []any{cases.Holder{ID: "h1", Name: "Mr John Rigby", Active: true, WrongCodes: 3}, Contacts{Email: []byte{1}}}, err
+	})
+	// The body died with the case; that there was an answer is still known.
+	a.Body = nil
+	check(func(tx *Tx) (any, any, error) { got, err := tx.Answer("k1", "r", "key"); return got, a, err })
+	update(t, s, func(tx *Tx) error { return tx.DropAnswers(a.DiesAt) })
+	err := s.View(context.Background(), func(tx *Tx) error { _, err := tx.Answer("k1", "r", "key"); return err })
+	if !errors.Is(err, ErrNotFound) {
+		t.Errorf("an answer outlived its time: %v", err)
+	}
+}
+
+func TestReimportKeepsCountsAndGeneration(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	seed(t, s)
+	update(t, s, func(tx *Tx) error {
+		return errors.Join(tx.SetCard(cases.Card{Serial: "0a0b", Settled: 4, WrongCodes: 9}), tx.SetHolderWrongCodes(cases.Holder{ID: "h1", WrongCodes: 9}),
+			tx.ImportHolder(cases.Holder{ID: "h1", Name: "Dr John Rigby"}, Contacts{}), tx.ImportCard(cases.Card{Serial: "0a0b", Profile: "piv-any", Holder: "h1"}))
+	})
+	update(t, s, func(tx *Tx) error {
+		c, err := tx.Card("0a0b")
+		h, _, e := tx.Holder("h1")
+		if c.Settled != 4 || c.WrongCodes != 9 || c.Profile != "piv-any" || h.WrongCodes != 9 || h.Active || h.Name != "Dr John Rigby" {
+			t.Errorf("%+v %+v", c, h)
+		}
+		return errors.Join(err, e)
+	})
+}
+
+func TestFailedUpdateLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	boom := errors.New("boom")
+	err := s.Update(context.Background(), func(tx *Tx) error {
+		if _, err := tx.AddKiosk(Kiosk{Name: "k1"}); err != nil {
+			return err
+		}
+		return boom
+	})
+	if !errors.Is(err, boom) {
+		t.Fatal(err)
+	}
+	err = s.View(context.Background(), func(tx *Tx) error { _, err := tx.Kiosk("k1"); return err })
+	if !errors.Is(err, ErrNotFound) {
+		t.Errorf("a kiosk of a failed update: %v", err)
+	}
+}
+
+func TestViewCannotWrite(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	err := s.View(context.Background(), func(tx *Tx) error { _, err := tx.AddKiosk(Kiosk{Name: "k1"}); return err })
+	if err == nil {
+		t.Error("a view wrote")
+	}
+}
+
+// 64 guesses at once, through two stores on one file as two processes would have: three are judged.
+func TestConcurrentGuessesAreCounted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "db")
+	var stores []*SQLite
+	for range 2 {
+		s, err := OpenSQLite(context.Background(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		stores = append(stores, s)
+	}
+	seed(t, stores[0])
+	policy := cases.Policy{Attempts: 3, LockoutAfter: 10, CodeValidity: time.Hour}
+	update(t, stores[0], func(tx *Tx) error {
+		return tx.SetCase(cases.Case{
+			ID: "c1", Card: "0a0b", Holder: "h1", Kiosk: "k1", State: cases.CodeSent, ExpiresAt: now.Add(time.Hour),
+			Code: cases.Code{MAC: []byte("right"), ExpiresAt: now.Add(time.Hour)},
+		})
+	})
+	cert := certificate(t)
+	var judged atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			var refusal error
+			err := stores[i%2].Update(context.Background(), func(tx *Tx) error {
+				c, err := tx.Case("c1")
+				if err != nil {
+					return err
+				}
+				r := cases.Record{Card: cases.Card{Serial: "0a0b", Certificate: cert}, Holder: cases.Holder{ID: "h1", Active: true}}
+				refusal = c.Check(policy, now, &r, []byte("wrong"))
+				return tx.SetCase(c)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			var r *cases.Refusal
+			if errors.As(refusal, &r) && (r.Code == wire.CodeCodeWrong || r.Code == wire.CodeAttemptsExhausted) {
+				judged.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := judged.Load(); n != 3 {
+		t.Errorf("%d guesses were judged, want 3", n)
+	}
+}
+
+func TestMigrationsGoDownAndUpAgain(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	seed(t, s)
+	p, err := s.migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.DownTo(context.Background(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Up(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	seed(t, s)
+}
+
+func TestLedgerNumbersItsEvents(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	update(t, s, func(tx *Tx) error {
+		return errors.Join(tx.AppendEvent(ledger.Event{At: now, Kind: ledger.CaseBegun, Case: "c1"}), tx.AppendEvent(ledger.Event{At: now, Kind: ledger.CaseEnded, Case: "c2"}))
+	})
+	update(t, s, func(tx *Tx) error {
+		all, err := tx.Events("")
+		if len(all) != 2 || all[1].Seq != 2 {
+			t.Errorf("%+v", all)
+		}
+		one, e := tx.Events("c2")
+		if len(one) != 1 || one[0].Kind != ledger.CaseEnded || !one[0].At.Equal(now) {
+			t.Errorf("%+v", one)
+		}
+		return errors.Join(err, e)
+	})
+}
+
+func TestHeldEntries(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	e := ledger.Linked{Stored: audit.Stored{Seq: 1, Body: []byte("b")}, Hash: [32]byte{5}}
+	update(t, s, func(tx *Tx) error { return tx.AppendEntry("k1", e) })
+	if err := s.Update(context.Background(), func(tx *Tx) error { return tx.AppendEntry("k1", e) }); err == nil {
+		t.Error("an entry was held twice")
+	}
+	update(t, s, func(tx *Tx) error {
+		last, err := tx.HeldEntries("k1")
+		none, e1 := tx.HeldEntries("k2")
+		h, e2 := tx.HeldHash("k1", 1)
+		if last != 1 || none != 0 || h != e.Hash {
+			t.Errorf("held %d and %d, %x", last, none, h)
+		}
+		return errors.Join(err, e1, e2)
+	})
+}

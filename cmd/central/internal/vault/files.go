@@ -1,0 +1,118 @@
+package vault
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"latchkey/firmware/secret"
+)
+
+// Open key files: kek, root and codes hold 32 bytes each. A file that others than its owner can read is refused.
+func OpenFiles(kek, root, codes string) (*Vault, error) {
+	var keys [3]secret.Value
+	for i, path := range []string{kek, root, codes} {
+		k, err := ReadKey(path)
+		if err != nil {
+			return nil, err
+		}
+		if k.Len() != keyLen {
+			return nil, fmt.Errorf("key file %s has %d bytes, it must hold %d: restore it from its backup", path, k.Len(), keyLen)
+		}
+		keys[i] = k
+	}
+	return New(keys[0], keys[1], keys[2])
+}
+
+// ReadKey reads a file that only its owner may read.
+func ReadKey(path string) (secret.Value, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("read key file: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("read key file: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return secret.Value{}, fmt.Errorf("key file %s can be read by others (mode %#o): run chmod 600 on it, and take it for stolen if they could reach it", path, info.Mode().Perm())
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 1<<16))
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("read key file %s: %w", path, err)
+	}
+	return secret.New(b), nil
+}
+
+// MakeKey writes a new random key of 32 bytes, mode 0600. An existing file is an error.
+func MakeKey(path string) error {
+	b := make([]byte, keyLen)
+	rand.Read(b)
+	defer clear(b)
+	return create(path, b, 0o600)
+}
+
+// MakeSigningKey writes a new P-256 key (PKCS #8, PEM, mode 0600), and its public half (PKIX, PEM) to path + ".pub".
+func MakeSigningKey(path string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make signing key: %w", err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("make signing key: %w", err)
+	}
+	defer clear(private)
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return fmt.Errorf("make signing key: %w", err)
+	}
+	if err := create(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
+		return err
+	}
+	return create(path+".pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o644)
+}
+
+// ReadSigningKey reads what MakeSigningKey wrote.
+func ReadSigningKey(path string) (*ecdsa.PrivateKey, error) {
+	b, err := ReadKey(path)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Wipe()
+	bad := fmt.Errorf("key file %s does not hold a P-256 key in PEM (PKCS #8): restore it from its backup", path)
+	block, _ := pem.Decode(b.Reveal())
+	if block == nil {
+		return nil, bad
+	}
+	defer clear(block.Bytes)
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, bad
+	}
+	p256, ok := key.(*ecdsa.PrivateKey)
+	if !ok || p256.Curve != elliptic.P256() {
+		return nil, bad
+	}
+	return p256, nil
+}
+
+// create writes a file that must not be there yet, durably.
+func create(path string, content []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return fmt.Errorf("make key file: %w", err)
+	}
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("make key file %s: %w", path, err)
+	}
+	return nil
+}
