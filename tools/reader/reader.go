@@ -51,7 +51,7 @@ type Serve func(ctx context.Context, conn net.Conn) error
 type Reader struct {
 	root debs.Sysroot
 	dir  string
-	temp bool
+	temp string // removed at Close; empty if the caller owns dir
 	log  io.Writer
 	host *exec.Cmd
 	dead chan struct{} // closed when the host is gone and waited for
@@ -97,19 +97,19 @@ func start(ctx context.Context, c Config) (_ *Reader, err error) {
 	}
 	r := &Reader{root: root, log: c.Log, dead: make(chan struct{}), slots: make([]*slot, c.Slots), used: make([]bool, c.Slots)}
 	if c.Dir == "" {
-		r.temp = true
-		c.Dir, err = os.MkdirTemp("", "latchkey-")
-	} else {
-		err = os.MkdirAll(c.Dir, 0o755)
+		if r.temp, err = os.MkdirTemp("", "latchkey-"); err != nil {
+			return nil, fmt.Errorf("make the folder of the socket: %w", err)
+		}
+		defer func() {
+			if err != nil {
+				os.RemoveAll(r.temp)
+			}
+		}()
+		c.Dir = filepath.Join(r.temp, "pcscd") // which pcscd opens to everybody; the one above stays ours
 	}
-	if err != nil {
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of the socket: %w", err)
 	}
-	defer func() {
-		if err != nil && r.temp {
-			os.RemoveAll(r.dir)
-		}
-	}()
 	if r.dir, err = filepath.Abs(c.Dir); err != nil {
 		return nil, err
 	}
@@ -438,8 +438,8 @@ func (r *Reader) Close() error {
 	r.host.Process.Kill() // the first process of its pid namespace: pcscd goes with it
 	<-r.dead
 	r.control.Close()
-	if r.temp {
-		if err := os.RemoveAll(r.dir); err != nil {
+	if r.temp != "" {
+		if err := os.RemoveAll(r.temp); err != nil {
 			return fmt.Errorf("reader: remove the temporary folder: %w", err)
 		}
 	}
