@@ -13,11 +13,11 @@ func (m *Machine) granted(in Granted) {
 	w.grant = in.Grant
 	g := &w.grant
 	if g.Tries < 1 || g.First != g.Base && g.First != g.Base+1 || !m.now.Before(g.ExpiresAt) {
-		m.settle(untouched(w.caseID, &g.Base))
+		m.settle(untouched(w.caseID, new(g.Base)))
 		m.stop(ReasonGrantInvalid)
 		return
 	}
-	m.note(audit.Entry{Kind: audit.KindIntent, Case: w.caseID, Base: &g.Base, First: &g.First})
+	m.note(audit.Entry{Kind: audit.KindIntent, Case: w.caseID, Base: new(g.Base), First: new(g.First)})
 	m.record()
 	m.try(g.First)
 }
@@ -119,11 +119,9 @@ func (m *Machine) rotated(f Failure) {
 // outcome of the present grant; tries -1 means not known.
 func (m *Machine) outcome(passcode audit.Fact, opened *int64, rotated audit.Fact, tries int) audit.Entry {
 	w := &m.walk
-	base := w.grant.Base
-	o := audit.Entry{Kind: audit.KindOutcome, Case: w.caseID, Base: &base, Passcode: passcode, Rotated: rotated}
+	o := audit.Entry{Kind: audit.KindOutcome, Case: w.caseID, Base: new(w.grant.Base), Passcode: passcode, Rotated: rotated}
 	if opened != nil {
-		g := *opened
-		o.Opened = &g
+		o.Opened = new(*opened) // not the walk's own: that is emptied
 	}
 	if tries >= 0 {
 		o.Tries = &tries

@@ -1,0 +1,374 @@
+package kiosk
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hpke"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/card"
+	"latchkey/card/piv"
+	"latchkey/firmware/journal"
+	"latchkey/firmware/secret"
+	"latchkey/firmware/unlock"
+	"latchkey/firmware/wire"
+	"latchkey/tools/cardsim"
+)
+
+func TestMain(m *testing.M) {
+	journal.CheckMain()
+	os.Exit(m.Run())
+}
+
+const (
+	code    = "402817"
+	chosen  = "271828"
+	current = "31415926"
+	next    = "27182818"
+	caseID  = "3f2a91c0000000000000000000000000"
+)
+
+// central gives out one grant for one card, with real keys, and remembers all that it was told.
+type central struct {
+	t       *testing.T
+	key     *ecdsa.PrivateKey
+	kiosk   *ecdsa.PrivateKey
+	card    *cardsim.Card
+	signer  *ecdsa.PrivateKey // signs grants; key but for a test of it
+	nonce   []byte
+	sealTo  []byte
+	away    chan struct{} // while it is open, outcomes get no answer
+	mu      sync.Mutex
+	heard   bytes.Buffer
+	outcome []string // idempotency key and body
+}
+
+func (c *central) hear(key string, v any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, _ := json.Marshal(v)
+	fmt.Fprintf(&c.heard, "%s %s\n", key, b)
+}
+
+func (c *central) Local(ms int64) time.Time     { return time.UnixMilli(ms) }
+func (c *central) Status(context.Context) error { return nil }
+
+func (c *central) Begin(_ context.Context, key string, r wire.BeginRequest) (*wire.Begun, error) {
+	c.hear(key, r)
+	if d := wire.BeginDigest("kiosk-1", &r); !ecdsa.VerifyASN1(&c.kiosk.PublicKey, d[:], r.Signature) {
+		c.t.Error("the device's signature does not verify at Begin")
+	}
+	c.sealTo = r.HpkePublicKey
+	c.nonce = []byte("first nonce of thirty-two bytes.")
+	return &wire.Begun{Case: caseID, Nonce: c.nonce}, nil
+}
+
+func (c *central) checkProof(signature []byte) {
+	cert, err := x509.ParseCertificate(c.card.CardCertificate())
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	d := wire.ProofDigest(c.nonce, caseID, "kiosk-1", c.sealTo)
+	if !ecdsa.VerifyASN1(cert.PublicKey.(*ecdsa.PublicKey), d[:], signature) {
+		c.t.Error("the card's proof does not verify")
+	}
+}
+
+func (c *central) Prove(_ context.Context, key, _ string, r wire.ProofRequest) (*wire.Proved, error) {
+	c.hear(key, r)
+	c.checkProof(r.Signature)
+	return &wire.Proved{Holder: "Mr John Rigby", Passcode: wire.PasscodeRules{Min: 6, Max: 8, DigitsOnly: true},
+		Channels: []wire.Channel{{Id: "1", Kind: wire.Email, Masked: "j•••@nhs.net"}}}, nil
+}
+
+func (c *central) SendCode(_ context.Context, key, _ string, r wire.SendCodeRequest) (*wire.CodeStatus, error) {
+	c.hear(key, r)
+	now := time.Now()
+	return &wire.CodeStatus{Digits: 6, AttemptsLeft: 3, SendsLeft: 2, SentAt: now.UnixMilli(), ExpiresAt: now.Add(time.Hour).UnixMilli()}, nil
+}
+
+func (c *central) CheckCode(_ context.Context, _, _ string, r wire.CheckCodeRequest) (*wire.CodeAccepted, error) {
+	if string(r.Code.Reveal()) != code {
+		p := wire.NewProblem(wire.CodeCodeWrong)
+		return nil, &p
+	}
+	c.nonce = []byte("second nonce of thirty-two bytes")
+	return &wire.CodeAccepted{Nonce: c.nonce}, nil
+}
+
+func (c *central) Release(_ context.Context, key, _ string, r wire.ReleaseRequest) (*wire.Grant, error) {
+	c.hear(key, r)
+	c.checkProof(r.Proof)
+	if d := wire.ReleaseDigest("kiosk-1", caseID, c.nonce, r.Proof); !ecdsa.VerifyASN1(&c.kiosk.PublicKey, d[:], r.Signature) {
+		c.t.Error("the device's signature does not verify at Release")
+	}
+	plain, err := json.Marshal(wire.Candidates{Current: wire.NewSecret([]byte(current)), Next: wire.NewSecret([]byte(next))})
+	if err != nil {
+		return nil, err
+	}
+	g := &wire.Grant{Card: c.card.Serial(), Base: 3, First: 3, Tries: 1, ExpiresAt: time.Now().Add(time.Minute).UnixMilli()}
+	to, err := wire.KEM().NewPublicKey(c.sealTo)
+	if err != nil {
+		return nil, err
+	}
+	enc, sender, err := hpke.NewSender(to, wire.KDF(), wire.AEAD(), wire.GrantInfo(caseID, []byte("kiosk certificate"), g))
+	if err != nil {
+		return nil, err
+	}
+	g.Enc = enc
+	if g.Sealed, err = sender.Seal(nil, plain); err != nil {
+		return nil, err
+	}
+	d := wire.GrantDigest(caseID, []byte("kiosk certificate"), g)
+	g.Signature, err = c.signer.Sign(rand.Reader, d[:], crypto.SHA256)
+	return g, err
+}
+
+func (c *central) Outcome(ctx context.Context, key, _ string, r wire.Outcome) (*wire.Settled, error) {
+	c.hear(key, r)
+	c.mu.Lock()
+	b, _ := json.Marshal(r)
+	c.outcome = append(c.outcome, key+" "+string(b))
+	away := c.away
+	c.mu.Unlock()
+	if away != nil {
+		select {
+		case <-away:
+		case <-ctx.Done():
+		}
+		return nil, errors.New("nobody answers")
+	}
+	return &wire.Settled{Base: 4}, nil
+}
+
+func (c *central) End(_ context.Context, key, _ string, r wire.EndRequest) error {
+	c.hear(key, r)
+	return nil
+}
+
+func (c *central) Deliver(_ context.Context, b wire.EntryBatch) (*wire.Receipt, error) {
+	c.hear("entries", b)
+	last := b.Entries[len(b.Entries)-1].Seq
+	r := &wire.Receipt{Kiosk: "kiosk-1", Held: last, Hash: b.Head.Hash}
+	d := wire.ReceiptDigest(r)
+	var err error
+	r.Signature, err = c.key.Sign(rand.Reader, d[:], crypto.SHA256)
+	return r, err
+}
+
+// bench is one kiosk with a card in its hand.
+type bench struct {
+	t       *testing.T
+	central *central
+	card    *cardsim.Card
+	journal *journal.Journal
+	path    string
+	log     bytes.Buffer
+	reader  chan unlock.Input
+	holder  chan unlock.Input
+	shown   chan unlock.View
+	stop    context.CancelFunc
+	ended   chan error
+}
+
+type session struct{ *cardsim.Card }
+
+func (s session) Close() error { s.Reset(); return nil }
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	c, err := cardsim.Create("", cardsim.Spec{Blocked: true, PUK: secret.New([]byte(current))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.PowerOn()
+	key, kioskKey := newKey(t), newKey(t)
+	b := &bench{t: t, card: c, path: filepath.Join(t.TempDir(), "journal.db"),
+		central: &central{t: t, key: key, signer: key, kiosk: kioskKey, card: c}}
+	b.start()
+	return b
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func (b *bench) start() {
+	b.t.Helper()
+	var err error
+	if b.journal, _, err = journal.Open(b.path, "kiosk-1", b.central.kiosk, journal.Config{}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.reader, b.holder = make(chan unlock.Input), make(chan unlock.Input)
+	b.shown, b.ended = make(chan unlock.View, 1000), make(chan error, 1)
+	ctx, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	k := New(Config{
+		Identity: Identity{ID: "kiosk-1", Key: b.central.kiosk, Certificate: []byte("kiosk certificate"), CentralKey: &b.central.key.PublicKey},
+		Machine:  unlock.DefaultConfig, Central: b.central, Journal: b.journal, Reader: b.reader,
+		Open:   func(context.Context) (Session, error) { return session{b.card}, nil },
+		Family: func(t card.Transport) card.Card { return piv.New(t) },
+		Holder: b.holder, Show: func(v unlock.View, _ time.Time) { b.shown <- v },
+		Log: slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	go func() { b.ended <- k.Run(ctx) }()
+	b.t.Cleanup(b.end)
+}
+
+func (b *bench) end() {
+	if b.stop == nil {
+		return
+	}
+	b.stop()
+	b.stop = nil
+	if err := <-b.ended; err != nil {
+		b.t.Error(err)
+	}
+	if err := b.journal.Close(); err != nil {
+		b.t.Error(err)
+	}
+}
+
+func (b *bench) see(want unlock.Screen) unlock.View {
+	b.t.Helper()
+	give := time.After(20 * time.Second)
+	var last unlock.View
+	for {
+		select {
+		case last = <-b.shown:
+			if last.Screen == want {
+				return last
+			}
+		case <-give:
+			b.t.Fatalf("waited for %s, the last screen was %s %s", want, last.Screen, last.Reason)
+		}
+	}
+}
+
+func (b *bench) walkTo(last unlock.Screen) unlock.View {
+	b.t.Helper()
+	b.reader <- unlock.CardOut{}
+	b.see(unlock.ScreenAttract)
+	b.reader <- unlock.CardIn{}
+	b.see(unlock.ScreenConsent)
+	b.holder <- unlock.Pressed{Button: unlock.PressContinue}
+	b.holder <- unlock.ChannelChosen{ID: "1"}
+	b.see(unlock.ScreenCode)
+	b.holder <- unlock.CodeTyped{Code: secret.New([]byte(code))}
+	b.see(unlock.ScreenPasscode)
+	b.holder <- unlock.PasscodeTyped{Passcode: secret.New([]byte(chosen))}
+	b.see(unlock.ScreenRepeat)
+	b.holder <- unlock.PasscodeTyped{Passcode: secret.New([]byte(chosen))}
+	return b.see(last)
+}
+
+// The card takes the passcode that the holder chose, its PUK is the next generation, the intent was on disk before the
+// card was written, and none of the secrets is anywhere.
+func TestUnlock(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	intended := false
+	b.card.Before = func(command []byte) error {
+		if command[1] == 0x2C { // RESET RETRY COUNTER, SP 800-73-4 part 2 §3.2.3
+			intended = len(b.journal.Intents()) == 1
+		}
+		return nil
+	}
+	b.walkTo(unlock.ScreenUnlocked)
+	if !b.card.HasPasscode(secret.New([]byte(chosen))) || !b.card.HasPUK(secret.New([]byte(next))) {
+		t.Error("the card has not the new passcode and the next PUK")
+	}
+	if !intended {
+		t.Error("the card was written before its intent was in the journal")
+	}
+	b.end()
+
+	file, err := os.ReadFile(b.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.central.mu.Lock()
+	defer b.central.mu.Unlock()
+	for name, text := range map[string][]byte{"journal": file, "log": b.log.Bytes(), "requests": b.central.heard.Bytes()} {
+		for _, s := range []string{chosen, code, current, next} {
+			if name == "requests" && s == code {
+				continue // CheckCode, which is not heard here, is where it belongs
+			}
+			if bytes.Contains(text, []byte(s)) {
+				t.Errorf("%q stands in the %s", s, name)
+			}
+		}
+		if name != "requests" && (bytes.Contains(text, []byte("Rigby")) || bytes.Contains(text, []byte(b.card.Serial()))) {
+			t.Errorf("the holder or the card is named in the %s", name)
+		}
+	}
+	if h := sha256.Sum256([]byte(b.card.Serial())); bytes.Contains(file, h[:]) {
+		t.Error("the card's hash stands in the journal")
+	}
+}
+
+// A grant that central did not sign is not used.
+func TestGrantOfAnotherKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.central.signer = newKey(t)
+	if v := b.walkTo(unlock.ScreenStopped); v.Reason != unlock.ReasonGrantInvalid {
+		t.Errorf("stopped for %s", v.Reason)
+	}
+	if passcode, _ := b.card.TriesLeft(); passcode != 0 || !b.card.HasPUK(secret.New([]byte(current))) {
+		t.Error("the card was changed")
+	}
+}
+
+// An outcome that central did not acknowledge is told again after a restart, under the same Idempotency-Key.
+func TestOutcomeIsToldAgainAfterARestart(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	away := make(chan struct{})
+	b.central.away = away
+	b.walkTo(unlock.ScreenUnlocked)
+	b.end()
+	close(away)
+	b.central.mu.Lock()
+	b.central.away = nil
+	before := slices.Clone(b.central.outcome)
+	b.central.mu.Unlock()
+
+	b.start()
+	for b.journal.Unsettled() != nil {
+		b.holder <- unlock.Touched{} // until the loop has taken the acknowledgement
+		<-b.shown
+		b.central.mu.Lock()
+		told := len(b.central.outcome) > len(before)
+		b.central.mu.Unlock()
+		if told {
+			break
+		}
+	}
+	b.central.mu.Lock()
+	defer b.central.mu.Unlock()
+	if len(before) == 0 || b.central.outcome[len(b.central.outcome)-1] != before[0] {
+		t.Errorf("told before: %s\ntold after: %s", before, b.central.outcome)
+	}
+}

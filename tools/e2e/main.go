@@ -1,0 +1,283 @@
+// Command e2e walks up to the kiosk as people would. It starts the whole system (tools/rig), drives the kiosk's terminal
+// with keys and taps, reads codes from the mailbox, and then asks independent clients what became of the card. The first
+// walk drives `make run` itself.
+//
+// It prints a line a walk, and ends with "e2e: N walks, N as expected". It exits 1 if any was not.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"latchkey/tools/reader"
+	"latchkey/tools/rig"
+)
+
+func main() {
+	reader.Main()
+	only := flag.String("only", "", "run the walks whose name holds this")
+	size := flag.String("size", "50x15", "columns and rows of the kiosk's terminal")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *only, *size); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, only, size string) error {
+	var columns, rows int
+	if _, err := fmt.Sscanf(size, "%dx%d", &columns, &rows); err != nil {
+		return fmt.Errorf("size %q: write it like 50x15", size)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "latchkey-e2e-")
+	if err != nil {
+		return err
+	}
+	d := driver{bin: filepath.Dir(self), dir: dir, columns: columns, rows: rows, only: only}
+	defer d.close()
+
+	count, good, err := d.all(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("e2e: %d walks, %d as expected\n", count, good)
+	if good != count {
+		fmt.Printf("what was left behind is in %s\n", dir)
+		return errors.New("some walks did not go as expected")
+	}
+	return os.RemoveAll(dir)
+}
+
+// driver holds what the walks share: two kiosks with a central each, one of which runs out of time quickly, and the
+// independent clients' own readers.
+type driver struct {
+	bin, dir      string
+	columns, rows int
+	only          string
+	places        map[bool]*place // by hasty
+	clients       *reader.Reader
+}
+
+// place is one kiosk with all that stands behind it.
+type place struct {
+	rig      *rig.Rig
+	terminal *terminal
+}
+
+func (d *driver) all(ctx context.Context) (count, good int, err error) {
+	fmt.Printf("%-52s %-44s %-16s %-8s %-6s %s\n", "walk", "last screen", "client accepts", "rotated", "mails", "case")
+	report := func(name string, w walk, r result, err error) {
+		count++
+		verdict := "as expected"
+		if err != nil {
+			verdict = "NOT AS EXPECTED: " + err.Error()
+		} else {
+			good++
+		}
+		fmt.Printf("%-52s %-44s %-16s %-8s %-6d %-22s %s\n", name, cut(w.last, 44), r.client, r.rotated, r.mails, r.state, verdict)
+	}
+	if first := "make run"; strings.Contains(first, d.only) {
+		w, r, err := d.walkMakeRun(ctx)
+		report(first, w, r, err)
+	}
+	if d.clients, err = reader.Start(ctx, reader.Config{Dir: filepath.Join(d.dir, "c"), Log: os.Stderr}); err != nil {
+		return count, good, err
+	}
+	for i, w := range walks {
+		if !strings.Contains(w.name, d.only) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return count, good, ctx.Err()
+		}
+		p, err := d.place(ctx, w.hasty)
+		if err != nil {
+			return count, good, err
+		}
+		r, err := d.walk(ctx, p, w, fileOf(i))
+		report(w.name, w, r, err)
+	}
+	return count, good, nil
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// place starts a kiosk when the first walk needs it.
+func (d *driver) place(ctx context.Context, hasty bool) (*place, error) {
+	if p := d.places[hasty]; p != nil {
+		return p, nil
+	}
+	name, policy, idle := "k", "", `linger = "1s"`
+	if hasty {
+		name, policy = "h", "code_validity = \"6s\"\nresend_after = \"1s\""
+		idle = "walk = \"5s\"\nwarn = \"3s\"\ncode = \"20s\"\nlinger = \"1s\""
+	}
+	c := rig.Config{Dir: filepath.Join(d.dir, name), Bin: d.bin, Policy: policy, Idle: idle, Log: os.Stderr}
+	for i, w := range walks {
+		if w.hasty == hasty || i == 0 {
+			w.issue.File = fileOf(i)
+			w.issue.Holder.ID = fmt.Sprintf("5551%08d", i)
+			c.Issues = append(c.Issues, w.issue)
+		}
+	}
+	r, err := rig.Start(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	argv, env := r.Kiosk()
+	t, err := openTerminal(ctx, c.Dir, d.columns, d.rows, argv, env)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	if d.places == nil {
+		d.places = map[bool]*place{}
+	}
+	d.places[hasty] = &place{rig: r, terminal: t}
+	return d.places[hasty], nil
+}
+
+func (d *driver) close() {
+	for _, p := range d.places {
+		p.terminal.close()
+		p.rig.Close()
+	}
+	if d.clients != nil {
+		d.clients.Close()
+	}
+}
+
+// result is what was found after a walk.
+type result struct {
+	client, rotated, state string
+	mails                  int
+}
+
+// caseRow is what central tells of a case.
+type caseRow struct {
+	ID    string `json:"id"`
+	State string `json:"state"`
+}
+
+func (p *place) cases() (rows []caseRow, err error) {
+	return rows, p.rig.CentralJSON(&rows, "case", "list")
+}
+
+func (d *driver) walk(ctx context.Context, p *place, w walk, file string) (r result, err error) {
+	before, err := p.cases()
+	if err != nil {
+		return r, err
+	}
+	messages, err := p.rig.Mail.Messages()
+	if err != nil {
+		return r, err
+	}
+	v := &visit{ctx: ctx, rig: p.rig, terminal: p.terminal, card: file, mails: len(messages)}
+	err = v.run(w.do)
+	if err == nil {
+		err = v.run(func(v *visit) { v.see(w.last) })
+	}
+	// Whatever happened, the next walk finds the kiosk ready.
+	p.rig.Network.Mend()
+	v.pull()
+	if ready := v.run(func(v *visit) { v.see(attract) }); err == nil {
+		err = ready
+	}
+	if err != nil {
+		return r, err
+	}
+
+	after := oldPasscode
+	if w.issue.Profile != "piv-any" {
+		after = newPasscode
+	}
+	if r.client, err = (&verdict{d.clients}).of(ctx, p.rig.Card(file), oldPasscode, after); err != nil {
+		return r, err
+	}
+	if r.rotated, err = p.rig.Rotated(file); err != nil {
+		return r, err
+	}
+	if messages, err = p.rig.Mail.Messages(); err != nil {
+		return r, err
+	}
+	r.mails = len(messages) - v.mails
+	if r.state, err = p.settledState(before, w.state); err != nil {
+		return r, err
+	}
+	return r, w.judge(r)
+}
+
+// settledState waits for the states that are expected: outcomes are delivered after the holder has gone.
+func (p *place) settledState(before []caseRow, want string) (string, error) {
+	known := map[string]bool{}
+	for _, c := range before {
+		known[c.ID] = true
+	}
+	for give := time.Now().Add(patience); ; {
+		rows, err := p.cases()
+		if err != nil {
+			return "", err
+		}
+		var states []string
+		for _, c := range rows {
+			if !known[c.ID] {
+				states = append(states, c.State)
+			}
+		}
+		if got := strings.Join(states, ", "); got == want || time.Now().After(give) {
+			return got, nil
+		}
+		time.Sleep(look)
+	}
+}
+
+// judge compares what was found with what must be.
+func (w walk) judge(r result) error {
+	var wrong []string
+	for _, c := range []struct{ what, got, want string }{
+		{"client", r.client, w.client}, {"rotated", r.rotated, w.rotated}, {"case", r.state, w.state},
+		{"mails", fmt.Sprint(r.mails), fmt.Sprint(w.mails)},
+	} {
+		if !strings.HasPrefix(c.got, c.want) || c.want == "" && c.got != "" {
+			wrong = append(wrong, fmt.Sprintf("%s is %q, not %q", c.what, c.got, c.want))
+		}
+	}
+	if len(wrong) > 0 {
+		return errors.New(strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// run performs steps until one fails.
+func (v *visit) run(steps func(*visit)) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case failed:
+			err = p.error
+		default:
+			panic(p)
+		}
+	}()
+	steps(v)
+	return nil
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+
+	"latchkey/tools/cardsim"
+	"latchkey/tools/reader"
+	"latchkey/tools/rig"
+)
+
+// visit is one person with one card at the kiosk.
+type visit struct {
+	ctx      context.Context
+	rig      *rig.Rig
+	terminal *terminal
+	card     string // state file
+	hooks    []hook
+	mails    int // that had come before
+}
+
+// failed ends a walk; runWalk recovers it.
+type failed struct{ error }
+
+func (v *visit) must(err error) {
+	if err != nil {
+		panic(failed{err})
+	}
+}
+
+// Commands of the card, by their instruction byte (SP 800-73-4 part 2, table 2).
+const (
+	insVerify = 0x20
+	insRotate = 0x24
+	insReset  = 0x2C
+	insSign   = 0x87
+	insGet    = 0xCB
+)
+
+// hook is called at the nth command with an instruction: before it has an effect, or after, when its answer is lost. An
+// error pulls the card there.
+type hook struct {
+	ins   byte
+	nth   int
+	after bool
+	do    func() error
+}
+
+var errPulled = fmt.Errorf("pulled")
+
+func (v *visit) pullAt(ins byte, nth int, after bool) {
+	v.hooks = append(v.hooks, hook{ins, nth, after, func() error { return errPulled }})
+}
+
+func (v *visit) at(ins byte, nth int, do func()) {
+	v.hooks = append(v.hooks, hook{ins, nth, false, func() error { do(); return nil }})
+}
+
+// insert puts the card in. Its memory is its file, so it comes back as it was pulled.
+func (v *visit) insert() {
+	c, err := cardsim.Open(v.rig.Card(v.card))
+	v.must(err)
+	seen := map[byte]int{}
+	find := func(command []byte, after bool) error {
+		if len(command) < 4 {
+			return nil
+		}
+		ins := command[1]
+		if ins == insVerify && len(command) < 6 {
+			return nil // it only asks for the counter
+		}
+		if !after {
+			seen[ins]++
+		}
+		for _, h := range v.hooks {
+			if h.ins == ins && h.nth == seen[ins] && h.after == after {
+				return h.do()
+			}
+		}
+		return nil
+	}
+	c.Before = func(command []byte) error { return find(command, false) }
+	c.After = func(command []byte) error { return find(command, true) }
+	v.must(v.rig.Reader.InsertServe(0, c.ServeVPCD))
+}
+
+func (v *visit) pull() { v.must(v.rig.Reader.Eject(0)) }
+
+func (v *visit) see(texts ...string) string {
+	text, err := v.terminal.await(texts...)
+	v.must(err)
+	return text
+}
+
+func (v *visit) tap(text string)      { v.must(v.terminal.tap(text)) }
+func (v *visit) press(keys ...string) { v.must(v.terminal.press(keys...)) }
+
+// enter types digits and submits them.
+func (v *visit) enter(text string) {
+	v.must(v.terminal.write(text))
+	v.press("Enter")
+}
+
+// enterByTap does the same on the on-screen keypad.
+func (v *visit) enterByTap(digits string) {
+	for _, d := range []byte(digits) {
+		v.must(v.terminal.tapDigit(d))
+	}
+	v.tap("OK")
+}
+
+var codeInMail = regexp.MustCompile(`(?m)\b(\d{6})\b`)
+
+// code reads the newest of n mails of this visit.
+func (v *visit) code(n int) string {
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
+	defer cancel()
+	v.must(v.rig.Mail.Wait(ctx, v.mails+n))
+	messages, err := v.rig.Mail.Messages()
+	v.must(err)
+	m := codeInMail.FindStringSubmatch(messages[v.mails+n-1].Text)
+	if m == nil {
+		v.must(fmt.Errorf("no code in the mail: %s", messages[v.mails+n-1].Text))
+	}
+	return m[1]
+}
+
+// wrong is a code that is not the right one.
+func wrong(code string, by byte) string {
+	return code[:5] + string('0'+(code[5]-'0'+by)%10)
+}
+
+// Steps that most walks share.
+
+func (v *visit) toConsent() {
+	v.see(attract)
+	v.insert()
+	v.see(consent)
+}
+
+func (v *visit) toCode() {
+	v.toConsent()
+	v.consentAndSend()
+}
+
+func (v *visit) consentAndSend() {
+	v.tap("Yes, this is me")
+	v.see(channel)
+	v.tap("Email to")
+	v.see(code)
+}
+
+func (v *visit) toPasscode() {
+	v.toCode()
+	v.enter(v.code(1))
+	v.see(passcode)
+}
+
+func (v *visit) choose(p string) {
+	v.enter(p)
+	v.see(repeat)
+	v.enter(p)
+}
+
+// verdict is what an independent client says of a card, on a reader that the kiosk does not see.
+type verdict struct {
+	stack *reader.Reader
+}
+
+// accepts asks yubico-piv-tool; a refusal costs the card a try.
+func (d *verdict) accepts(ctx context.Context, passcode string) (bool, error) {
+	out, err := d.stack.Command(ctx, "yubico-piv-tool", "-r", "", "-a", "verify-pin", "-P", passcode).CombinedOutput()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		return false, err
+	}
+	return err == nil && strings.Contains(string(out), "Successfully verified"), nil
+}
+
+func (d *verdict) of(ctx context.Context, file, before, after string) (string, error) {
+	if err := d.stack.Insert(0, file); err != nil {
+		return "", err
+	}
+	defer d.stack.Eject(0)
+	if out, err := d.stack.Command(ctx, "opensc-tool", "--wait", "--name").CombinedOutput(); err != nil {
+		return "cannot read it: " + flat(string(out)), nil
+	}
+	takesOld, err := d.accepts(ctx, before)
+	if err != nil {
+		return "", err
+	}
+	takesNew := takesOld
+	if after != before {
+		if takesNew, err = d.accepts(ctx, after); err != nil {
+			return "", err
+		}
+	}
+	switch {
+	case takesNew && after != before && !takesOld:
+		if out, err := d.stack.Command(ctx, "pkcs15-tool", "--list-pins").CombinedOutput(); err != nil {
+			return "OpenSC cannot read it: " + flat(string(out)), nil
+		}
+		return "new passcode", nil
+	case takesNew && after == before:
+		return "same passcode", nil
+	case takesOld && !takesNew:
+		return "old passcode", nil
+	case takesOld && takesNew:
+		return "both passcodes", nil
+	}
+	return "no passcode", nil
+}

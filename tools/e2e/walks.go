@@ -1,0 +1,455 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"latchkey/tools/cardsim"
+)
+
+// Words by which a person knows the screens (ui/messages.go).
+const (
+	attract      = "Insert your smartcard"
+	consent      = "Is this your smartcard?"
+	channel      = "Choose where we send your code"
+	code         = "Enter the code sent to"
+	passcode     = "Choose a passcode"
+	repeat       = "Type the same passcode again"
+	unlocked     = "Your smartcard is unlocked."
+	unreachable  = "The service cannot be reached"
+	takenOut     = "Your card was taken out"
+	stillLocked  = "Your smartcard is still locked"
+	wrongCode    = "That code is not right"
+	tooManyWrong = "There were too many wrong codes"
+	codeRanOut   = "ran out"
+	differ       = "The two passcodes were not the same"
+	tooShort     = "That passcode is too short"
+	cannotSay    = "We do not know if it is unlocked"
+	outOfService = "This kiosk is out of service"
+	visitEnded   = "This visit has ended"
+	comeBack     = "Come back before"
+)
+
+const (
+	oldPasscode = "123456"
+	newPasscode = "271828"
+)
+
+// walk is one visit and what must be true after it.
+type walk struct {
+	name  string
+	issue cardsim.Issue // File is set from the name
+	hasty bool          // at the kiosk and central that run out of time quickly
+	do    func(v *visit)
+
+	last    string // stands on the last screen
+	client  string // what an independent client says
+	rotated string
+	mails   int
+	state   string // of the walk's cases, oldest first
+}
+
+// locked is the usual card: blocked, and its holder has an address.
+func locked() cardsim.Issue {
+	return cardsim.Issue{Spec: cardsim.Spec{Blocked: true}, Profile: "piv",
+		Holder: cardsim.Holder{Name: "Mr John Rigby", Email: "john.rigby@nhs.net"}}
+}
+
+func lockedBut(change func(*cardsim.Issue)) cardsim.Issue {
+	i := locked()
+	change(&i)
+	return i
+}
+
+// What a walk comes to.
+func (w walk) unlocks() walk {
+	w.last, w.client, w.rotated, w.mails, w.state = unlocked, "new passcode", "yes", 1, "settled"
+	return w
+}
+
+func (w walk) leavesLocked(last string, mails int, state string) walk {
+	w.last, w.client, w.rotated, w.mails, w.state = last, "no passcode", "no", mails, state
+	return w
+}
+
+func (w walk) after(mails int, state string) walk {
+	w.mails, w.state = mails, state
+	return w
+}
+
+func unlock(v *visit) {
+	v.toPasscode()
+	v.choose(newPasscode)
+	v.see(unlocked)
+}
+
+var walks = []walk{
+	walk{name: "locked card, taps and keys", issue: locked(), do: unlock}.unlocks(),
+	walk{name: "by keyboard alone", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see(consent)
+		v.press("Enter")
+		v.see(channel)
+		v.press("Enter")
+		v.see(code)
+		v.enter(v.code(1))
+		v.see(passcode)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+	walk{name: "by taps alone", issue: locked(), do: func(v *visit) {
+		v.toCode()
+		v.enterByTap(v.code(1))
+		v.see(passcode)
+		v.enterByTap(newPasscode)
+		v.see(repeat)
+		v.enterByTap(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+	walk{name: "the same passcode as before", issue: locked(), do: func(v *visit) {
+		v.toPasscode()
+		v.choose(oldPasscode)
+		v.see(unlocked)
+	}, last: unlocked, client: "old passcode", rotated: "yes", mails: 1, state: "settled"},
+	walk{name: "blocked told as 63C0, gzip certificates", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Spec.Quirks.Blocked63C0, i.Spec.Quirks.Gzip = true, true
+	}), do: unlock}.unlocks(),
+	walk{name: "RSA-2048 card without CHUID", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Spec.Algorithm, i.Spec.Quirks.NoCHUID = cardsim.RSA2048, true
+	}), do: unlock}.unlocks(),
+	walk{name: "passcode of any characters", issue: lockedBut(func(i *cardsim.Issue) { i.Profile = "piv-any" }), do: func(v *visit) {
+		v.toPasscode()
+		v.choose("Tea4two!")
+		v.see(unlocked)
+	}, last: unlocked, client: "no passcode", rotated: "yes", mails: 1, state: "settled"},
+
+	walk{name: "applet lies", issue: lockedBut(func(i *cardsim.Issue) { i.Spec.Quirks.Lie = true }), do: func(v *visit) {
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(stillLocked)
+	}}.leavesLocked(stillLocked, 1, "closed"),
+	walk{name: "takes the card along to read the mail", issue: locked(), do: func(v *visit) {
+		v.toCode()
+		v.pull()
+		v.see(comeBack)
+		v.see(attract)
+		v.insert()
+		v.see(code)
+		v.enter(v.code(1))
+		v.see(passcode)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+
+	walk{name: "wrong code once, then right", issue: locked(), do: func(v *visit) {
+		v.toCode()
+		right := v.code(1)
+		v.enter(wrong(right, 1))
+		v.see(wrongCode)
+		v.enter(right)
+		v.see(passcode)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+	walk{name: "three wrong codes", issue: locked(), do: func(v *visit) {
+		v.toCode()
+		right := v.code(1)
+		for i := range byte(2) {
+			v.enter(wrong(right, i+1))
+			v.see(fmt.Sprintf("%d tr", 2-i)) // "2 tries left", "1 try left"
+		}
+		v.enter(wrong(right, 3))
+		v.see(tooManyWrong)
+	}}.leavesLocked(tooManyWrong, 1, "closed"),
+	walk{name: "code expired, a new one sent", issue: locked(), hasty: true, do: func(v *visit) {
+		v.toCode()
+		first := v.code(1)
+		v.see(codeRanOut)
+		v.enter(first)
+		v.see("That code has run out")
+		v.tap("Send again")
+		second := v.code(2)
+		v.see("Again in")
+		v.enter(second)
+		v.see(passcode)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks().after(2, "settled"),
+	walk{name: "a code is accepted once", issue: locked(), do: func(v *visit) {
+		v.toCode()
+		spent := v.code(1)
+		v.enter(spent)
+		v.see(passcode)
+		v.pull()
+		v.see(takenOut)
+		v.see(attract)
+		v.insert()
+		v.see(consent)
+		v.consentAndSend()
+		v.code(2)
+		v.enter(spent)
+		v.see(wrongCode)
+	}}.leavesLocked(wrongCode, 2, "closed, code-sent"),
+
+	walk{name: "passcodes that differ", issue: locked(), do: func(v *visit) {
+		v.toPasscode()
+		v.enter(newPasscode)
+		v.see(repeat)
+		v.enter("314159")
+		v.see(differ)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+	walk{name: "passcode against the card's rules", issue: locked(), do: func(v *visit) {
+		v.toPasscode()
+		v.enter("1234")
+		v.see(tooShort)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+
+	walk{name: "pulled while it is read", issue: locked(), do: func(v *visit) {
+		v.pullAt(insGet, 1, true)
+		v.see(attract)
+		v.insert()
+		v.see(takenOut)
+	}}.leavesLocked(takenOut, 0, ""),
+	walk{name: "pulled while it proves itself", issue: locked(), do: func(v *visit) {
+		v.pullAt(insSign, 1, false)
+		v.see(attract)
+		v.insert()
+		v.see(takenOut)
+	}}.leavesLocked(takenOut, 0, "closed"),
+	walk{name: "pulled at consent", issue: locked(), do: func(v *visit) {
+		v.toConsent()
+		v.pull()
+		v.see(takenOut)
+	}}.leavesLocked(takenOut, 0, "closed"),
+	walk{name: "pulled when the code is accepted", issue: locked(), do: func(v *visit) {
+		v.toPasscode()
+		v.pull()
+		v.see(takenOut)
+	}}.leavesLocked(takenOut, 1, "closed"),
+	walk{name: "pulled at the second proof", issue: locked(), do: func(v *visit) {
+		v.pullAt(insSign, 2, false)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(takenOut)
+	}}.leavesLocked(takenOut, 1, "closed"),
+	walk{name: "pulled before the passcode is set", issue: locked(), do: func(v *visit) {
+		v.pullAt(insReset, 1, false)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(cannotSay)
+	}}.leavesLocked(cannotSay, 1, "closed"),
+	walk{name: "… and comes back: unlocked", issue: locked(), do: func(v *visit) {
+		v.pullAt(insReset, 1, false)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(cannotSay)
+		v.pull()
+		v.hooks = nil
+		v.toConsent()
+		v.consentAndSend()
+		v.enter(v.code(2))
+		v.see(passcode)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks().after(2, "closed, settled"),
+	walk{name: "pulled when the passcode is set", issue: locked(), do: func(v *visit) {
+		v.pullAt(insReset, 1, true)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(cannotSay)
+	}, last: cannotSay, client: "new passcode", rotated: "no", mails: 1, state: "closed"},
+	walk{name: "pulled before the PUK is rotated", issue: locked(), do: func(v *visit) {
+		v.pullAt(insRotate, 1, false)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}, last: unlocked, client: "new passcode", rotated: "no", mails: 1, state: "closed"},
+	walk{name: "pulled when the PUK is rotated", issue: locked(), do: func(v *visit) {
+		v.pullAt(insRotate, 1, true)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}, last: unlocked, client: "new passcode", rotated: "yes", mails: 1, state: "closed"},
+
+	walk{name: "card not locked", issue: lockedBut(func(i *cardsim.Issue) { i.Spec.Blocked = false }), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see("Your smartcard is not locked")
+	}, last: "3 tries left", client: "old passcode", rotated: "no", state: ""},
+	walk{name: "certificates expired", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Spec.NotBefore, i.Spec.NotAfter = time.Now().AddDate(-3, 0, 0), time.Now().AddDate(0, 0, -1)
+	}), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see("Your smartcard has expired")
+	}}.leavesLocked("Your smartcard has expired", 0, ""),
+	walk{name: "unknown card", issue: lockedBut(func(i *cardsim.Issue) { i.Stranger = true }), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see("We do not know this card")
+	}, last: "Registration Authority", client: "no passcode", rotated: "unknown", state: ""},
+	walk{name: "cancelled card", issue: lockedBut(func(i *cardsim.Issue) { i.Revoked = true }), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see("This card has been cancelled")
+	}}.leavesLocked("This card has been cancelled", 0, ""),
+	walk{name: "counterfeit with a copied serial", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Imitates, i.Stranger = fileOf(0), true
+	}), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see("We cannot verify this card")
+	}, last: "We cannot verify this card", client: "no passcode", rotated: "unknown", state: "closed"},
+	walk{name: "not a known card type", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Spec.Quirks.Foreign, i.Stranger = true, true
+	}), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see("We cannot unlock this kind of card")
+	}, last: "We cannot unlock this kind of card", client: "no passcode", rotated: "unknown", state: ""},
+	walk{name: "mute card", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Spec.Quirks.Mute, i.Stranger = true, true
+	}), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see("The card does not answer")
+	}, last: "The card does not answer", client: "cannot read it", rotated: "unknown", state: ""},
+	walk{name: "two cards", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.must(v.rig.Reader.Insert(1, v.rig.Card(fileOf(0))))
+		v.insert()
+		v.see("There is more than one card")
+		v.must(v.rig.Reader.Eject(1))
+	}}.leavesLocked("There is more than one card", 0, ""),
+	walk{name: "holder without email", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Holder = cardsim.Holder{Name: "Ms Ann Field", Email: "ann@example.com"}
+	}), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see("We have nowhere to send a code")
+	}}.leavesLocked("We have nowhere to send a code", 0, "closed"),
+	walk{name: "not the holder", issue: locked(), do: func(v *visit) {
+		v.toConsent()
+		v.tap("No, this is not me")
+		v.see("This is not your smartcard")
+	}}.leavesLocked("This is not your smartcard", 0, "closed"),
+	walk{name: "holder walks away", issue: locked(), hasty: true, do: func(v *visit) {
+		v.toConsent()
+		v.see("Are you still there?")
+		v.see(visitEnded)
+	}}.leavesLocked(visitEnded, 0, "closed"),
+	walk{name: "Ctrl-C and Escape do not end the kiosk", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.press("C-c", "C-z", "C-\\", "Escape")
+		v.insert()
+		v.see(consent)
+		v.consentAndSend()
+		v.press("C-c")
+		v.enter(v.code(1))
+		v.see(passcode)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+
+	walk{name: "pcscd stopped", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.must(v.rig.Reader.StopDaemon())
+		v.see(outOfService)
+		v.must(v.rig.Reader.StartDaemon())
+		unlock(v)
+	}}.unlocks(),
+	walk{name: "reader unplugged", issue: locked(), do: func(v *visit) {
+		v.toConsent()
+		v.must(v.rig.Reader.Unplug())
+		v.see(outOfService)
+		v.pull()
+		v.must(v.rig.Reader.Plug())
+		v.see(attract)
+	}}.leavesLocked(attract, 0, "closed"),
+
+	walk{name: "central away at insertion", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.rig.Network.Cut()
+		v.insert()
+		v.see(unreachable)
+		v.rig.Network.Mend()
+	}}.leavesLocked(unreachable, 0, ""),
+	walk{name: "central away at the proof", issue: locked(), do: func(v *visit) {
+		v.at(insSign, 1, v.rig.Network.Cut)
+		v.see(attract)
+		v.insert()
+		v.see(unreachable)
+		v.rig.Network.Mend()
+	}}.leavesLocked(unreachable, 0, "begun"),
+	walk{name: "central away when the code is asked for, then back", issue: locked(), do: func(v *visit) {
+		v.toConsent()
+		v.rig.Network.Cut()
+		v.tap("Yes, this is me")
+		v.see(channel)
+		v.tap("Email to")
+		v.see(unreachable)
+		v.rig.Network.Mend()
+		v.tap("Email to")
+		v.see(code)
+		v.enter(v.code(1))
+		v.see(passcode)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+	walk{name: "central away when the code is checked, then back", issue: locked(), do: func(v *visit) {
+		v.toCode()
+		right := v.code(1)
+		v.rig.Network.Cut()
+		v.enter(right)
+		v.see(unreachable)
+		v.rig.Network.Mend()
+		v.enter(right)
+		v.see(passcode)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+	walk{name: "central away at the release", issue: locked(), do: func(v *visit) {
+		v.at(insSign, 2, v.rig.Network.Cut)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(unreachable)
+		v.rig.Network.Mend()
+	}}.leavesLocked(unreachable, 1, "closed"),
+	walk{name: "central away at the outcome", issue: locked(), do: func(v *visit) {
+		v.at(insRotate, 1, v.rig.Network.Cut)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(unlocked)
+		v.rig.Network.Mend()
+	}}.unlocks(),
+	walk{name: "the grant's answer is lost", issue: locked(), do: func(v *visit) {
+		v.at(insSign, 2, v.rig.Network.LoseNext)
+		v.toPasscode()
+		lost := v.rig.Network.Lost()
+		v.choose(newPasscode)
+		v.see(unlocked)
+		if v.rig.Network.Lost() != lost+1 {
+			v.must(fmt.Errorf("no answer was lost"))
+		}
+	}}.unlocks(),
+	walk{name: "the code's answer is lost", issue: locked(), do: func(v *visit) {
+		v.toConsent()
+		v.tap("Yes, this is me")
+		v.see(channel)
+		v.rig.Network.LoseNext()
+		v.tap("Email to")
+		v.see(code)
+		v.enter(v.code(1))
+		v.see(passcode)
+		v.choose(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+}
+
+// fileOf is the state file of a walk's card.
+func fileOf(n int) string { return fmt.Sprintf("card-%02d.json", n) }

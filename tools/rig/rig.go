@@ -1,0 +1,338 @@
+// Package rig is the whole system on one machine, for development and tests: a private PC/SC reader stack with virtual
+// cards, a mailbox, central on SQLite with a CA of its own, and a kiosk that waits for a terminal. Everything lives in one
+// folder, listens on loopback or not at all, and ends with Close.
+//
+// The programs are the real ones; only cards, mailbox and certificates are made here. A program that calls Start calls
+// reader.Main first thing in main.
+package rig
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"latchkey/firmware/secret"
+	"latchkey/tools/cardsim"
+	"latchkey/tools/devmail"
+	"latchkey/tools/reader"
+)
+
+// KioskID is the one kiosk's.
+const KioskID = "kiosk-1"
+
+// Config of a rig.
+type Config struct {
+	Dir    string // made if missing; a short path, since unix sockets live in it
+	Bin    string // where the programs kiosk and central are
+	Issues []cardsim.Issue
+	Policy string // settings of central's [policy], TOML
+	Idle   string // settings of the kiosk's [idle], TOML
+	Log    io.Writer
+}
+
+// Rig is a running system.
+type Rig struct {
+	Config
+	Reader  *reader.Reader
+	Mail    *devmail.Mailbox
+	Network *Network
+
+	ctx       context.Context
+	stop      context.CancelFunc
+	authority *authority
+	central   *exec.Cmd
+	ended     chan struct{} // central's process
+	close     sync.Once
+	puks      map[string]secret.Value // as printed, by file
+}
+
+// Start makes and starts everything but the kiosk.
+func Start(ctx context.Context, c Config) (r *Rig, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	r = &Rig{Config: c, ctx: ctx, stop: stop}
+	defer func() {
+		if err != nil {
+			r.Close()
+			r = nil
+		}
+	}()
+	for _, dir := range []string{c.Dir, r.path("cards"), r.path("pki"), r.path("kiosk"), r.path("mail")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if r.Reader, err = reader.Start(ctx, reader.Config{Dir: r.path("pcsc"), Log: c.Log}); err != nil {
+		return nil, err
+	}
+	if r.Mail, err = devmail.Start(ctx, devmail.Config{Addr: "127.0.0.1:0", Dir: r.path("mail")}); err != nil {
+		return nil, err
+	}
+	if r.Network, err = newNetwork(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.certify(); err != nil {
+		return nil, err
+	}
+	if err := r.configureCentral(); err != nil {
+		return nil, err
+	}
+	if err := r.print(); err != nil {
+		return nil, err
+	}
+	if err := r.StartCentral(); err != nil {
+		return nil, err
+	}
+	return r, r.configureKiosk()
+}
+
+func (r *Rig) path(elem ...string) string { return filepath.Join(append([]string{r.Dir}, elem...)...) }
+
+// Card is the state file of a card.
+func (r *Rig) Card(file string) string { return r.path("cards", file) }
+
+func (r *Rig) certify() (err error) {
+	if r.authority, err = newAuthority(r.path("pki")); err != nil {
+		return err
+	}
+	if err := r.authority.server("central"); err != nil {
+		return err
+	}
+	return r.authority.device(KioskID)
+}
+
+// configureCentral has central make its keys and writes its configuration for this machine.
+func (r *Rig) configureCentral() error {
+	if _, err := r.Central("init", r.path("central")); err != nil {
+		return err
+	}
+	config := fmt.Sprintf(`
+listen = "127.0.0.1:0"
+database = %q
+ra_contact = "extension 4050, or the IT walk-in centre"
+time_zone = "Europe/London"
+
+[tls]
+certificate = %q
+key = %q
+client_ca = %q
+
+[keys]
+kek = %q
+root = %q
+signing = %q
+codes = %q
+
+[smtp]
+host = "127.0.0.1"
+port = %d
+from = "Smartcard Unlock <smartcards@example.nhs.uk>"
+tls = "none"
+
+[policy]
+%s
+`, r.path("central", "central.db"), r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"),
+		r.path("central", "kek.key"), r.path("central", "root.key"), r.path("central", "signing.pem"), r.path("central", "codes.key"),
+		r.Mail.Port(), r.Policy)
+	if err := os.WriteFile(r.path("central", "central.toml"), []byte(config), 0o600); err != nil {
+		return err
+	}
+	_, err := r.Central("kiosk", "add", KioskID, "--cert", r.authority.path(KioskID+".pem"))
+	return err
+}
+
+// print has the simulated card printer make the cards, and central import what it wrote.
+func (r *Rig) print() error {
+	if _, err := cardsim.Print(r.path("cards"), r.Issues); err != nil {
+		return err
+	}
+	holders, cards := r.Card(cardsim.HoldersFile), r.Card(cardsim.CardsFile)
+	if _, err := r.Central("import", holders, cards); err != nil {
+		return err
+	}
+	if err := r.rememberPUKs(cards); err != nil {
+		return err
+	}
+	// They hold PUKs and addresses in clear; what was imported is not kept.
+	return errors.Join(os.Remove(holders), os.Remove(cards))
+}
+
+// rememberPUKs keeps what the printer wrote, in memory, so that Rotated can tell.
+func (r *Rig) rememberPUKs(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return err
+	}
+	puk := slices.Index(rows[0], "puk")
+	r.puks = map[string]secret.Value{}
+	rows = rows[1:]
+	for _, i := range r.Issues {
+		if !i.Stranger {
+			r.puks[i.File] = secret.New([]byte(rows[0][puk]))
+			rows = rows[1:]
+		}
+	}
+	return nil
+}
+
+// Rotated tells whether the PUK on a card is another than the printer's: "yes", "no", or "unknown" for a card that the
+// printer told nobody of.
+func (r *Rig) Rotated(file string) (string, error) {
+	c, err := cardsim.Open(r.Card(file))
+	if err != nil {
+		return "", err
+	}
+	puk, known := r.puks[file]
+	switch {
+	case !known:
+		return "unknown", nil
+	case c.HasPUK(puk):
+		return "no", nil
+	}
+	return "yes", nil
+}
+
+func (r *Rig) configureKiosk() error {
+	config := fmt.Sprintf(`
+central = "https://%s"
+central_ca = %q
+central_key = %q
+certificate = %q
+key = %q
+data = %q
+help = "Call extension 4050, or go to the IT walk-in centre."
+
+[idle]
+%s
+`, r.Network.Addr(), r.authority.path("ca.pem"), r.path("central", "signing.pub.pem"), r.authority.path(KioskID+".pem"),
+		r.authority.path(KioskID+".key"), r.path("kiosk", "data"), r.Idle)
+	return os.WriteFile(r.path("kiosk", "kiosk.toml"), []byte(config), 0o600)
+}
+
+// Kiosk is the command line of the kiosk and what it needs in its environment. It needs a terminal.
+func (r *Rig) Kiosk() (argv, env []string) {
+	return []string{filepath.Join(r.Bin, "kiosk"), "--config", r.path("kiosk", "kiosk.toml")}, r.Reader.Env()
+}
+
+// KioskData is the kiosk's folder with journal and log.
+func (r *Rig) KioskData() string { return r.path("kiosk", "data") }
+
+// CentralData is central's folder with database, keys and log.
+func (r *Rig) CentralData() string { return r.path("central") }
+
+// Central runs one of central's subcommands and returns what it printed.
+func (r *Rig) Central(args ...string) (string, error) {
+	cmd := exec.CommandContext(r.ctx, filepath.Join(r.Bin, "central"), args...)
+	if args[0] != "init" {
+		cmd.Args = append(cmd.Args, "--config", r.path("central", "central.toml"))
+	}
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("central %s: %w: %s", args[0], err, strings.TrimSpace(complaint.String()))
+	}
+	return string(out), nil
+}
+
+// CentralJSON runs one of central's subcommands with --json and decodes what it printed.
+func (r *Rig) CentralJSON(into any, args ...string) error {
+	out, err := r.Central(append(args, "--json")...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		return fmt.Errorf("central %s: %w", args[0], err)
+	}
+	return nil
+}
+
+var listening = regexp.MustCompile(`msg=listening .*addr=(\S+)`)
+
+// StartCentral starts central and returns when it listens.
+func (r *Rig) StartCentral() error {
+	logFile, err := os.OpenFile(r.path("central", "central.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(filepath.Join(r.Bin, "central"), "serve", "--config", r.path("central", "central.toml"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start central: %w", err)
+	}
+	addr, ended := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer cmd.Wait()
+		defer logFile.Close()
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			fmt.Fprintln(logFile, lines.Text())
+			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
+				addr <- m[1]
+			}
+		}
+	}()
+	r.central, r.ended = cmd, ended
+	select {
+	case a := <-addr:
+		r.Network.target(a)
+		return nil
+	case <-ended:
+		return fmt.Errorf("central ended before it listened; see %s", logFile.Name())
+	case <-time.After(30 * time.Second):
+		return fmt.Errorf("central does not listen after 30 s; see %s", logFile.Name())
+	}
+}
+
+// StopCentral ends central as an operator does.
+func (r *Rig) StopCentral() {
+	if r.central == nil {
+		return
+	}
+	r.central.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-r.ended:
+	case <-time.After(10 * time.Second):
+		r.central.Process.Kill()
+		<-r.ended
+	}
+	r.central = nil
+}
+
+// Close ends everything that Start started. A second Close is harmless.
+func (r *Rig) Close() {
+	r.close.Do(func() {
+		r.StopCentral()
+		if r.Network != nil {
+			r.Network.close()
+		}
+		if r.Mail != nil {
+			r.Mail.Close()
+		}
+		if r.Reader != nil {
+			r.Reader.Close()
+		}
+		r.stop()
+	})
+}
