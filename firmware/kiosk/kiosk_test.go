@@ -44,17 +44,17 @@ const (
 
 // central gives out one grant for one card, with real keys, and remembers all that it was told.
 type central struct {
-	t       *testing.T
-	key     *ecdsa.PrivateKey
-	kiosk   *ecdsa.PrivateKey
-	card    *cardsim.Card
-	signer  *ecdsa.PrivateKey // signs grants; key but for a test of it
-	nonce   []byte
-	sealTo  []byte
-	away    chan struct{} // while it is open, outcomes get no answer
-	mu      sync.Mutex
-	heard   bytes.Buffer
-	told    chan string // of each outcome: Idempotency-Key and body
+	t      *testing.T
+	key    *ecdsa.PrivateKey
+	kiosk  *ecdsa.PrivateKey
+	card   *cardsim.Card
+	signer *ecdsa.PrivateKey // signs grants; key but for a test of it
+	nonce  []byte
+	sealTo []byte
+	away   chan struct{} // while it is open, outcomes get no answer
+	mu     sync.Mutex
+	heard  bytes.Buffer
+	told   chan string // of each outcome: Idempotency-Key and body
 }
 
 func (c *central) hear(key string, v any) {

@@ -1,0 +1,136 @@
+package link
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"context"
+
+	"latchkey/firmware/wire"
+)
+
+// server answers with what the test wants, over real TLS 1.3.
+func server(t *testing.T, answer http.HandlerFunc) *Central {
+	t.Helper()
+	s := httptest.NewTLSServer(answer)
+	t.Cleanup(s.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	c, err := New(Config{URL: s.URL, Roots: roots, Patience: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func reply(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	if status >= 400 {
+		w.Header().Set("Content-Type", "application/problem+json")
+	}
+	w.WriteHeader(status)
+	fmt.Fprint(w, body)
+}
+
+// An answer that is lost is asked for again, with the same key and the same body.
+func TestALostAnswerIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var keys []string
+	c := server(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		body := make([]byte, r.ContentLength)
+		r.Body.Read(body)
+		keys = append(keys, r.Header.Get(wire.IdempotencyHeader)+string(body))
+		switch len(keys) {
+		case 1:
+			panic(http.ErrAbortHandler) // the connection ends without an answer
+		case 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			reply(w, 200, `{"base":5}`)
+		}
+	})
+	got, err := c.Outcome(t.Context(), "outcome-of-a-case", "3f2a91c0000000000000000000000000", wire.Outcome{Base: 4, Passcode: wire.Yes, Rotated: wire.Yes})
+	if err != nil || got.Base != 5 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if len(keys) != 3 || keys[0] != keys[1] || keys[1] != keys[2] || !strings.HasPrefix(keys[0], "outcome-of-a-case{") {
+		t.Errorf("requests: %q", keys)
+	}
+}
+
+func TestAProblemIsAnAnswer(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	c := server(t, func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		reply(w, 403, `{"title":"The code is wrong.","status":403,"code":"code-wrong","attempts_left":2}`)
+	})
+	_, err := c.CheckCode(t.Context(), "key", "3f2a91c0000000000000000000000000", wire.CheckCodeRequest{Code: wire.NewSecret([]byte("123456"))})
+	var p *wire.Problem
+	if !errors.As(err, &p) || p.Code != wire.CodeCodeWrong || *p.AttemptsLeft != 2 || asked != 1 {
+		t.Errorf("%v after %d requests", err, asked)
+	}
+}
+
+// A kiosk without a clock counts from central's.
+func TestTimesAreCentralsDistances(t *testing.T) {
+	t.Parallel()
+	ahead := 3 * 365 * 24 * time.Hour
+	c := server(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(wire.TimeHeader, fmt.Sprint(time.Now().Add(ahead).UnixMilli()))
+		reply(w, 200, `{"kiosk":"kiosk-1"}`)
+	})
+	if err := c.Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left := time.Until(c.Local(time.Now().Add(ahead + 15*time.Minute).UnixMilli()))
+	if left < 14*time.Minute || left > 15*time.Minute {
+		t.Errorf("15 minutes of central's are %s here", left)
+	}
+}
+
+func TestAnAnswerIsBounded(t *testing.T) {
+	t.Parallel()
+	c := server(t, func(w http.ResponseWriter, r *http.Request) {
+		reply(w, 200, `{"kiosk":"`+strings.Repeat("x", 2*wire.MaxBody)+`"}`)
+	})
+	if err := c.Status(t.Context()); err == nil {
+		t.Error("two megabytes were read")
+	}
+}
+
+type nobody struct{}
+
+func (nobody) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("no route to host")
+}
+
+// Nobody answers: the holder is told after the patience that was set, not before and not much later.
+func TestPatienceEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{URL: "https://central"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.doer.client.Transport = nobody{}
+		begun := time.Now()
+		if err := c.Status(context.Background()); err == nil {
+			t.Fatal("somebody answered")
+		}
+		if took := time.Since(begun); took != 8*time.Second {
+			t.Errorf("gave up after %s", took)
+		}
+	})
+}
