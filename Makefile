@@ -1,0 +1,85 @@
+# Latchkey. `make` alone lists the targets; each is documented by the comment behind it.
+#
+# What a target needs from Debian is looked for by tools/deps and installed if missing, where that is allowed.
+# Go decides what is up to date, so programs are always handed to `go build`.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+GO ?= go
+
+# Settled here, not by the machine: the same bytes from any clone, whoever owns it.
+BUILD = $(GO) build -trimpath -buildvcs=false
+
+PROGRAMS = kiosk central run e2e cardsim devmail screens
+
+# The embedded SQL engine is some 40 times slower under the race detector, so packages that work on a real database
+# run without it; tools/house holds that they share nothing between goroutines but database handles and channels.
+WITHOUT_RACE =
+
+.PHONY: help
+help: ## this list
+	@echo 'Latchkey: a kiosk that unlocks smartcards. make TARGET, where TARGET is one of'
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: deps-run build ## try it: kiosk, central, mailbox and virtual cards in this terminal; Ctrl-C ends it
+	@exec bin/run
+
+.PHONY: test
+test: deps-build ## run every test; a test that is skipped is a failure; the last line counts
+	@$(GO) run ./tools/count -race ./...
+
+.PHONY: e2e
+e2e: deps-run build ## walk up as a person would, and ask independent card tools whether it is true
+	@bin/e2e
+
+.PHONY: bench
+bench: deps-build ## run the benchmarks; ends with one line a figure, its aim, and whether it was met
+	@$(GO) run ./tools/bench
+
+.PHONY: check
+check: deps-build ## format, vet, staticcheck, import rules, generated files, a clean tree
+	@GO='$(GO)' tools/check
+
+.PHONY: fmt
+fmt: ## format the Go code
+	gofmt -w $(SOURCES)
+
+.PHONY: generate
+generate: deps-build ## make again what is made from something: wire types, pictures of the screens
+	$(GO) generate ./firmware/wire
+	$(MAKE) screens
+
+.PHONY: screens
+screens: bin/screens ## make the pictures of the kiosk from the code that draws it
+	bin/screens --sheet ui/testdata/kiosk.png
+
+.PHONY: arm64
+arm64: deps-arm64 ## build the kiosk for 64-bit ARM into bin/arm64/kiosk
+	CGO_ENABLED=1 GOOS=linux GOARCH=arm64 CC=aarch64-linux-gnu-gcc \
+	  PKG_CONFIG_PATH=/usr/lib/aarch64-linux-gnu/pkgconfig \
+	  $(BUILD) -o bin/arm64/kiosk ./cmd/kiosk
+	@readelf -h bin/arm64/kiosk | grep -q 'Machine: *AArch64' || { echo 'arm64: bin/arm64/kiosk is not for AArch64' >&2; exit 1; }
+	@echo 'arm64: bin/arm64/kiosk is built and linked for AArch64'
+
+.PHONY: build
+build: $(addprefix bin/,$(PROGRAMS))
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
+
+SOURCES = cmd firmware card ui tools
+
+.PHONY: deps-build deps-run deps-arm64
+deps-build deps-run deps-arm64:
+	@tools/deps $(@:deps-%=%)
+
+bin/kiosk bin/central: SOURCE = ./cmd/$(@F)
+bin/run bin/e2e bin/screens: SOURCE = ./tools/$(@F)
+bin/cardsim bin/devmail: SOURCE = ./tools/$(@F)/cmd
+bin/%: FORCE
+	@$(BUILD) -o $@ $(SOURCE)
+
+.PHONY: FORCE
+FORCE:

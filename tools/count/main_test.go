@@ -1,0 +1,126 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+)
+
+// A person who runs it sees what failed and why, and a last line that is true.
+func TestCount(t *testing.T) {
+	t.Parallel()
+	bin := filepath.Join(t.TempDir(), "count")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const fine = `
+-- fine/fine_test.go --
+package fine
+import "testing"
+func TestOne(t *testing.T) { t.Log("nobody reads this") }
+func TestTwo(t *testing.T) { t.Run("a", func(*testing.T) {}); t.Run("b", func(*testing.T) {}) }
+func FuzzThree(f *testing.F) { f.Add(1); f.Add(2); f.Fuzz(func(*testing.T, int) {}) }
+-- none/none.go --
+package none
+`
+	for _, test := range []struct {
+		name, files, args string
+		good              bool
+		says              []string
+		last              string
+	}{
+		{"all pass", fine, "./...", true, []string{"ok    m/fine"}, "test: 5 tests in 1 packages passed, 0 failed, 0 skipped"},
+		{"two runs are one", fine, "./none -- ./fine", true, nil, "test: 5 tests in 1 packages passed, 0 failed, 0 skipped"},
+		{"a test fails", fine + `
+-- a/a_test.go --
+package a
+import "testing"
+func TestBad(t *testing.T) { t.Run("sub", func(t *testing.T) { t.Error("here is why") }) }
+`, "./...", false, []string{"FAIL  m/a TestBad/sub", "here is why", "ok    m/fine"}, "test: 5 tests in 2 packages passed, 1 failed, 0 skipped"},
+		{"a parent fails by itself", `
+-- a/a_test.go --
+package a
+import "testing"
+func TestBad(t *testing.T) { t.Run("sub", func(t *testing.T) {}); t.Error("alone") }
+`, "./...", false, []string{"alone"}, "test: 1 tests in 1 packages passed, 1 failed, 0 skipped"},
+		{"a test is skipped", fine + `
+-- a/a_test.go --
+package a
+import "testing"
+func TestLazy(t *testing.T) { t.Skip("not today") }
+`, "./...", false, []string{"SKIP  m/a TestLazy", "not today", "FAIL  m/a "}, "test: 5 tests in 2 packages passed, 0 failed, 1 skipped"},
+		{"a package does not build", fine + `
+-- a/a_test.go --
+package a
+import "testing"
+func TestBad(t *testing.T) { missing() }
+`, "./...", false, []string{"m/a does not build", "undefined: missing"}, "test: 5 tests in 2 packages passed, 1 failed, 0 skipped"},
+		{"an import is missing", `
+-- a/a_test.go --
+package a
+import _ "m/nowhere"
+`, "./...", false, []string{"m/nowhere"}, "test: 0 tests in 1 packages passed, 1 failed, 0 skipped"},
+		{"a test panics", `
+-- a/a_test.go --
+package a
+import "testing"
+func TestFirst(t *testing.T) {}
+func TestBad(t *testing.T) { panic("oh no") }
+`, "./...", false, []string{"oh no", "TestBad"}, "test: 1 tests in 1 packages passed, 1 failed, 0 skipped"},
+		{"the program exits", `
+-- a/a_test.go --
+package a
+import ("os"; "testing"; "fmt")
+func TestMain(m *testing.M) { fmt.Println("last words"); os.Exit(3) }
+func TestNever(t *testing.T) {}
+`, "./...", false, []string{"last words"}, "test: 0 tests in 1 packages passed, 1 failed, 0 skipped"},
+		{"nothing to test", `
+-- none/none.go --
+package none
+`, "./...", false, []string{"no test was found"}, "test: 0 tests in 0 packages passed, 0 failed, 0 skipped"},
+		{"no such package", fine, "./nowhere", false, []string{"nowhere"}, ""},
+		{"no such flag value", fine, "-race=perhaps ./...", false, []string{"perhaps"}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			archive := txtar.Parse([]byte("-- go.mod --\nmodule m\n" + test.files))
+			for _, f := range archive.Files {
+				path := filepath.Join(dir, f.Name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, f.Data, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.Command(bin, strings.Fields(test.args)...)
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+			b, err := cmd.CombinedOutput()
+			out := string(b)
+			if (err == nil) != test.good {
+				t.Errorf("exit: %v, want good: %t", err, test.good)
+			}
+			for _, s := range test.says {
+				if !strings.Contains(out, s) {
+					t.Errorf("does not say %q", s)
+				}
+			}
+			if strings.Contains(out, "nobody reads this") {
+				t.Error("shows what a passing test wrote")
+			}
+			lines := strings.Split(strings.TrimSpace(out), "\n")
+			if last := lines[len(lines)-1]; test.last != "" && last != test.last {
+				t.Errorf("last line %q, want %q", last, test.last)
+			}
+			if t.Failed() {
+				t.Logf("it said:\n%s", out)
+			}
+		})
+	}
+}
