@@ -64,7 +64,6 @@ func check(path string) error {
 	var said bytes.Buffer
 	child := exec.CommandContext(ctx, "/proc/self/exe")
 	child.Args = []string{checkName, path}
-	child.Env = []string{}
 	child.Stdout = &said
 	err := child.Run()
 	var exit *exec.ExitError
