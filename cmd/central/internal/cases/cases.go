@@ -24,17 +24,23 @@ const (
 	CodeSent State = "code-sent" // a code is out
 	Accepted State = "accepted"  // the code was right; the card has to prove itself again
 	Granted  State = "granted"   // the one grant of this case has left
-	Closed   State = "closed"    // Reason says why
+	Settled  State = "settled"   // over, and the generation of its grant is settled; Reason says what the card is
+	Closed   State = "closed"    // over; Reason says why
 )
 
-// Reason is why a case was closed: one of these, a wire.Code, or a wire.EndRequestReason.
+// Over says whether nothing more happens in a case.
+func (s State) Over() bool { return s == Settled || s == Closed }
+
+// Reason is why a case is over: one of these, a wire.Code, or a wire.EndRequestReason.
 type Reason string
 
 // Reasons of central's own.
 const (
-	ReasonSettled    Reason = "settled"    // the outcome of its grant is known
-	ReasonSuperseded Reason = "superseded" // the card began again, here or at another kiosk
-	ReasonExpired    Reason = "expired"    // its time was over
+	ReasonUnlocked    Reason = "unlocked"     // the new passcode is on the card
+	ReasonNotUnlocked Reason = "not-unlocked" // it is not, for certain
+	ReasonUnknown     Reason = "unknown"      // the kiosk cannot tell
+	ReasonSuperseded  Reason = "superseded"   // the card began again, here or at another kiosk
+	ReasonExpired     Reason = "expired"      // its time was over
 )
 
 // Policy is what the RA decides. config gives its defaults and checks its bounds.
@@ -61,7 +67,7 @@ type Case struct {
 	Holder    string // id
 	Kiosk     string
 	State     State
-	Reason    Reason // of a closed case
+	Reason    Reason // of a case that is over
 	BegunAt   time.Time
 	ExpiresAt time.Time
 	Nonce     []byte // that the card must sign next; nil if none is due
@@ -115,14 +121,25 @@ func (r *Refusal) Error() string { return fmt.Sprintf("refused: %s", r.Code) }
 func Refuse(c wire.Code) *Refusal { return &Refusal{Code: c} }
 
 // Open says whether the walk can go on.
-func (c *Case) Open(now time.Time) bool { return c.State != Closed && now.Before(c.ExpiresAt) }
+func (c *Case) Open(now time.Time) bool { return !c.State.Over() && now.Before(c.ExpiresAt) }
 
-// Close ends the case and voids its code. Closing a closed case changes nothing.
-func (c *Case) Close(why Reason) {
-	if c.State == Closed {
+// Close ends the case and voids its code. A case that is over stays as it is.
+func (c *Case) Close(why Reason) { c.finish(Closed, why) }
+
+// Finish ends the case of a grant that has its outcome.
+func (c *Case) Finish(card Card, g Grant) {
+	s := Closed
+	if card.Settled > g.Base {
+		s = Settled
+	}
+	c.finish(s, g.Outcome.reason())
+}
+
+func (c *Case) finish(s State, why Reason) {
+	if c.State.Over() {
 		return
 	}
-	c.State, c.Reason = Closed, why
+	c.State, c.Reason = s, why
 	c.Nonce, c.Code.MAC = nil, nil
 }
 

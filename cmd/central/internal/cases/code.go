@@ -58,12 +58,12 @@ func (c *Case) Send(p Policy, now time.Time, r Record, sends Sends, channel Chan
 
 // Unsend takes back a booking whose message could not be handed over: before is the code that was out until then.
 func (c *Case) Unsend(now time.Time, before Code, mac []byte) {
-	if c.State != CodeSent || !hmac.Equal(c.Code.MAC, mac) {
-		return // closed, begun again, or sent again meanwhile
+	if !hmac.Equal(c.Code.MAC, mac) {
+		return // closed, accepted, or sent again meanwhile
 	}
 	c.Sends--
 	c.Code = before
-	if !c.Code.Out(now) {
+	if c.State == CodeSent && !c.Code.Out(now) {
 		c.State = Proved
 	}
 }

@@ -91,6 +91,17 @@ func (g Grant) Sane(base int64, o Outcome) bool {
 		o.Passcode.Valid() && o.Rotated.Valid()
 }
 
+// reason is why a case with this outcome is over.
+func (o Outcome) reason() Reason {
+	switch o.Passcode {
+	case wire.Yes:
+		return ReasonUnlocked
+	case wire.No:
+		return ReasonNotUnlocked
+	}
+	return ReasonUnknown
+}
+
 // Settle records what became of a grant: grant is its place in r.Grants. It may change the card, the holder and the bookings of r. A
 // second outcome of a grant, and any outcome of a generation that is settled past, change no rule's result: they are
 // evidence.

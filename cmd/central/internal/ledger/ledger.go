@@ -67,7 +67,10 @@ func Extend(key *ecdsa.PublicKey, kiosk string, last int64, held Held, run []aud
 	if err := audit.VerifyHead(key, kiosk, head); err != nil {
 		return nil, err
 	}
-	from := min(last, head.Seq)
+	if len(run) == 0 && head.Seq > last {
+		return nil, nil // it asks how far central is
+	}
+	from := head.Seq
 	if len(run) > 0 {
 		from = run[0].Seq - 1
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"latchkey/cmd/central/internal/cases"
@@ -51,14 +52,16 @@ func (t *Tx) Case(id string) (c cases.Case, err error) {
 	return c, nil
 }
 
-// OpenCases lists a card's cases that are not closed, at any kiosk; some may have run out.
+// OpenCases lists a card's cases that are not over, at any kiosk; some may have run out.
 func (t *Tx) OpenCases(card string) (list []cases.Case, err error) {
-	return t.cases(`WHERE card = $1 AND state <> 'closed' ORDER BY begun_at, id`, card)
+	return t.cases(`WHERE card = $1 AND state NOT IN ('settled', 'closed') ORDER BY begun_at, id`, card)
 }
 
-// Cases lists the newest cases, newest first.
+// Cases lists the newest cases, oldest of them first.
 func (t *Tx) Cases(limit int) (list []cases.Case, err error) {
-	return t.cases(`ORDER BY begun_at DESC, id LIMIT $1`, limit)
+	list, err = t.cases(`ORDER BY begun_at DESC, id LIMIT $1`, limit)
+	slices.Reverse(list)
+	return list, err
 }
 
 func (t *Tx) cases(where string, args ...any) (list []cases.Case, err error) {
@@ -83,7 +86,7 @@ func (t *Tx) SetCase(c cases.Case) error {
 			attempts = excluded.attempts, sends = excluded.sends`,
 		c.ID, c.Card, c.Holder, c.Kiosk, c.State, c.Reason, millis(c.BegunAt), millis(c.ExpiresAt), c.Nonce, c.HPKE,
 		c.Code.MAC, c.Code.Channel, c.Code.Masked, millis(c.Code.SentAt), millis(c.Code.ExpiresAt), c.Attempts, c.Sends)
-	if err == nil && c.State == cases.Closed {
+	if err == nil && c.State.Over() {
 		_, err = t.exec(`UPDATE answers SET body = NULL WHERE case_id = $1`, c.ID)
 	}
 	if err != nil {

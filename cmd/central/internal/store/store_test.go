@@ -86,7 +86,7 @@ func TestWhatIsStoredComesBack(t *testing.T) {
 	})
 
 	g.Booked, g.Outcome = 0, &cases.Outcome{At: now, Passcode: wire.Yes, Opened: &opened, Rotated: wire.Yes, Tries: -1}
-	c.Close(cases.ReasonSettled)
+	c.Close(cases.ReasonUnlocked)
 	update(t, s, func(tx *Tx) error {
 		return errors.Join(tx.SetGrant(g), tx.SetCase(c), tx.SetCard(cases.Card{Serial: "0a0b", Settled: 1, WrongCodes: 2}),
 			tx.SetHolderWrongCodes(cases.Holder{ID: "h1", WrongCodes: 3}))

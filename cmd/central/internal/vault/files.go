@@ -14,7 +14,7 @@ import (
 	"latchkey/firmware/secret"
 )
 
-// Open key files: kek, root and codes hold 32 bytes each. A file that others than its owner can read is refused.
+// OpenFiles makes a vault of its key files: kek, root and codes hold 32 bytes each. A file that others than its owner can read is refused.
 func OpenFiles(kek, root, codes string) (*Vault, error) {
 	var keys [3]secret.Value
 	for i, path := range []string{kek, root, codes} {
@@ -59,8 +59,8 @@ func MakeKey(path string) error {
 	return create(path, b, 0o600)
 }
 
-// MakeSigningKey writes a new P-256 key (PKCS #8, PEM, mode 0600), and its public half (PKIX, PEM) to path + ".pub".
-func MakeSigningKey(path string) error {
+// MakeSigningKey writes a new P-256 key (PKCS #8, PEM, mode 0600), and its public half (PKIX, PEM).
+func MakeSigningKey(path, publicPath string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make signing key: %w", err)
@@ -77,7 +77,7 @@ func MakeSigningKey(path string) error {
 	if err := create(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
 		return err
 	}
-	return create(path+".pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o644)
+	return create(publicPath, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o644)
 }
 
 // ReadSigningKey reads what MakeSigningKey wrote.

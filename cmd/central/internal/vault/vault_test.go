@@ -152,7 +152,7 @@ func TestKeyFiles(t *testing.T) {
 	if _, err := OpenFiles(path("kek"), path("root"), path("code")); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a key that others can read: %v", err)
 	}
-	if err := MakeSigningKey(path("signing.pem")); err != nil {
+	if err := MakeSigningKey(path("signing.pem"), path("signing.pub.pem")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ReadSigningKey(path("signing.pem")); err != nil {

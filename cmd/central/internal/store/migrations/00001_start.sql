@@ -49,7 +49,7 @@ CREATE TABLE cases (
 	sends           BIGINT NOT NULL
 );
 -- A card has one open case at a kiosk.
-CREATE UNIQUE INDEX cases_open ON cases (card, kiosk) WHERE state <> 'closed';
+CREATE UNIQUE INDEX cases_open ON cases (card, kiosk) WHERE state NOT IN ('settled', 'closed');
 CREATE TABLE sends (
 	case_id TEXT NOT NULL REFERENCES cases (id),
 	sent_at BIGINT NOT NULL,

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/ledger"
+	"latchkey/cmd/central/internal/store"
+	"latchkey/firmware/audit"
+	"latchkey/firmware/wire"
+)
+
+// maxBatch is that of kiosk.yaml.
+const maxBatch = 500
+
+// DeliverEntries takes a batch of the kiosk's journal and answers how far it is held. Its sequence is its idempotency key.
+func (s *routes) DeliverEntries(ctx context.Context, r wire.DeliverEntriesRequestObject) (wire.DeliverEntriesResponseObject, error) {
+	rq := requestOf(ctx)
+	var out reply
+	err := s.Store.Update(ctx, func(tx *store.Tx) error {
+		rq.code = ""
+		st := &step{Server: s.Server, tx: tx, rq: rq, now: s.now()}
+		receipt, err := st.take(r.Body)
+		if err == nil {
+			out, err = document(http.StatusOK, receipt)
+		}
+		return st.answer(&out, err)
+	})
+	return out, err
+}
+
+func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
+	if err := allowed(st.tx, st.rq); err != nil {
+		return nil, err
+	}
+	run, err := ledger.Stored(batch.Entries)
+	head, err2 := ledger.Head(batch.Head)
+	if err != nil || err2 != nil || len(run) > maxBatch {
+		return nil, cases.Refuse(wire.CodeMalformed)
+	}
+	key := deviceKey(st.rq)
+	if key == nil {
+		return nil, cases.Refuse(wire.CodeSignatureInvalid)
+	}
+	last, err := st.tx.HeldEntries(st.rq.kiosk)
+	if err != nil {
+		return nil, err
+	}
+	var broken error // the database's, which Extend passes on
+	held := func(seq int64) ([32]byte, error) {
+		h, err := st.tx.HeldHash(st.rq.kiosk, seq)
+		broken = errors.Join(broken, err)
+		return h, err
+	}
+	added, err := ledger.Extend(key, st.rq.kiosk, last, held, run, head)
+	switch {
+	case broken != nil:
+		return nil, broken
+	case errors.Is(err, audit.ErrSignature):
+		return nil, cases.Refuse(wire.CodeSignatureInvalid)
+	case errors.Is(err, ledger.ErrDoesNotExtend):
+		st.Log.Error("journal does not extend what is held", "request", st.rq.id, "kiosk", st.rq.kiosk, "held", last, "err", err)
+		return nil, also(cases.Refuse(wire.CodeEntriesDoNotExtend), st.event(ledger.Refused, "", string(wire.CodeEntriesDoNotExtend)))
+	case err != nil:
+		st.Log.Warn("entries refused", "request", st.rq.id, "kiosk", st.rq.kiosk, "err", err)
+		return nil, cases.Refuse(wire.CodeMalformed)
+	}
+	for _, e := range added {
+		if err := st.tx.AppendEntry(st.rq.kiosk, e); err != nil {
+			return nil, err
+		}
+		last = e.Seq
+	}
+	return st.receipt(last)
+}
+
+// receipt signs how far the kiosk's journal is held. Nothing backs up yet, so kiosks forget nothing.
+func (st *step) receipt(last int64) (*wire.Receipt, error) {
+	hash, err := st.tx.HeldHash(st.rq.kiosk, last)
+	if err != nil {
+		return nil, err
+	}
+	r := &wire.Receipt{Kiosk: st.rq.kiosk, Held: last, Hash: hash[:]}
+	d := wire.ReceiptDigest(r)
+	if r.Signature, err = ecdsa.SignASN1(rand.Reader, st.Signing, d[:]); err != nil {
+		return nil, fmt.Errorf("sign receipt: %w", err)
+	}
+	return r, nil
+}

@@ -1,0 +1,181 @@
+package api
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"latchkey/card/profiles"
+	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/delivery"
+	"latchkey/cmd/central/internal/ledger"
+	"latchkey/cmd/central/internal/store"
+	"latchkey/cmd/central/internal/vault"
+	"latchkey/firmware/secret"
+	"latchkey/firmware/wire"
+)
+
+// step is one request at work inside its transaction.
+type step struct {
+	*Server
+	tx     *store.Tx
+	rq     *request
+	now    time.Time
+	caseID string // empty as long as there is none
+}
+
+// ask names a request among its kiosk's.
+type ask struct {
+	route, key string
+	caseID     string
+}
+
+// once gives a request its effect once: effect and stored answer are one transaction, and a repetition gets the stored
+// answer. That the kiosk is still served is checked before. A refusal is an answer, and what the effect stored with it stays.
+func (s *Server) once(ctx context.Context, a ask, status int, effect func(*step) (any, error)) (out reply, err error) {
+	rq := requestOf(ctx)
+	err = s.Store.Update(ctx, func(tx *store.Tx) error {
+		rq.code, rq.repeated = "", false
+		st := &step{Server: s, tx: tx, rq: rq, now: s.now(), caseID: a.caseID}
+		done, was, err := st.repeated(a)
+		if done {
+			out = was
+		}
+		if done || err != nil {
+			return err
+		}
+		v, err := effect(st)
+		if err == nil {
+			out, err = document(status, v)
+		}
+		if err := st.answer(&out, err); err != nil {
+			return err
+		}
+		return st.keep(a, out)
+	})
+	return out, err
+}
+
+// now in whole milliseconds, as times are stored and travel.
+func (s *Server) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
+
+// answer turns a refusal into a reply; any other error stays one.
+func (st *step) answer(out *reply, err error) error {
+	var r *cases.Refusal
+	if errors.As(err, &r) {
+		*out = refusal(st.rq, r)
+		return nil
+	}
+	return err
+}
+
+// repeated refuses kiosks that are not served and keys that are not keys, and finds the answer of a request that had its
+// effect already.
+func (st *step) repeated(a ask) (done bool, out reply, err error) {
+	if err := allowed(st.tx, st.rq); err != nil {
+		err = st.answer(&out, err)
+		return err == nil, out, err
+	}
+	if len(a.key) < 16 || len(a.key) > 64 {
+		return true, refuse(st.rq, wire.CodeMalformed), nil
+	}
+	was, err := st.tx.Answer(st.rq.kiosk, a.route, a.key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return false, out, st.tx.DropAnswers(st.now)
+	case err != nil:
+		return false, out, err
+	case !hmac.Equal(was.BodyMAC, st.rq.bodyMAC):
+		return true, refuse(st.rq, wire.CodeIdempotencyConflict), nil
+	}
+	st.rq.repeated = true
+	switch {
+	case was.Status == 0: // a message is, or was, on its way
+		if st.now.Before(was.At.Add(delivery.Timeout + time.Second)) {
+			return true, refuse(st.rq, wire.CodeUnavailable), nil
+		}
+		// Whoever was sending it is gone. It counts as sent.
+		c, err := st.tx.Case(was.Case)
+		if err != nil {
+			return false, out, err
+		}
+		out, err = document(200, c.CodeStatus(st.Policy))
+		return true, out, err
+	case was.Status != 204 && was.Body == nil:
+		return true, refuse(st.rq, wire.CodeCaseClosed), nil
+	}
+	if was.Status >= 400 {
+		var p wire.Problem
+		if err := json.Unmarshal(was.Body, &p); err != nil {
+			return false, out, err
+		}
+		st.rq.code = p.Code
+	}
+	return true, reply{was.Status, was.Body}, nil
+}
+
+// keep stores the answer for repetitions.
+func (st *step) keep(a ask, out reply) error {
+	return st.tx.SetAnswer(store.Answer{
+		Kiosk: st.rq.kiosk, Route: a.route, Key: a.key, BodyMAC: st.rq.bodyMAC, Case: st.caseID, At: st.now,
+		Status: out.status, Body: out.body, DiesAt: st.now.Add(st.Policy.CaseValidity + st.Policy.CodeValidity),
+	})
+}
+
+// event appends to the ledger. Every case event carries the card, so that the ledger can be read without the cases.
+func (st *step) event(kind ledger.Kind, card, note string) error {
+	return st.tx.AppendEvent(ledger.Event{At: st.now, Kind: kind, Kiosk: st.rq.kiosk, Case: st.caseID, Card: card, Note: note})
+}
+
+// also is a refusal whose own effects were stored, or the error of storing them: an effect is never half.
+func also(refusal error, effects ...error) error {
+	if err := errors.Join(effects...); err != nil {
+		return err
+	}
+	return refusal
+}
+
+// codeOf is the code of a refusal; empty for any other error and for none.
+func codeOf(err error) wire.Code {
+	var r *cases.Refusal
+	if errors.As(err, &r) {
+		return r.Code
+	}
+	return ""
+}
+
+// theCase finds the request's case, if it is one of this kiosk's.
+func (st *step) theCase() (cases.Case, error) {
+	c, err := st.tx.Case(st.caseID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && c.Kiosk != st.rq.kiosk {
+		st.caseID = "" // nothing that is stored from here on belongs to another kiosk's case
+		return c, cases.Refuse(wire.CodeNotFound)
+	}
+	return c, err
+}
+
+// record finds all that the rules ask of a card, and the holder's address, which is the caller's to wipe.
+func (st *step) record(card string) (r cases.Record, email secret.Value, err error) {
+	if r.Card, err = st.tx.Card(card); err != nil {
+		return r, email, err
+	}
+	if r.Profile, err = profiles.Named(r.Card.Profile); err != nil {
+		return r, email, err
+	}
+	var sealed store.Contacts
+	if r.Holder, sealed, err = st.tx.Holder(r.Card.Holder); err != nil {
+		return r, email, err
+	}
+	if r.Grants, err = st.tx.Grants(card); err != nil {
+		return r, email, err
+	}
+	if sealed.Email != nil {
+		if email, err = st.Vault.Open(vault.Subject{Kind: vault.KindEmail, ID: r.Holder.ID}, sealed.Email); err != nil {
+			return r, email, err
+		}
+		r.Channels = cases.Channels(st.Policy, string(email.Reveal()))
+	}
+	return r, email, nil
+}

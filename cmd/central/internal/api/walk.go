@@ -1,0 +1,204 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"regexp"
+
+	"latchkey/card/profiles"
+	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/ledger"
+	"latchkey/cmd/central/internal/store"
+	"latchkey/firmware/wire"
+)
+
+// routes implements the generated server's interface.
+type routes struct{ *Server }
+
+var _ wire.StrictServerInterface = (*routes)(nil)
+
+// GetStatus tells a kiosk whether it is served.
+func (s *routes) GetStatus(ctx context.Context, _ wire.GetStatusRequestObject) (wire.GetStatusResponseObject, error) {
+	rq := requestOf(ctx)
+	var out reply
+	err := s.Store.View(ctx, func(tx *store.Tx) error {
+		st := &step{Server: s.Server, tx: tx, rq: rq}
+		err := allowed(tx, rq)
+		if err == nil {
+			out, err = document(http.StatusOK, wire.Status{Kiosk: rq.kiosk})
+		}
+		return st.answer(&out, err)
+	})
+	return out, err
+}
+
+var serialForm = regexp.MustCompile(`^[0-9a-f]{2,64}$`)
+
+// BeginCase opens a case for a locked card, or returns to its open one.
+func (s *routes) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (wire.BeginCaseResponseObject, error) {
+	return s.once(ctx, ask{"begin", r.Params.IdempotencyKey, ""}, http.StatusCreated, func(st *step) (any, error) {
+		if !signedByDevice(st.rq, wire.BeginDigest(st.rq.kiosk, r.Body), r.Body.Signature) {
+			return nil, cases.Refuse(wire.CodeSignatureInvalid)
+		}
+		if _, err := wire.KEM().NewPublicKey(r.Body.HpkePublicKey); err != nil || !serialForm.MatchString(r.Body.Serial) {
+			return nil, cases.Refuse(wire.CodeMalformed)
+		}
+		begun, err := st.begin(r.Body)
+		if code := codeOf(err); code != "" {
+			return nil, also(err, st.event(ledger.Refused, r.Body.Serial, string(code)))
+		}
+		return begun, err
+	})
+}
+
+func (st *step) begin(body *wire.BeginRequest) (any, error) {
+	card, err := st.tx.Card(body.Serial)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, cases.Refuse(wire.CodeCardUnknown)
+	}
+	if err != nil {
+		return nil, err
+	}
+	holder, _, err := st.tx.Holder(card.Holder)
+	if err != nil {
+		return nil, err
+	}
+	profile, err := profiles.Named(card.Profile)
+	if err != nil {
+		return nil, err
+	}
+	if err := cases.MayBegin(card, holder, profile, body.Family, body.TriesLeft); err != nil {
+		return nil, err
+	}
+	kind := ledger.CaseBegun
+	c := cases.Case{ID: random(16), Card: card.Serial, Holder: holder.ID, Kiosk: st.rq.kiosk}
+	// Cases at other kiosks stay until the card has proved itself: a counterfeit must not end its original's visit.
+	open, err := st.tx.OpenCases(card.Serial)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range open {
+		if o.Kiosk != st.rq.kiosk {
+			continue
+		}
+		if o.ReturnsTo(st.now) {
+			c, kind = o, ledger.CaseReturned
+			continue
+		}
+		if err := st.close(o); err != nil {
+			return nil, err
+		}
+	}
+	c.Begin(st.Policy, st.now, fresh(32), body.HpkePublicKey)
+	st.caseID = c.ID
+	if err := errors.Join(st.tx.SetCase(c), st.event(kind, card.Serial, "")); err != nil {
+		return nil, err
+	}
+	return wire.Begun{Case: c.ID, Nonce: c.Nonce}, nil
+}
+
+// close ends a case that the card left behind.
+func (st *step) close(o cases.Case) error {
+	why := cases.ReasonSuperseded
+	if !o.Open(st.now) {
+		why = cases.ReasonExpired
+	}
+	o.Close(why)
+	return errors.Join(st.tx.SetCase(o), st.tx.AppendEvent(ledger.Event{
+		At: st.now, Kind: ledger.CaseEnded, Kiosk: o.Kiosk, Case: o.ID, Card: o.Card, Note: string(why),
+	}))
+}
+
+// ProveCard judges the card's first proof and, if it is genuine, names the holder.
+func (s *routes) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (wire.ProveCardResponseObject, error) {
+	return s.once(ctx, ask{"proof", r.Params.IdempotencyKey, r.Case}, http.StatusOK, func(st *step) (any, error) {
+		c, err := st.theCase()
+		if err != nil {
+			return nil, err
+		}
+		rec, email, err := st.record(c.Card)
+		defer email.Wipe()
+		if err != nil {
+			return nil, err
+		}
+		if err := c.Prove(st.Policy, st.now, rec, st.rq.kiosk, r.Body.Certificate, r.Body.Signature); err != nil {
+			return nil, also(err, st.tx.SetCase(c), st.event(ledger.Refused, c.Card, string(codeOf(err))))
+		}
+		if err := errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, "")); err != nil {
+			return nil, err
+		}
+		open, err := st.tx.OpenCases(c.Card)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range open {
+			if o.ID == c.ID {
+				continue
+			}
+			if err := st.close(o); err != nil {
+				return nil, err
+			}
+		}
+		out := wire.Proved{
+			Holder:   cases.ShownName(st.Policy, rec.Holder.Name),
+			Channels: []wire.Channel{},
+			Passcode: wire.PasscodeRules{
+				Min: rec.Profile.Passcode.Min, Max: rec.Profile.Passcode.Max, DigitsOnly: rec.Profile.Passcode.DigitsOnly,
+			},
+		}
+		for _, ch := range rec.Channels {
+			out.Channels = append(out.Channels, wire.Channel{Id: ch.ID, Kind: ch.Kind, Masked: ch.Masked})
+		}
+		if c.State == cases.CodeSent {
+			status := c.CodeStatus(st.Policy)
+			out.Code = &status
+		}
+		return out, nil
+	})
+}
+
+// CheckCode judges a code; the attempt is booked with the answer or not at all.
+func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (wire.CheckCodeResponseObject, error) {
+	defer r.Body.Code.Wipe()
+	return s.once(ctx, ask{"check", r.Params.IdempotencyKey, r.Case}, http.StatusOK, func(st *step) (any, error) {
+		if n := r.Body.Code.Len(); n < 1 || n > 64 {
+			return nil, cases.Refuse(wire.CodeMalformed)
+		}
+		c, err := st.theCase()
+		if err != nil {
+			return nil, err
+		}
+		rec, email, err := st.record(c.Card)
+		email.Wipe()
+		if err != nil {
+			return nil, err
+		}
+		refused := c.Check(st.Policy, st.now, &rec, st.Vault.CodeMAC(c.ID, c.Card, c.Kiosk, r.Body.Code.Value))
+		if refused == nil {
+			c.Nonce = fresh(32)
+		}
+		if err := errors.Join(st.tx.SetCase(c), st.tx.SetCard(rec.Card), st.tx.SetHolderWrongCodes(rec.Holder)); err != nil {
+			return nil, err
+		}
+		if refused != nil {
+			return nil, also(refused, st.event(ledger.CodeRefused, c.Card, string(codeOf(refused))))
+		}
+		return wire.CodeAccepted{Nonce: c.Nonce}, st.event(ledger.CodeAccepted, c.Card, "")
+	})
+}
+
+// EndCase closes a case that the holder leaves. Ending a closed case is harmless.
+func (s *routes) EndCase(ctx context.Context, r wire.EndCaseRequestObject) (wire.EndCaseResponseObject, error) {
+	return s.once(ctx, ask{"end", r.Params.IdempotencyKey, r.Case}, http.StatusNoContent, func(st *step) (any, error) {
+		if !r.Body.Reason.Valid() {
+			return nil, cases.Refuse(wire.CodeMalformed)
+		}
+		c, err := st.theCase()
+		if err != nil || c.State.Over() {
+			return nil, err
+		}
+		c.Close(cases.Reason(r.Body.Reason))
+		return nil, errors.Join(st.tx.SetCase(c), st.event(ledger.CaseEnded, c.Card, string(r.Body.Reason)))
+	})
+}

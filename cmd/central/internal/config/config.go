@@ -1,0 +1,214 @@
+// Package config reads central.toml: strictly, so that a misspelt rule never becomes a lax one, and with one sentence for
+// every mistake that says the cure. It holds no secret, only the places of the files that do.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"latchkey/cmd/central/internal/cases"
+)
+
+// Config is what central runs by. Paths are absolute, or relative to the working folder as the file's are to its own.
+type Config struct {
+	Listen    string
+	Database  string
+	RAContact string
+	TimeZone  *time.Location
+	TLS       TLS
+	Keys      Keys
+	SMTP      SMTP
+	Policy    cases.Policy
+}
+
+// TLS names the files of central's own certificate and of the authority that kiosks' certificates come from.
+type TLS struct {
+	Certificate string `toml:"certificate"`
+	Key         string `toml:"key"`
+	ClientCA    string `toml:"client_ca"`
+}
+
+// Keys names the key files; each is readable by its owner alone.
+type Keys struct {
+	KEK     string `toml:"kek"`
+	Root    string `toml:"root"`
+	Codes   string `toml:"codes"`
+	Signing string `toml:"signing"`
+}
+
+// SMTP is where messages are handed over.
+type SMTP struct {
+	Host         string `toml:"host"`
+	Port         int    `toml:"port"`
+	TLS          string `toml:"tls"` // one of the constants below
+	CA           string `toml:"ca"`  // PEM; empty: the system's
+	From         string `toml:"from"`
+	User         string `toml:"user"` // empty: no sign-in
+	PasswordFile string `toml:"password_file"`
+}
+
+// How a message's way is protected.
+const (
+	SMTPStartTLS = "starttls" // RFC 3207, mandatory
+	SMTPNone     = "none"     // loopback alone
+)
+
+// duration reads "15m".
+type duration struct{ time.Duration }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *duration) UnmarshalText(b []byte) (err error) {
+	if d.Duration, err = time.ParseDuration(string(b)); err != nil {
+		return fmt.Errorf("%q is not a duration such as \"15m\" or \"60s\"", b)
+	}
+	return nil
+}
+
+type file struct {
+	Listen    string `toml:"listen"`
+	Database  string `toml:"database"`
+	RAContact string `toml:"ra_contact"`
+	TimeZone  string `toml:"time_zone"`
+	TLS       TLS    `toml:"tls"`
+	Keys      Keys   `toml:"keys"`
+	SMTP      SMTP   `toml:"smtp"`
+	Policy    struct {
+		CodeDigits    int      `toml:"code_digits"`
+		CodeValidity  duration `toml:"code_validity"`
+		Attempts      int      `toml:"attempts"`
+		Sends         int      `toml:"sends"`
+		ResendAfter   duration `toml:"resend_after"`
+		LockoutAfter  int      `toml:"lockout_after"`
+		CaseValidity  duration `toml:"case_validity"`
+		GrantValidity duration `toml:"grant_validity"`
+		Domains       []string `toml:"domains"`
+		MaskName      bool     `toml:"mask_name"`
+		CardSends     int      `toml:"card_sends_an_hour"`
+		HolderSends   int      `toml:"holder_sends_an_hour"`
+		KioskSends    int      `toml:"kiosk_sends_an_hour"`
+	} `toml:"policy"`
+}
+
+func defaults() file {
+	var f file
+	f.Listen = "127.0.0.1:8443"
+	f.Database = "central.db"
+	f.TimeZone = "Europe/London"
+	f.TLS = TLS{"tls/central.crt", "tls/central.key", "tls/kiosk-ca.crt"}
+	f.Keys = Keys{"kek.key", "root.key", "codes.key", "signing.pem"}
+	f.SMTP = SMTP{Port: 587, TLS: SMTPStartTLS}
+	p := &f.Policy
+	p.CodeDigits, p.CodeValidity.Duration, p.Attempts, p.Sends = 6, 15*time.Minute, 3, 3
+	p.ResendAfter.Duration, p.LockoutAfter = time.Minute, 10
+	p.CaseValidity.Duration, p.GrantValidity.Duration = 30*time.Minute, time.Minute
+	p.Domains = []string{"nhs.net", "nhs.uk", "gov.uk", "mod.uk"}
+	p.CardSends, p.HolderSends, p.KioskSends = 6, 6, 120
+	return f
+}
+
+// Load reads the file at path.
+func Load(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s: name the file with --config, or make one with \"central init FOLDER\"", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	c, err := parse(string(text), filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+var domain = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+$`)
+
+func parse(text, dir string) (*Config, error) {
+	f := defaults()
+	meta, err := toml.Decode(text, &f)
+	if err != nil {
+		var bad toml.ParseError
+		if errors.As(err, &bad) {
+			return nil, fmt.Errorf("line %d: %s: correct it", bad.Position.Line, bad.Message)
+		}
+		return nil, fmt.Errorf("%w: correct it", err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, fmt.Errorf("the key %s is not known: correct its spelling or remove it", unknown[0])
+	}
+	zone, err := time.LoadLocation(f.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("time_zone %q is not known: write one such as \"Europe/London\"", f.TimeZone)
+	}
+	p := f.Policy
+	for _, d := range p.Domains {
+		if !domain.MatchString(d) {
+			return nil, fmt.Errorf("policy.domains has %q: write a domain such as \"nhs.net\", in lower case and without @", d)
+		}
+	}
+	for _, check := range []struct {
+		bad  bool
+		says string
+	}{
+		{!hostPort(f.Listen), fmt.Sprintf("listen is %q: write address and port, such as \"0.0.0.0:8443\"", f.Listen)},
+		{f.RAContact == "", "ra_contact is missing: write how holders reach their Registration Authority, it stands in every message"},
+		{strings.ContainsAny(f.RAContact, "\r\n"), "ra_contact has more than one line: write one"},
+		{f.SMTP.Host == "", "smtp.host is missing: write the host that takes messages"},
+		{f.SMTP.Port < 1 || f.SMTP.Port > 65535, "smtp.port is missing or out of range: write the port that takes messages, such as 587"},
+		{f.SMTP.TLS != SMTPStartTLS && f.SMTP.TLS != SMTPNone, "smtp.tls is neither \"starttls\" nor \"none\": write \"starttls\""},
+		{f.SMTP.TLS == SMTPNone && !loopback(f.SMTP.Host), "smtp.tls is \"none\", and smtp.host is not a loopback address: codes must not travel in clear, write \"starttls\""},
+		{f.SMTP.From == "", "smtp.from is missing: write the address that messages come from"},
+		{(f.SMTP.User == "") != (f.SMTP.PasswordFile == ""), "smtp.user and smtp.password_file belong together: write both or neither"},
+		{p.CodeDigits < 6 || p.CodeDigits > 12, "policy.code_digits must be 6 to 12"},
+		{p.CodeValidity.Duration < time.Second || p.CodeValidity.Duration > time.Hour, "policy.code_validity must be \"1s\" to \"1h\""},
+		{p.Attempts < 1 || p.Attempts > 10, "policy.attempts must be 1 to 10"},
+		{p.Sends < 1 || p.Sends > 10, "policy.sends must be 1 to 10"},
+		{p.ResendAfter.Duration < time.Second || p.ResendAfter.Duration > p.CodeValidity.Duration, "policy.resend_after must be \"1s\" or more and not longer than policy.code_validity"},
+		{p.LockoutAfter < p.Attempts, "policy.lockout_after must not be below policy.attempts"},
+		{p.CaseValidity.Duration < p.CodeValidity.Duration || p.CaseValidity.Duration > 24*time.Hour, "policy.case_validity must not be shorter than policy.code_validity, nor longer than \"24h\""},
+		{p.GrantValidity.Duration < time.Second || p.GrantValidity.Duration > 10*time.Minute, "policy.grant_validity must be \"1s\" to \"10m\""},
+		{len(p.Domains) == 0, "policy.domains is empty: nobody could be sent a code, write at least one domain"},
+		{p.CardSends < 1 || p.HolderSends < 1 || p.KioskSends < 1, "policy.card_sends_an_hour, holder_sends_an_hour and kiosk_sends_an_hour must be 1 or more"},
+	} {
+		if check.bad {
+			return nil, errors.New(check.says)
+		}
+	}
+	c := &Config{
+		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Keys: f.Keys, SMTP: f.SMTP,
+		Policy: cases.Policy{
+			CodeDigits: p.CodeDigits, CodeValidity: p.CodeValidity.Duration, Attempts: p.Attempts, Sends: p.Sends,
+			ResendAfter: p.ResendAfter.Duration, LockoutAfter: p.LockoutAfter, CaseValidity: p.CaseValidity.Duration,
+			GrantValidity: p.GrantValidity.Duration, Domains: p.Domains, MaskName: p.MaskName,
+			CardSends: p.CardSends, HolderSends: p.HolderSends, KioskSends: p.KioskSends,
+		},
+	}
+	for _, path := range []*string{
+		&c.Database, &c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCA, &c.Keys.KEK, &c.Keys.Root, &c.Keys.Codes, &c.Keys.Signing,
+		&c.SMTP.CA, &c.SMTP.PasswordFile,
+	} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	return c, nil
+}
+
+func hostPort(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && port != ""
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,46 @@
+package config
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"latchkey/cmd/central/internal/vault"
+)
+
+//go:embed central.toml
+var template []byte
+
+// Init makes a folder that central can be run from: central.toml with comments and new keys. It overwrites nothing: if
+// any of its files is there already, nothing is made.
+func Init(dir string) error {
+	in := func(name string) string { return filepath.Join(dir, name) }
+	config, signing, public := in("central.toml"), in("signing.pem"), in("signing.pub.pem")
+	random := []string{in("kek.key"), in("root.key"), in("codes.key")}
+	for _, path := range append([]string{config, signing, public}, random...) {
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s is there already: nothing was made; choose another folder, keys are never overwritten", path)
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("make a folder for central: %w", err)
+		}
+	}
+	for _, d := range []string{dir, in("tls")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return fmt.Errorf("make a folder for central: %w", err)
+		}
+	}
+	for _, path := range random {
+		if err := vault.MakeKey(path); err != nil {
+			return err
+		}
+	}
+	if err := vault.MakeSigningKey(signing, public); err != nil {
+		return err
+	}
+	if err := os.WriteFile(config, template, 0o600); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	return nil
+}
