@@ -1,0 +1,87 @@
+package main
+
+// A figure is what the project promises of itself, or does not reach yet.
+type figure struct {
+	name, unit string
+	aim        aim
+	// value is worked out of what the benchmarks said; nil if nothing measures it yet, and then why says so.
+	value func(results) (float64, bool)
+	why   string
+}
+
+type aim struct {
+	op string // <= or >=
+	of float64
+}
+
+func atMost(of float64) aim  { return aim{"<=", of} }
+func atLeast(of float64) aim { return aim{">=", of} }
+
+func (a aim) met(v float64) bool {
+	if a.op == "<=" {
+		return v <= a.of
+	}
+	return v >= a.of
+}
+
+// metric is one benchmark's metric as it stands.
+func metric(benchmark, unit string) func(results) (float64, bool) {
+	return scaled(benchmark, unit, 1)
+}
+
+func scaled(benchmark, unit string, by float64) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		v, ok := r[key{benchmark, unit}]
+		return v * by, ok
+	}
+}
+
+// ratio is ours over the floor or peer, in time, measured in the same run.
+func ratio(ours, theirs string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		a, okA := r[key{ours, "ns/op"}]
+		b, okB := r[key{theirs, "ns/op"}]
+		return a / b, okA && okB && b > 0
+	}
+}
+
+const perMillisecond = 1e-6 // of nanoseconds
+
+// figures in the order in which they are printed. A benchmark is named by its package within the module, and its name.
+var figures = []figure{
+	// Insertion to state known (serial, retry counter), without reading a certificate.
+	{"card.piv.state.apdus", "APDUs", atMost(4), metric("card/piv.State", "apdus/op"), ""},
+	// Grant to passcode set, confirmed, PUK replaced.
+	{"card.piv.write.apdus", "APDUs", atMost(3), metric("card/piv.Write", "apdus/op"), ""},
+	{"card.gids.total.apdus", "APDUs", atMost(8), nil, "GIDS cards"},
+	// The same virtual card behind pcscd; pkcs15-tool --unblock-pin as a whole process.
+	{"card.write.vs_opensc", "ratio", atMost(0.25), ratio("card/pcsc.Write", "card/pcsc.OpenSCWrite"), ""},
+	{"kiosk.insert_ms", "ms", atMost(700), nil, "a benchmark of the whole kiosk"},
+	{"kiosk.ready_ms", "ms", atMost(10), nil, "a benchmark of the whole kiosk"},
+	{"kiosk.rss_mib", "MiB", atMost(16), nil, "a benchmark of the whole kiosk"},
+	{"ui.key.vs_tview", "ratio", atMost(0.33), nil, "the same form in tview"},
+	{"ui.bytes.vs_tview", "ratio", atMost(0.05), nil, "the same form in tview"},
+	{"ui.key.p99_ms", "ms", atMost(16.7), nil, "a benchmark of the screens"},
+	// The entries of one unlock as the machine's transcript has them.
+	{"journal.commits_per_unlock", "commits", atMost(3), metric("firmware/journal.UnlockJournal", "commits/op"), ""},
+	{"journal.device_bytes_per_unlock", "bytes", atMost(75000), nil, "a private file system to count sectors on"},
+	{"journal.backlog_ratio", "ratio", atMost(1.1), nil, "a private file system to count sectors on"},
+	{"journal.entry.vs_bbolt", "ratio", atMost(0.6), ratio("firmware/journal.UnlockJournal", "firmware/journal.UnlockBboltUpdate"), ""},
+	// After a cut, with 20,000 entries held.
+	{"journal.reopen_ms", "ms", atMost(10), scaled("firmware/journal.Reopen", "ns/op", perMillisecond), ""},
+	{"central.sqlite.vs_floor", "ratio", atLeast(0.5), nil, "a load of 64 clients on central"},
+	{"central.pg.vs_floor", "ratio", atLeast(0.2), nil, "PostgreSQL"},
+	{"central.cpu_ms_per_flow", "ms", atMost(0.6), nil, "a load of 64 clients on central"},
+	{"central.p99_ms", "ms", atMost(20), nil, "a load of 64 clients on central"},
+	{"fleet.conn_kib", "KiB", atMost(50), nil, "a simulated fleet"},
+	{"fleet.storm.vs_floor", "ratio", atMost(1.3), nil, "a simulated fleet"},
+	{"console.p99_ms", "ms", atMost(100), nil, "the console"},
+	{"sim.unlocks_per_s", "1/s", atLeast(1000), nil, "the simulation of the whole system"},
+	{"boot.ready.vs_floor", "ratio", atMost(1.5), nil, "the image"},
+	{"boot.ready.vs_systemd", "ratio", atMost(0.25), nil, "the image"},
+	{"image.root_mib", "MiB", atMost(12), nil, "the image"},
+	{"image.total_mib", "MiB", atMost(40), nil, "the image"},
+	{"image.build_s", "s", atMost(60), nil, "the image"},
+	{"update.oneline_kib", "KiB", atMost(1024), nil, "updates"},
+	{"os.memory_mib", "MiB", atMost(128), nil, "the image"},
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+const said = `goos: linux
+pkg: latchkey/card/piv
+BenchmarkState-2   	     200	      1831 ns/op	         3.000 apdus/op	  12 B/op	  1 allocs/op
+BenchmarkWrite-2   	     200	      2125 ns/op	         5.000 apdus/op
+PASS
+pkg: latchkey/card/pcsc
+BenchmarkWrite-2         	    1832	    561004 ns/op
+BenchmarkOpenSCWrite-2   	      61	  18909794 ns/op
+--- FAIL: BenchmarkOther
+pkg: latchkey/firmware/journal
+BenchmarkReopen         	    1	  80906743 ns/op
+`
+
+// Whoever reads the last lines learns what was measured, what was missed, and what is not there.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	found, err := read(strings.NewReader(said))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	report(&b, found)
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	if len(lines) != len(figures) {
+		t.Errorf("%d lines for %d figures", len(lines), len(figures))
+	}
+	for _, want := range []string{
+		"figure card.piv.state.apdus 3 APDUs aim <= 4 ok",
+		"figure card.piv.write.apdus 5 APDUs aim <= 3 missed",
+		"figure card.write.vs_opensc 0.02967 ratio aim <= 0.25 ok",
+		"figure journal.reopen_ms 80.91 ms aim <= 10 missed",
+		"figure journal.commits_per_unlock none commits aim <= 3 missed (its benchmark gave no result)",
+		"figure card.gids.total.apdus none APDUs aim <= 8 missed (not built yet: GIDS cards)",
+		"figure sim.unlocks_per_s none 1/s aim >= 1000 missed (not built yet: the simulation of the whole system)",
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("missing: %s\nin:\n%s", want, b.String())
+		}
+	}
+}
+
+// A figure that nothing measures says what is missing, and one that is measured names a benchmark that exists.
+func TestFiguresAreWhole(t *testing.T) {
+	t.Parallel()
+	packages, err := withBenchmarks("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"card/piv", "card/pcsc", "firmware/journal"} {
+		if !slices.ContainsFunc(packages, func(s string) bool { return strings.HasSuffix(s, "/"+p) }) {
+			t.Errorf("no benchmark found in %s, only in %v", p, packages)
+		}
+	}
+	seen := map[string]bool{}
+	for _, f := range figures {
+		if seen[f.name] || (f.value == nil) != (f.why != "") || f.aim.op != "<=" && f.aim.op != ">=" {
+			t.Errorf("%s: named twice, or neither measured nor explained, or with an aim %q", f.name, f.aim.op)
+		}
+		seen[f.name] = true
+	}
+}
