@@ -1,0 +1,99 @@
+package main
+
+import (
+	"time"
+
+	"latchkey/firmware/secret"
+	"latchkey/tools/cardsim"
+)
+
+// hand is one choice at the pane: a card, or several at once.
+type hand struct {
+	key    string // chooses it
+	name   string
+	expect string // what the kiosk will do
+	was    string // passcode before the walk; shown, since these cards are nobody's
+	issue  cardsim.Issue
+	others []string // keys of the hands whose cards go in together; then issue and was are empty
+}
+
+const mainCard = "1"
+
+// hands are what lies on the table. All holders are invented.
+func hands() []hand {
+	now := time.Now()
+	john := cardsim.Holder{ID: "1001", Name: "Mr John Rigby", Email: "john.rigby@nhs.net", Mobile: "+447700900123"}
+	blocked := cardsim.Spec{Blocked: true}
+	return []hand{
+		{key: mainCard, name: "Locked", was: "246810",
+			expect: "Three wrong passcodes locked it. The kiosk mails a code and takes a new passcode.",
+			issue:  cardsim.Issue{Profile: "piv", Holder: john, Spec: blocked}},
+		{key: "2", name: "Locked, any characters", was: "ward7!",
+			expect: "An older kind of card: 4 to 8 letters, digits or signs.",
+			issue: cardsim.Issue{Profile: "piv-any", Spec: blocked,
+				Holder: cardsim.Holder{ID: "1002", Name: "Ms Siân Powell", Email: "sian.powell@wales.nhs.uk"}}},
+		{key: "3", name: "Not locked", was: "135791",
+			expect: "There is nothing to unlock. The kiosk says so and changes nothing.",
+			issue: cardsim.Issue{Profile: "piv",
+				Holder: cardsim.Holder{ID: "1003", Name: "Dr Amara Okafor", Email: "amara.okafor@nhs.net"}}},
+		{key: "4", name: "Certificates expired", was: "112233",
+			expect: "The kiosk cannot renew it and says who can.",
+			issue: cardsim.Issue{Profile: "piv",
+				Spec:   cardsim.Spec{Blocked: true, NotBefore: now.AddDate(-3, 0, 0), NotAfter: now.AddDate(0, -1, 0)},
+				Holder: cardsim.Holder{ID: "1004", Name: "Mr Tom Fletcher", Email: "tom.fletcher@nhs.net"}}},
+		{key: "5", name: "Unknown to central", was: "445566",
+			expect: "A sound card that central was never told of.",
+			issue: cardsim.Issue{Profile: "piv", Spec: blocked, Stranger: true,
+				Holder: cardsim.Holder{Name: "Mr Owen Strange"}}},
+		{key: "6", name: "Counterfeit of card 1", was: "666666",
+			expect: "Same number and certificate, another key. No name is shown and no code sent.",
+			issue:  cardsim.Issue{Profile: "piv", Holder: john, Spec: blocked, Stranger: true, Imitates: file(mainCard)}},
+		{key: "7", name: "Foreign card", was: "777777",
+			expect: "Some other card, from the bottom of a bag: no PIV on it.",
+			issue:  cardsim.Issue{Profile: "piv", Stranger: true, Spec: cardsim.Spec{Quirks: cardsim.Quirks{Foreign: true}}}},
+		{key: "8", name: "No address to mail to", was: "888111",
+			expect: "The holder's address is on no allowed domain. The way is to the RA.",
+			issue: cardsim.Issue{Profile: "piv", Spec: blocked,
+				Holder: cardsim.Holder{ID: "1008", Name: "Mrs Pat Shah", Email: "pat.shah@example.com"}}},
+		{key: "9", name: "Revoked", was: "999111",
+			expect: "Central knows that it was cancelled.",
+			issue: cardsim.Issue{Profile: "piv", Spec: blocked, Revoked: true,
+				Holder: cardsim.Holder{ID: "1009", Name: "Mr Karl Weiss", Email: "karl.weiss@nhs.net"}}},
+		{key: "0", name: "Locked, and it lies", was: "121212",
+			expect: "Answers that all is done and changes nothing. The kiosk must not say that it is unlocked.",
+			issue: cardsim.Issue{Profile: "piv", Spec: cardsim.Spec{Blocked: true, Quirks: cardsim.Quirks{Lie: true}},
+				Holder: cardsim.Holder{ID: "1010", Name: "Ms Lia Lively", Email: "lia.lively@nhs.net"}}},
+		{key: "a", name: "Wrong way round", was: "000111",
+			expect: "The card does not answer.",
+			issue:  cardsim.Issue{Profile: "piv", Stranger: true, Spec: cardsim.Spec{Quirks: cardsim.Quirks{Mute: true}}}},
+		{key: "b", name: "Cards 1 and 3 together", others: []string{mainCard, "3"},
+			expect: "One card at a time, says the kiosk."},
+	}
+}
+
+func file(key string) string { return "card-" + key }
+
+// files are the cards that go into the reader.
+func (h hand) files() []string {
+	if len(h.others) == 0 {
+		return []string{file(h.key)}
+	}
+	var list []string
+	for _, key := range h.others {
+		list = append(list, file(key))
+	}
+	return list
+}
+
+// issues is the order to the card printer.
+func issues() []cardsim.Issue {
+	var list []cardsim.Issue
+	for _, h := range hands() {
+		if len(h.others) > 0 {
+			continue
+		}
+		h.issue.File, h.issue.Spec.Passcode = file(h.key), secret.New([]byte(h.was))
+		list = append(list, h.issue)
+	}
+	return list
+}
