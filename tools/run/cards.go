@@ -12,7 +12,7 @@ type hand struct {
 	key    string // chooses it
 	name   string
 	expect string // what the kiosk will do
-	was    string // passcode before the walk; shown, since these cards are nobody's
+	was    string // passcode before the walk, if it has one; shown, since these cards are nobody's
 	issue  cardsim.Issue
 	others []string // keys of the hands whose cards go in together; then issue and was are empty
 }
@@ -48,7 +48,7 @@ func hands() []hand {
 		{key: "6", name: "Counterfeit of card 1", was: "666666",
 			expect: "Same number and certificate, another key. No name is shown and no code sent.",
 			issue:  cardsim.Issue{Profile: "piv", Holder: john, Spec: blocked, Stranger: true, Imitates: file(mainCard)}},
-		{key: "7", name: "Foreign card", was: "777777",
+		{key: "7", name: "Foreign card",
 			expect: "Some other card, from the bottom of a bag: no PIV on it.",
 			issue:  cardsim.Issue{Profile: "piv", Stranger: true, Spec: cardsim.Spec{Quirks: cardsim.Quirks{Foreign: true}}}},
 		{key: "8", name: "No address to mail to", was: "888111",
@@ -63,7 +63,7 @@ func hands() []hand {
 			expect: "Answers that all is done and changes nothing. The kiosk must not say that it is unlocked.",
 			issue: cardsim.Issue{Profile: "piv", Spec: cardsim.Spec{Blocked: true, Quirks: cardsim.Quirks{Lie: true}},
 				Holder: cardsim.Holder{ID: "1010", Name: "Ms Lia Lively", Email: "lia.lively@nhs.net"}}},
-		{key: "a", name: "Wrong way round", was: "000111",
+		{key: "a", name: "Wrong way round",
 			expect: "The card does not answer.",
 			issue:  cardsim.Issue{Profile: "piv", Stranger: true, Spec: cardsim.Spec{Quirks: cardsim.Quirks{Mute: true}}}},
 		{key: "b", name: "Cards 1 and 3 together", others: []string{mainCard, "3"},

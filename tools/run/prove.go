@@ -37,8 +37,8 @@ func (t *table) prove(h hand, set secret.Value) error {
 	if was {
 		say("The card is out of the kiosk.")
 	}
-	if len(h.others) > 0 {
-		say("One card at a time: choose one.")
+	if h.was == "" {
+		say("There is no passcode here. Choose a card that has one.")
 		return nil
 	}
 	if t.proof == nil {
