@@ -12,10 +12,6 @@ BUILD = $(GO) build -trimpath -buildvcs=false
 
 PROGRAMS = kiosk central run e2e cardsim devmail screens
 
-# The embedded SQL engine is some 40 times slower under the race detector, so packages that work on a real database
-# run without it; tools/house holds that they share nothing between goroutines but database handles and channels.
-WITHOUT_RACE =
-
 .PHONY: help
 help: ## this list
 	@echo 'Latchkey: a kiosk that unlocks smartcards. make TARGET, where TARGET is one of'

@@ -187,6 +187,7 @@ func (c *counter) packageEnded(e event) {
 		if b := c.build[e.FailedBuild]; b != nil {
 			fmt.Fprintf(c.out, "FAIL  %s does not build\n%s", e.Package, indent(b.String()))
 			delete(c.build, e.FailedBuild)
+			delete(c.output, name{e.Package, ""}) // which says only that
 		}
 		// Tests that were still running tell why it ended; the package's own words come last.
 		var left []name

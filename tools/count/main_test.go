@@ -10,13 +10,20 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
+// asProgram makes the test's own program be count, so that what is tested is what is built here.
+const asProgram = "COUNT_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
 // A person who runs it sees what failed and why, and a last line that is true.
 func TestCount(t *testing.T) {
 	t.Parallel()
-	bin := filepath.Join(t.TempDir(), "count")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	const fine = `
 -- fine/fine_test.go --
 package fine
@@ -98,9 +105,9 @@ package none
 					t.Fatal(err)
 				}
 			}
-			cmd := exec.Command(bin, strings.Fields(test.args)...)
+			cmd := exec.Command(os.Args[0], strings.Fields(test.args)...)
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+			cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", asProgram+"=1")
 			b, err := cmd.CombinedOutput()
 			out := string(b)
 			if (err == nil) != test.good {
