@@ -111,6 +111,16 @@ func (d *driver) all(ctx context.Context) (count, good int, err error) {
 		r, err := d.walk(ctx, p, w, fileOf(i))
 		report(w.name, w, r, err)
 	}
+	for _, p := range d.places {
+		count++
+		verdict := "nothing found"
+		if err := p.leaks(); err != nil {
+			verdict = "NOT AS EXPECTED: " + err.Error()
+		} else {
+			good++
+		}
+		fmt.Printf("%-52s %s\n", "search for secrets in all that was written", verdict)
+	}
 	return count, good, nil
 }
 
@@ -206,9 +216,9 @@ func (d *driver) walk(ctx context.Context, p *place, w walk, file string) (r res
 		return r, err
 	}
 
-	after := oldPasscode
-	if w.issue.Profile != "piv-any" {
-		after = newPasscode
+	after := newPasscode
+	if w.issue.Profile == "piv-any" {
+		after = anyPasscode
 	}
 	if r.client, err = (&verdict{d.clients}).of(ctx, p.rig.Card(file), oldPasscode, after); err != nil {
 		return r, err

@@ -59,9 +59,12 @@ func (t *terminal) screen() string {
 }
 
 // await waits until a screen holds one of the texts, and returns which.
-func (t *terminal) await(texts ...string) (string, error) {
+func (t *terminal) await(texts ...string) (string, error) { return t.awaitFrom(0, texts...) }
+
+// awaitFrom looks only at what stands right of a column.
+func (t *terminal) awaitFrom(column int, texts ...string) (string, error) {
 	for give := time.Now().Add(patience); ; {
-		now := flat(t.screen())
+		now := flat(rightOf(t.screen(), column))
 		for _, text := range texts {
 			if strings.Contains(now, text) {
 				return text, nil
@@ -72,6 +75,15 @@ func (t *terminal) await(texts ...string) (string, error) {
 		}
 		time.Sleep(look)
 	}
+}
+
+func rightOf(screen string, column int) string {
+	rows := strings.Split(screen, "\n")
+	for i, row := range rows {
+		cells := []rune(row)
+		rows[i] = string(cells[min(column, len(cells)):])
+	}
+	return strings.Join(rows, "\n")
 }
 
 // flat joins the rows, so that a text that is broken over two of them is found.

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"latchkey/tools/cardsim"
 	"latchkey/tools/reader"
@@ -170,9 +171,13 @@ type verdict struct {
 	stack *reader.Reader
 }
 
-// accepts asks yubico-piv-tool; a refusal costs the card a try.
+// accepts asks yubico-piv-tool; a refusal costs the card a try. Without a terminal the tool takes the passcode from its
+// input, where no process list shows it.
 func (d *verdict) accepts(ctx context.Context, passcode string) (bool, error) {
-	out, err := d.stack.Command(ctx, "yubico-piv-tool", "-r", "", "-a", "verify-pin", "-P", passcode).CombinedOutput()
+	cmd := d.stack.Command(ctx, "yubico-piv-tool", "-r", "", "-a", "verify-pin")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Stdin = strings.NewReader(passcode + "\n")
+	out, err := cmd.CombinedOutput()
 	if _, exited := err.(*exec.ExitError); err != nil && !exited {
 		return false, err
 	}

@@ -32,7 +32,8 @@ const (
 
 const (
 	oldPasscode = "123456"
-	newPasscode = "271828"
+	newPasscode = "27182818"
+	anyPasscode = "Tea4two!"
 )
 
 // walk is one visit and what must be true after it.
@@ -120,9 +121,9 @@ var walks = []walk{
 	}), do: unlock}.unlocks(),
 	walk{name: "passcode of any characters", issue: lockedBut(func(i *cardsim.Issue) { i.Profile = "piv-any" }), do: func(v *visit) {
 		v.toPasscode()
-		v.choose("Tea4two!")
+		v.choose(anyPasscode)
 		v.see(unlocked)
-	}, last: unlocked, client: "no passcode", rotated: "yes", mails: 1, state: "settled"},
+	}, last: unlocked, client: "new passcode", rotated: "yes", mails: 1, state: "settled"},
 
 	walk{name: "applet lies", issue: lockedBut(func(i *cardsim.Issue) { i.Spec.Quirks.Lie = true }), do: func(v *visit) {
 		v.toPasscode()

@@ -192,6 +192,12 @@ func (r *Rig) rememberPUKs(path string) error {
 	return nil
 }
 
+// PrintedPUKs are the PUKs as the printer wrote them, by the card's file.
+func (r *Rig) PrintedPUKs() map[string]secret.Value { return r.puks }
+
+// MailDir is where the mailbox keeps its messages.
+func (r *Rig) MailDir() string { return r.path("mail") }
+
 // Rotated tells whether the PUK on a card is another than the printer's: "yes", "no", or "unknown" for a card that the
 // printer told nobody of.
 func (r *Rig) Rotated(file string) (string, error) {
