@@ -1,0 +1,7 @@
+// Package journal imports what it may.
+package journal
+
+import (
+	_ "go.etcd.io/bbolt"
+	_ "go.etcd.io/bbolt/errors"
+)

@@ -1,0 +1,4 @@
+// Package secret imports something of ours.
+package secret
+
+import _ "latchkey/card"

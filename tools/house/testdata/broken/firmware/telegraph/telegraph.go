@@ -1,0 +1,2 @@
+// Package telegraph is new.
+package telegraph

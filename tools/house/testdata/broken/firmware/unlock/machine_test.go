@@ -1,0 +1,6 @@
+package unlock
+
+import (
+	_ "latchkey/tools/cardsim"
+	_ "os"
+)

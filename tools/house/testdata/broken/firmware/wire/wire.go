@@ -1,0 +1,4 @@
+// Package wire imports what it may.
+package wire
+
+import _ "latchkey/firmware/secret"
