@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/cmd/central/internal/directory"
+	"latchkey/cmd/central/internal/vault"
+)
+
+func importCommand(o *options) *cobra.Command {
+	var dry bool
+	cmd := &cobra.Command{
+		Use:   "import HOLDERS.CSV CARDS.CSV",
+		Short: "Take in holders and cards: all of them, or none and a sentence for each bad line",
+		Long: `Take in holders and cards: all of them, or none and a sentence for each bad line.
+
+  holder_id,name,email,mobile,status                      status: active, left
+  serial,profile,holder_id,puk,card_certificate,status    status: issued, revoked
+
+The card_certificate is that of the card authentication key (PIV 9E), DER in base64, or empty. The files hold PUKs and
+contacts in clear: destroy them when they are imported.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.with(cmd.Context(), func(of office) error {
+				k := of.config.Keys
+				v, err := vault.OpenFiles(k.KEK, k.Root, k.Codes)
+				if err != nil {
+					return err
+				}
+				var files [2]directory.File
+				for i, path := range args {
+					f, err := os.Open(path)
+					if err != nil {
+						return fmt.Errorf("import: %w", err)
+					}
+					defer f.Close()
+					files[i] = directory.File{Name: filepath.Base(path), Reader: f}
+				}
+				r, err := directory.Import(cmd.Context(), of.store, v, time.Now(), files[0], files[1], dry)
+				if err != nil {
+					return err
+				}
+				if len(r.Flaws) > 0 {
+					for _, f := range r.Flaws {
+						fmt.Fprintln(cmd.ErrOrStderr(), f)
+					}
+					return fmt.Errorf("nothing was imported: %d lines to correct", len(r.Flaws))
+				}
+				verb := "imported"
+				if dry {
+					verb = "nothing was imported; without --dry-run it would be"
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %d holders (%d new), %d cards (%d new)\n", verb, r.Holders, r.NewHolders, r.Cards, r.NewCards)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "check the files and import nothing")
+	return cmd
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/cmd/central/internal/ledger"
+	"latchkey/cmd/central/internal/store"
+)
+
+func kioskCommand(o *options) *cobra.Command {
+	cmd := &cobra.Command{Use: "kiosk", Short: "Kiosks that may speak with central"}
+	cmd.AddCommand(kioskAdd(o), kioskDisable(o), kioskList(o))
+	return cmd
+}
+
+var kioskName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$`)
+
+func kioskAdd(o *options) *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "add NAME --cert FILE",
+		Short: "Serve a kiosk with this certificate (PEM), whose common name is NAME",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := args[0]
+			if !kioskName.MatchString(name) {
+				return fmt.Errorf("the name %q must be 1 to 63 letters, digits, dots and hyphens", name)
+			}
+			cert, err := readCertificate(path)
+			if err != nil {
+				return err
+			}
+			if cn := cert.Subject.CommonName; cn != name {
+				return fmt.Errorf("the certificate in %s is that of %q, not of %q: a kiosk is who its certificate says", path, cn, name)
+			}
+			if key, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+				return fmt.Errorf("the certificate in %s has no P-256 key: make the kiosk's device key anew, ECDSA on P-256", path)
+			}
+			now := time.Now()
+			k := store.Kiosk{Name: name, Certificate: sha256.Sum256(cert.Raw), State: store.KioskActive, AddedAt: now.UnixMilli()}
+			return o.with(cmd.Context(), func(of office) error {
+				err := of.store.Update(cmd.Context(), func(tx *store.Tx) error {
+					added, err := tx.AddKiosk(k)
+					if err != nil {
+						return err
+					}
+					if !added {
+						return fmt.Errorf("there is a kiosk %s already: choose another name, a name is never given twice", name)
+					}
+					return tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskAdded, Kiosk: name, Note: hex.EncodeToString(k.Certificate[:])})
+				})
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s added, certificate SHA-256 %x\n", name, k.Certificate)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&path, "cert", "", "the kiosk's certificate, PEM `file`")
+	cmd.MarkFlagRequired("cert")
+	return cmd
+}
+
+func readCertificate(path string) (*x509.Certificate, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("%s does not hold a certificate in PEM", path)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("certificate in %s: %w", path, err)
+	}
+	return cert, nil
+}
+
+func kioskDisable(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "disable NAME",
+		Short: "Serve a kiosk no longer, from this moment",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.with(cmd.Context(), func(of office) error {
+				err := of.store.Update(cmd.Context(), func(tx *store.Tx) error {
+					return errors.Join(tx.DisableKiosk(args[0]),
+						tx.AppendEvent(ledger.Event{At: time.Now(), Kind: ledger.KioskDisabled, Kiosk: args[0]}))
+				})
+				if errors.Is(err, store.ErrNotFound) {
+					return fmt.Errorf("there is no kiosk %s: \"central kiosk list\" names them", args[0])
+				}
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s disabled\n", args[0])
+				}
+				return err
+			})
+		},
+	}
+}
+
+// kioskRow is a kiosk as it is listed.
+type kioskRow struct {
+	Name        string           `json:"name"`
+	State       store.KioskState `json:"state"`
+	Certificate string           `json:"certificate_sha256"`
+	AddedAt     time.Time        `json:"added_at"`
+	Entries     int64            `json:"entries_held"`
+}
+
+func kioskList(o *options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the kiosks",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rows := []kioskRow{}
+			err := o.view(cmd, func(tx *store.Tx) error {
+				kiosks, err := tx.Kiosks()
+				if err != nil {
+					return err
+				}
+				for _, k := range kiosks {
+					held, err := tx.HeldEntries(k.Name)
+					if err != nil {
+						return err
+					}
+					rows = append(rows, kioskRow{k.Name, k.State, hex.EncodeToString(k.Certificate[:]), time.UnixMilli(k.AddedAt).UTC(), held})
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			return show(cmd, asJSON, rows, func(w *tabwriter.Writer) {
+				fmt.Fprintln(w, "NAME\tSTATE\tENTRIES\tADDED\tCERTIFICATE SHA-256")
+				for _, r := range rows {
+					fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", r.Name, r.State, r.Entries, clock(r.AddedAt), r.Certificate)
+				}
+			})
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}

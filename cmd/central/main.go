@@ -1,0 +1,93 @@
+// Central is the service that kiosks ask: it knows holders and cards, sends one-time codes, releases cards' secrets and
+// keeps the evidence. This file is its command line; what it does stands in internal.
+//
+// No secret is ever an argument or a variable of the environment: arguments name files.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // messages tell times in the configured zone, also where the system knows no zones
+
+	"github.com/spf13/cobra"
+
+	"latchkey/cmd/central/internal/config"
+	"latchkey/cmd/central/internal/store"
+	"latchkey/firmware/secret"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	err := secret.ForbidDumps()
+	if err == nil {
+		err = root().ExecuteContext(ctx)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "central: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// office is what a command works on.
+type office struct {
+	config *config.Config
+	store  store.Store
+}
+
+// options that every command has.
+type options struct{ config string }
+
+// with opens what the configuration names, for one command.
+func (o *options) with(ctx context.Context, f func(office) error) error {
+	c, err := config.Load(o.config)
+	if err != nil {
+		return err
+	}
+	s, err := store.OpenSQLite(ctx, c.Database)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return f(office{c, s})
+}
+
+func root() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:           "central",
+		Short:         "The central service of Latchkey",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.PersistentFlags().StringVar(&o.config, "config", "central.toml", "configuration `file`")
+	cmd.AddCommand(initCommand(), serveCommand(&o), importCommand(&o), kioskCommand(&o), caseCommand(&o), cardCommand(&o))
+	return cmd
+}
+
+func initCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init FOLDER",
+		Short: "Make a folder with a commented central.toml and new keys; nothing is overwritten",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := config.Init(args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), `Made %[1]s with central.toml and new keys.
+Next: put central's TLS certificate and the kiosks' authority where central.toml names them, set ra_contact and [smtp],
+keep copies of kek.key and root.key apart from each other and from this machine, then:
+  central import holders.csv cards.csv --config %[1]s/central.toml
+  central kiosk add NAME --cert FILE --config %[1]s/central.toml
+  central serve --config %[1]s/central.toml
+`, args[0])
+			return nil
+		},
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/cmd/central/internal/api"
+	"latchkey/cmd/central/internal/config"
+	"latchkey/cmd/central/internal/delivery"
+	"latchkey/cmd/central/internal/vault"
+)
+
+// grace is how long requests under way may take when the service is told to stop; longer than any of them takes.
+const grace = 20 * time.Second
+
+func serveCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Serve kiosks until SIGTERM; requests under way are finished",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.with(cmd.Context(), func(of office) error {
+				return serve(cmd.Context(), of, cmd.ErrOrStderr())
+			})
+		},
+	}
+}
+
+func serve(ctx context.Context, of office, log io.Writer) error {
+	c := of.config
+	v, err := vault.OpenFiles(c.Keys.KEK, c.Keys.Root, c.Keys.Codes)
+	if err != nil {
+		return err
+	}
+	signing, err := vault.ReadSigningKey(c.Keys.Signing)
+	if err != nil {
+		return err
+	}
+	email, err := delivery.NewEmail(c)
+	if err != nil {
+		return err
+	}
+	t, err := tlsConfig(c)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	s := &api.Server{Store: of.store, Vault: v, Email: email, Signing: signing, Policy: c.Policy, Log: logger, Now: time.Now}
+	logger.Info("listening", "addr", l.Addr().String())
+	if err := s.Serve(ctx, l, t, grace); err != nil {
+		return err
+	}
+	logger.Info("stopped")
+	return nil
+}
+
+func tlsConfig(c *config.Config) (*tls.Config, error) {
+	if _, err := vault.ReadKey(c.TLS.Key); err != nil { // for its check of who can read it
+		return nil, fmt.Errorf("tls.key: %w", err)
+	}
+	own, err := tls.LoadX509KeyPair(c.TLS.Certificate, c.TLS.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tls.certificate and tls.key: %w", err)
+	}
+	pem, err := os.ReadFile(c.TLS.ClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("tls.client_ca: %w", err)
+	}
+	authorities := x509.NewCertPool()
+	if !authorities.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("tls.client_ca %s holds no certificate: write that of the kiosks' authority, in PEM", c.TLS.ClientCA)
+	}
+	return api.TLSConfig(own, authorities), nil
+}
