@@ -200,7 +200,7 @@ func imports(p *pkg) (list []string) {
 func judge(p *pkg, may []string, imported string) string {
 	if ours, is := strings.CutPrefix(imported, module+"/"); is {
 		switch {
-		case ours == everybody && p.path != everybody:
+		case ours == everybody:
 			return ""
 		case !covers("tools/...", p.path) && coversAny(forTests, ours):
 			return fmt.Sprintf("%s imports %s, which is for tests and tools alone: move what it needs of it into a package of its own", p.path, ours)
