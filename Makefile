@@ -5,6 +5,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
+.NOTPARALLEL: # what is needed is installed before anything is built; go build is parallel by itself
 GO ?= go
 
 # Settled here, not by the machine: the same bytes from any clone, whoever owns it.
