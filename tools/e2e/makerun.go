@@ -31,6 +31,7 @@ func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) 
 		return w, r, err
 	}
 	defer t.close()
+	before := d.programs()
 	v := &visit{ctx: ctx, terminal: t}
 	err = v.run(func(v *visit) {
 		you := func(texts ...string) string {
@@ -39,6 +40,15 @@ func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) 
 			return text
 		}
 		v.see(attract)
+		started := 0
+		for pid := range d.programs() {
+			if before[pid] == "" {
+				started++
+			}
+		}
+		if started < 3 {
+			v.must(fmt.Errorf("only %d of our programs run, so their end would prove nothing", started))
+		}
 		you("[i Insert]")
 		v.tap("[i Insert]")
 		v.see(consent)
@@ -75,5 +85,22 @@ func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) 
 	if err != nil {
 		return w, r, err
 	}
+	for pid, name := range d.programs() {
+		if before[pid] == "" {
+			return w, r, fmt.Errorf("after Ctrl-C %s still runs as process %s", name, pid)
+		}
+	}
 	return w, r, w.judge(r)
+}
+
+// programs are the processes of our own programs, by process id.
+func (d *driver) programs() map[string]string {
+	found := map[string]string{}
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, l := range links {
+		if exe, err := os.Readlink(l); err == nil && filepath.Dir(exe) == d.bin {
+			found[filepath.Base(filepath.Dir(l))] = exe
+		}
+	}
+	return found
 }

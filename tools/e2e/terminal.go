@@ -77,6 +77,16 @@ func (t *terminal) awaitFrom(column int, texts ...string) (string, error) {
 	}
 }
 
+// until waits for a screen as the function wants it.
+func (t *terminal) until(what string, is func(screen string) bool) error {
+	for give := time.Now().Add(patience); !is(t.screen()); time.Sleep(look) {
+		if time.Now().After(give) || t.ctx.Err() != nil {
+			return fmt.Errorf("waited %s for %s and saw\n%s", patience, what, t.screen())
+		}
+	}
+	return nil
+}
+
 func rightOf(screen string, column int) string {
 	rows := strings.Split(screen, "\n")
 	for i, row := range rows {
@@ -116,20 +126,18 @@ func (t *terminal) tapAt(x, y int) error {
 	return t.write(fmt.Sprintf("\x1b[<0;%d;%dM\x1b[<0;%d;%dm", x+1, y+1, x+1, y+1))
 }
 
-// tapDigit taps a digit of the on-screen keypad: of all places where it stands alone, the one with other digits of the
-// keypad beside it.
+// tapDigit taps a digit of the on-screen keypad, which stands in the right half: the place where the digit stands alone
+// in a row of three, or the zero between its neighbours.
 func (t *terminal) tapDigit(d byte) error {
 	for y, row := range strings.Split(t.screen(), "\n") {
 		cells := []rune(row)
-		alone := 0
-		at := -1
-		for x, c := range cells {
-			if c < '0' || c > '9' || !bare(cells, x-1) || !bare(cells, x+1) {
-				continue
-			}
-			alone++
-			if byte(c) == d {
-				at = x
+		alone, at := 0, -1
+		for x := len(cells) / 2; x < len(cells); x++ {
+			if c := cells[x]; c >= '0' && c <= '9' && bare(cells, x-1) && bare(cells, x+1) {
+				alone++
+				if byte(c) == d {
+					at = x
+				}
 			}
 		}
 		if at >= 0 && (alone == 3 || d == '0' && alone == 1) {

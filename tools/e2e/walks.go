@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"latchkey/tools/cardsim"
@@ -13,7 +14,7 @@ const (
 	consent      = "Is this your smartcard?"
 	channel      = "Choose where we send your code"
 	code         = "Enter the code sent to"
-	passcode     = "Choose a passcode"
+	passcode     = "You can use the same"
 	repeat       = "Type the same passcode again"
 	unlocked     = "Your smartcard is unlocked."
 	unreachable  = "The service cannot be reached"
@@ -168,7 +169,9 @@ var walks = []walk{
 		first := v.code(1)
 		v.see(codeRanOut)
 		v.enter(first)
-		v.see("That code has run out")
+		v.must(v.terminal.until("the boxes to be empty again", func(screen string) bool {
+			return strings.Contains(screen, "_") && strings.Contains(screen, "Send again")
+		}))
 		v.tap("Send again")
 		second := v.code(2)
 		v.see("Again in")

@@ -60,13 +60,12 @@ type Rig struct {
 }
 
 // Start makes and starts everything but the kiosk.
-func Start(ctx context.Context, c Config) (r *Rig, err error) {
+func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	r = &Rig{Config: c, ctx: ctx, stop: stop}
+	r := &Rig{Config: c, ctx: ctx, stop: stop}
 	defer func() {
 		if err != nil {
 			r.Close()
-			r = nil
 		}
 	}()
 	for _, dir := range []string{c.Dir, r.path("cards"), r.path("pki"), r.path("kiosk"), r.path("mail")} {

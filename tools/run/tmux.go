@@ -39,6 +39,9 @@ set -s escape-time 20
 bind -n C-c kill-server
 bind -n %s select-pane -t :.+
 bind -n MouseDown1Pane select-pane -t = \; send-keys -M
+bind -n SecondClick1Pane select-pane -t = \; send-keys -M
+bind -n DoubleClick1Pane select-pane -t = \; send-keys -M
+bind -n TripleClick1Pane select-pane -t = \; send-keys -M
 set-hook -g window-resized 'resize-pane -t :.1 -x %d'
 `, switchKey, paneWidth)
 
