@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
@@ -120,8 +121,12 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 			if !rec.Grants[mine].Sane(r.Body.Base, o) {
 				return nil, cases.Refuse(wire.CodeMalformed)
 			}
+			before := slices.Clone(rec.Grants)
 			cases.Settle(&rec, mine, o)
-			for _, g := range rec.Grants {
+			for i, g := range rec.Grants {
+				if g == before[i] {
+					continue
+				}
 				if err := st.tx.SetGrant(g); err != nil {
 					return nil, err
 				}

@@ -105,6 +105,15 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 		return true, out, err
 	case was.Status != 204 && was.Body == nil:
 		return true, refuse(st.rq, wire.CodeCaseClosed), nil
+	case was.Case != "":
+		// A case that has run out answers nothing any more, nor does what was stored for it.
+		c, err := st.tx.Case(was.Case)
+		if err != nil {
+			return false, out, err
+		}
+		if !c.State.Over() && !c.Open(st.now) {
+			return true, refuse(st.rq, wire.CodeCaseClosed), nil
+		}
 	}
 	if was.Status >= 400 {
 		var p wire.Problem

@@ -86,6 +86,21 @@ func TestARepeatedRequestHasItsEffectOnce(t *testing.T) {
 	})
 }
 
+func TestStoredAnswersDieWhenTheCaseRunsOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	k := w.kiosk("k1")
+	v := k.begin(w.card)
+	key, proof := newKeyName(), v.proof()
+	if a := k.send(v.path("proof"), key, proof); a.status != http.StatusOK {
+		t.Fatalf("%s", a.body)
+	}
+	w.pass(31 * time.Minute)
+	if a := k.send(v.path("proof"), key, proof); a.problem.Code != wire.CodeCaseClosed {
+		t.Errorf("a case that ran out still names its holder: %s", a.body)
+	}
+}
+
 func TestKeysAreEachKiosksOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
