@@ -113,7 +113,6 @@ type walk struct {
 	nonce        []byte
 	holder       string
 	channels     []Channel
-	channel      string
 	rules        card.Rules
 	code         *Code
 	passcode     secret.Value
