@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"sync"
+
+	xdraw "golang.org/x/image/draw"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/gomonobold"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/math/fixed"
+)
+
+// A cell of Lat38-TerminusBold32x16, in pixels.
+const (
+	cellWidth  = 16
+	cellHeight = 32
+	baseline   = 24
+	stroke     = 2
+)
+
+// face is Go Mono Bold, whose letters are 0.6 em wide, so high that they fill the cell's width.
+var face = sync.OnceValue(func() font.Face {
+	parsed, err := opentype.Parse(gomonobold.TTF)
+	if err != nil {
+		panic(err) // it is compiled in
+	}
+	f, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: cellWidth / 0.6, DPI: 72, Hinting: font.HintingFull})
+	if err != nil {
+		panic(err)
+	}
+	return f
+})
+
+// arms of the box-drawing characters that the kiosk uses: left, right, up, down.
+var arms = map[rune][4]bool{
+	'─': {true, true, false, false}, '│': {false, false, true, true},
+	'┌': {false, true, false, true}, '┐': {true, false, false, true},
+	'└': {false, true, true, false}, '┘': {true, false, true, false},
+	'┬': {true, true, false, true}, '┴': {true, true, true, false},
+	'├': {false, true, true, true}, '┤': {true, false, true, true},
+}
+
+// shape is the rectangles that draw a character which must meet its neighbours; nil if it is a letter.
+func shape(r rune) []image.Rectangle {
+	const cx, cy = (cellWidth - stroke) / 2, (cellHeight - stroke) / 2
+	if a, is := arms[r]; is {
+		var rs []image.Rectangle
+		if a[0] {
+			rs = append(rs, image.Rect(0, cy, cx+stroke, cy+stroke))
+		}
+		if a[1] {
+			rs = append(rs, image.Rect(cx, cy, cellWidth, cy+stroke))
+		}
+		if a[2] {
+			rs = append(rs, image.Rect(cx, 0, cx+stroke, cy+stroke))
+		}
+		if a[3] {
+			rs = append(rs, image.Rect(cx, cy, cx+stroke, cellHeight))
+		}
+		return rs
+	}
+	switch r {
+	case '■':
+		return []image.Rectangle{image.Rect(2, 10, 14, 22)}
+	case '•':
+		return []image.Rectangle{image.Rect(5, 11, 11, 21), image.Rect(3, 13, 13, 19)}
+	case '▶':
+		return wedge(func(i int) image.Rectangle { return image.Rect(2+2*i, 10+i, 4+2*i, 22-i) })
+	case '◀':
+		return wedge(func(i int) image.Rectangle { return image.Rect(12-2*i, 10+i, 14-2*i, 22-i) })
+	case '▼':
+		return wedge(func(i int) image.Rectangle { return image.Rect(2+i, 11+2*i, 14-i, 13+2*i) })
+	}
+	return nil
+}
+
+func wedge(slice func(i int) image.Rectangle) (rs []image.Rectangle) {
+	for i := range 6 {
+		rs = append(rs, slice(i))
+	}
+	return rs
+}
+
+func (g grid) picture() *image.RGBA {
+	img := image.NewRGBA(image.Rect(0, 0, g.w*cellWidth, g.h*cellHeight))
+	d := font.Drawer{Dst: img, Face: face()}
+	for y := range g.h {
+		for x := range g.w {
+			r, fg, bg := g.at(x, y)
+			cell := image.Rect(x*cellWidth, y*cellHeight, (x+1)*cellWidth, (y+1)*cellHeight)
+			draw.Draw(img, cell, image.NewUniform(bg), image.Point{}, draw.Src)
+			if rs := shape(r); rs != nil {
+				for _, s := range rs {
+					draw.Draw(img, s.Add(cell.Min), image.NewUniform(fg), image.Point{}, draw.Src)
+				}
+				continue
+			}
+			d.Src = image.NewUniform(fg)
+			d.Dot = fixed.P(cell.Min.X, cell.Min.Y+baseline)
+			d.DrawString(string(r))
+		}
+	}
+	return img
+}
+
+func scale(dst draw.Image, to image.Rectangle, src image.Image) {
+	xdraw.CatmullRom.Scale(dst, to, src, src.Bounds(), draw.Src, nil)
+}
+
+func (g grid) svg() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="'Terminus','DejaVu Sans Mono','Liberation Mono',monospace" font-weight="bold" font-size="26" text-anchor="middle">`+"\n",
+		g.w*cellWidth, g.h*cellHeight)
+	for y := range g.h {
+		for x := 0; x < g.w; {
+			_, _, bg := g.at(x, y)
+			from := x
+			for x < g.w {
+				if _, _, next := g.at(x, y); next != bg {
+					break
+				}
+				x++
+			}
+			fmt.Fprintf(&b, `<path fill="%s" d="%s"/>`+"\n", hex(bg), path(image.Rect(from*cellWidth, y*cellHeight, x*cellWidth, (y+1)*cellHeight)))
+		}
+	}
+	for y := range g.h {
+		for x := range g.w {
+			r, fg, _ := g.at(x, y)
+			if r == ' ' {
+				continue
+			}
+			if rs := shape(r); rs != nil {
+				fmt.Fprintf(&b, `<path fill="%s" d="`, hex(fg))
+				for _, s := range rs {
+					b.WriteString(path(s.Add(image.Pt(x*cellWidth, y*cellHeight))))
+				}
+				b.WriteString("\"/>\n")
+				continue
+			}
+			fmt.Fprintf(&b, `<text fill="%s" x="%d" y="%d">`, hex(fg), x*cellWidth+cellWidth/2, y*cellHeight+baseline)
+			xml.EscapeText(&b, []byte(string(r)))
+			b.WriteString("</text>\n")
+		}
+	}
+	b.WriteString("</svg>\n")
+	return b.Bytes()
+}
+
+func hex(c color.RGBA) string { return fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B) }
+
+func path(r image.Rectangle) string {
+	return fmt.Sprintf("M%d %dh%dv%dh-%dz", r.Min.X, r.Min.Y, r.Dx(), r.Dy(), r.Dx())
+}

@@ -1,0 +1,174 @@
+// Command screens makes pictures of the kiosk's screens from the code that draws them: one PNG and one SVG for each
+// sample of latchkey/ui/samples, in the kiosk's own colours and with cells of 16×32 pixels, so that 50×15 cells are the
+// 800×480 of the 7-inch panel. The letters are Go Mono's, since the console's font is a bitmap; its widths are the same.
+//
+// It is a tool for development.
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"os"
+	"path/filepath"
+
+	"github.com/gdamore/tcell/v2"
+
+	"latchkey/ui"
+	"latchkey/ui/samples"
+)
+
+// options of the pictured kiosk.
+var options = ui.Options{Help: "x4050 or the walk-in centre"}
+
+// sheetOf is what the README shows.
+var sheetOf = []string{"attract", "consent", "code-half", "passcode-half", "unlocked", "stopped-card-expired"}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "screens:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	flags := flag.NewFlagSet("screens", flag.ContinueOnError)
+	out := flags.String("out", "", "folder for one PNG and one SVG of each screen")
+	sheet := flags.String("sheet", "", "PNG file for the contact sheet, such as ui/testdata/kiosk.png")
+	only := flags.String("only", "*", "names of the screens, as a file name pattern")
+	columns := flags.Int("columns", 50, "columns of the kiosk's screen")
+	rows := flags.Int("rows", 15, "rows of the kiosk's screen")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *out == "" && *sheet == "" {
+		return fmt.Errorf("nothing to do: give --out DIR, --sheet FILE, or both")
+	}
+	if *out != "" {
+		if err := all(*out, *only, *columns, *rows); err != nil {
+			return err
+		}
+	}
+	if *sheet == "" {
+		return nil
+	}
+	b, err := contactSheet()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(*sheet, b, 0o644)
+}
+
+func all(dir, pattern string, columns, rows int) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	n := 0
+	for _, s := range samples.All() {
+		is, err := filepath.Match(pattern, s.Name)
+		if err != nil {
+			return fmt.Errorf("pattern %q: %w", pattern, err)
+		}
+		if !is {
+			continue
+		}
+		n++
+		g, err := show(s, columns, rows)
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, g.picture()); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, s.Name+".png"), b.Bytes(), 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, s.Name+".svg"), g.svg(), 0o644); err != nil {
+			return err
+		}
+	}
+	if n == 0 {
+		return fmt.Errorf("no screen is named %q", pattern)
+	}
+	return nil
+}
+
+// contactSheet is the PNG of the README: two screens across, at half their size each way.
+func contactSheet() ([]byte, error) {
+	const (
+		columns, rows = 50, 15
+		margin        = 24
+		across        = 2
+	)
+	w, h := columns*cellWidth/2*5/4, rows*cellHeight/2*5/4
+	down := (len(sheetOf) + across - 1) / across
+	sheet := image.NewRGBA(image.Rect(0, 0, across*w+(across+1)*margin, down*h+(down+1)*margin))
+	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.RGBA{0x5b, 0x66, 0x70, 0xff}), image.Point{}, draw.Src)
+	for i, name := range sheetOf {
+		s, err := named(name)
+		if err != nil {
+			return nil, err
+		}
+		g, err := show(s, columns, rows)
+		if err != nil {
+			return nil, err
+		}
+		x, y := margin+(i%across)*(w+margin), margin+(i/across)*(h+margin)
+		scale(sheet, image.Rect(x, y, x+w, y+h), g.picture())
+	}
+	var b bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	if err := encoder.Encode(&b, sheet); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func named(name string) (samples.Sample, error) {
+	for _, s := range samples.All() {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return samples.Sample{}, fmt.Errorf("no sample %q", name)
+}
+
+// grid is what stands on a screen.
+type grid struct {
+	w, h  int
+	cells []tcell.SimCell
+}
+
+func show(s samples.Sample, columns, rows int) (grid, error) {
+	screen := tcell.NewSimulationScreen("UTF-8")
+	if err := screen.Init(); err != nil {
+		return grid{}, fmt.Errorf("open a simulated screen: %w", err)
+	}
+	defer screen.Fini()
+	screen.SetSize(columns, rows)
+	face := ui.New(screen, options)
+	face.Show(s.View, samples.Now)
+	for _, r := range s.Typed {
+		// Taps and keys type alike; without a key the focus stays hidden, as on a kiosk without a keyboard.
+		face.Handle(tcell.NewEventKey(tcell.KeyRune, r, tcell.ModNone), samples.Now)
+	}
+	face.Handle(tcell.NewEventMouse(-1, -1, tcell.Button1, tcell.ModNone), samples.Now)
+	face.Handle(tcell.NewEventMouse(-1, -1, tcell.ButtonNone, tcell.ModNone), samples.Now)
+	cells, w, h := screen.GetContents()
+	return grid{w, h, append([]tcell.SimCell(nil), cells...)}, nil
+}
+
+func (g grid) at(x, y int) (r rune, fg, bg color.RGBA) {
+	c := g.cells[y*g.w+x]
+	f, b, _ := c.Style.Decompose()
+	r = ' '
+	if len(c.Runes) > 0 {
+		r = c.Runes[0]
+	}
+	return r, ui.Palette[f&0xf], ui.Palette[b&0xf]
+}

@@ -1,0 +1,253 @@
+// Package ui is the kiosk's face: it draws what the machine's View says and turns keys and taps into the machine's
+// Inputs. It is the only importer of tcell.
+//
+// The face decides nothing. It owns what is being typed until that is submitted, and which key has the focus; all else
+// is the machine's. It is made for one Linux console with a touch panel of 50×15 cells or more, and for fingers in
+// gloves: every screen can be used by taps alone and by keys alone. It draws only characters of the font
+// Lat38-TerminusBold32x16 (console-setup) and only the first eight colours. It reads no clock and starts no goroutine.
+//
+// It refuses to show or to keep a passcode: on the screen there are only dots.
+package ui
+
+import (
+	"time"
+
+	"github.com/gdamore/tcell/v2"
+
+	"latchkey/card"
+	"latchkey/firmware/unlock"
+)
+
+// Options are what differs from one house to the next.
+type Options struct {
+	Name string         // of the service, in the title bar; "" is "Smartcard Unlock"
+	Help string         // who helps, after "Need help?", such as "x4050 or the walk-in centre"; "" shows no such line
+	Zone *time.Location // of the clock times; nil is UTC
+}
+
+// Face is the screen of one kiosk. It is for one goroutine.
+type Face struct {
+	screen tcell.Screen
+	opts   Options
+
+	view unlock.View
+	now  time.Time
+	page *page
+
+	typed   field
+	hint    string // why the last key was not taken; "" after the next
+	layer   layer
+	channel int    // first channel that is shown
+	keys    bool   // the holder uses keys, so the focus shows
+	focus   string // id of a target; "" is the page's first
+	held    bool   // a finger is down
+	pressed string // the target under it
+}
+
+// New makes a face on a screen that has been initialised. Nothing is drawn before the first Show.
+func New(screen tcell.Screen, opts Options) *Face {
+	if opts.Name == "" {
+		opts.Name = english.name
+	}
+	if opts.Zone == nil {
+		opts.Zone = time.UTC
+	}
+	f := &Face{screen: screen, opts: opts, typed: newField()}
+	f.page = &page{screen: screen}
+	return f
+}
+
+// Show draws a view. What was typed is wiped when the screen or the case changes.
+func (f *Face) Show(v unlock.View, now time.Time) {
+	if v.Screen != f.view.Screen || v.Reference != f.view.Reference {
+		f.typed.wipe()
+		f.hint, f.layer, f.channel, f.focus, f.pressed = "", layerLower, 0, "", ""
+	}
+	f.view, f.now = v, now
+	f.draw()
+}
+
+// Handle takes one event of the terminal. It returns nil if the event is nothing to the machine, and unlock.Touched for
+// any sign of life that is no more than that.
+func (f *Face) Handle(ev tcell.Event, now time.Time) unlock.Input {
+	f.now = now
+	var in unlock.Input
+	switch ev := ev.(type) {
+	case *tcell.EventResize:
+		f.draw()
+		f.screen.Sync()
+		return nil
+	case *tcell.EventKey:
+		in = f.key(ev)
+	case *tcell.EventMouse:
+		in = f.mouse(ev)
+	}
+	if in != nil {
+		f.draw()
+	}
+	return in
+}
+
+// mouse makes a tap of a press and a release on the same target.
+func (f *Face) mouse(ev *tcell.EventMouse) unlock.Input {
+	x, y := ev.Position()
+	switch {
+	case ev.Buttons()&tcell.Button1 != 0:
+		if f.held {
+			return nil // the finger moves
+		}
+		f.held = true
+		f.keys, f.focus = false, ""
+		if t := f.page.at(x, y); t != nil {
+			f.pressed = t.id
+		}
+		return unlock.Touched{}
+	case f.held:
+		f.held = false
+		was := f.pressed
+		f.pressed = ""
+		if t := f.page.at(x, y); t != nil && t.id == was {
+			return t.act()
+		}
+		return unlock.Touched{}
+	case ev.Buttons() != tcell.ButtonNone:
+		return unlock.Touched{}
+	}
+	return nil
+}
+
+func (f *Face) key(ev *tcell.EventKey) unlock.Input {
+	switch ev.Key() {
+	case tcell.KeyTab:
+		f.move(1)
+	case tcell.KeyBacktab:
+		f.move(-1)
+	case tcell.KeyRight:
+		f.steer(1, 0)
+	case tcell.KeyLeft:
+		f.steer(-1, 0)
+	case tcell.KeyDown:
+		f.steer(0, 1)
+	case tcell.KeyUp:
+		f.steer(0, -1)
+	case tcell.KeyEnter:
+		return f.choose()
+	case tcell.KeyEscape:
+		if f.page.escape != nil {
+			return f.page.escape()
+		}
+	case tcell.KeyBackspace, tcell.KeyBackspace2, tcell.KeyDelete:
+		f.typed.back()
+		f.hint, f.focus, f.keys = "", "", true
+	case tcell.KeyRune:
+		if ev.Modifiers()&(tcell.ModCtrl|tcell.ModAlt|tcell.ModMeta) != 0 {
+			return nil
+		}
+		return f.character(ev.Rune())
+	default:
+		if ev.Key() < tcell.KeyRune || ev.Modifiers()&(tcell.ModCtrl|tcell.ModAlt|tcell.ModMeta) != 0 {
+			return nil // Ctrl-C and its like
+		}
+	}
+	return unlock.Touched{}
+}
+
+// character is typed into the field if there is one; else space chooses.
+func (f *Face) character(r rune) unlock.Input {
+	rules, typing := f.rules()
+	switch {
+	case typing && r >= '0' && r <= '9', typing && !rules.DigitsOnly && r >= 0x20 && r <= 0x7e:
+		f.focus, f.keys = "", true
+		f.typeByte(byte(r))
+	case r == ' ':
+		return f.choose()
+	case typing && rules.DigitsOnly:
+		f.hint = english.onlyDigits
+	case typing:
+		f.hint = f.filled(tell(unlock.Reason(card.FlawNotASCII)).note)
+	}
+	return unlock.Touched{}
+}
+
+// rules of what can be typed on this screen; typing is false if nothing can.
+func (f *Face) rules() (r card.Rules, typing bool) {
+	switch f.view.Screen {
+	case unlock.ScreenCode:
+		if f.view.Code != nil {
+			return card.Rules{Min: f.view.Code.Digits, Max: f.view.Code.Digits, DigitsOnly: true}, f.page.first != ""
+		}
+	case unlock.ScreenPasscode, unlock.ScreenRepeat:
+		return f.view.Rules, f.page.first != ""
+	}
+	return card.Rules{}, false
+}
+
+func (f *Face) typeByte(c byte) {
+	f.hint = ""
+	most := maxTyped
+	if f.view.Screen == unlock.ScreenCode {
+		most = f.view.Code.Digits // its boxes show that no more are taken
+	}
+	f.typed.add(c, most)
+}
+
+// choose does what has the focus.
+func (f *Face) choose() unlock.Input {
+	f.keys = true
+	if t := f.focused(); t != nil {
+		return t.act()
+	}
+	return unlock.Touched{}
+}
+
+// focused is the target that Enter would do; nil if there is none.
+func (f *Face) focused() *target {
+	if t := f.page.find(f.focus); t != nil {
+		return t
+	}
+	return f.page.find(f.page.first)
+}
+
+// move passes the focus on. The first such key only shows where it is.
+func (f *Face) move(step int) {
+	if !f.keys {
+		f.keys = true
+		return
+	}
+	n := len(f.page.targets)
+	for i := range f.page.targets {
+		if t := f.focused(); t != nil && f.page.targets[i].id == t.id {
+			f.focus = f.page.targets[(i+step+n)%n].id
+			return
+		}
+	}
+}
+
+func (f *Face) steer(dx, dy int) {
+	if !f.keys {
+		f.keys = true
+		return
+	}
+	if t := f.focused(); t != nil {
+		f.focus = f.page.towards(t, dx, dy).id
+	}
+}
+
+func (f *Face) draw() {
+	p := newPage(f.screen)
+	f.page = p
+	f.screen.HideCursor()
+	if p.w < minWidth || p.h < minHeight {
+		p.text(rect{0, 0, p.w, p.h}, english.tooSmall, style(ink, paper))
+		f.screen.Show()
+		return
+	}
+	f.build(p)
+	f.warn(p)
+	focus := ""
+	if t := f.focused(); t != nil && f.keys {
+		focus = t.id
+	}
+	p.paintTargets(focus, f.pressed)
+	f.screen.Show()
+}

@@ -1,0 +1,124 @@
+package ui
+
+import "latchkey/firmware/unlock"
+
+// layer is the page of the letter keyboard.
+type layer int
+
+const (
+	layerLower layer = iota
+	layerCapitals
+	layerSigns
+)
+
+// The rows of each page: at most ten keys across, together every printable ASCII character (space has its own key).
+var layers = [...][4]string{
+	layerLower:    {"1234567890", "qwertyuiop", "asdfghjkl-", "zxcvbnm,.@"},
+	layerCapitals: {"1234567890", "QWERTYUIOP", "ASDFGHJKL_", "ZXCVBNM!?#"},
+	layerSigns:    {"!\"#$%&'(", ")*+,-./:", ";<=>?@[\\", "]^_`{|}~"},
+}
+
+// typeKey is a key that types c.
+func (f *Face) typeKey(c byte) target {
+	return target{id: "key " + string(rune(c)), label: string(rune(c)), act: func() unlock.Input {
+		f.typeByte(c)
+		return unlock.Touched{}
+	}}
+}
+
+func (f *Face) deleteKey() target {
+	return target{id: "delete", label: english.del, act: func() unlock.Input {
+		f.typed.back()
+		f.hint = ""
+		return unlock.Touched{}
+	}}
+}
+
+// okKey submits what was typed. With nothing typed it is a touch.
+func (f *Face) okKey() target {
+	return target{id: "ok", label: english.ok, look: lookPrimary, act: func() unlock.Input {
+		if f.typed.n == 0 {
+			return unlock.Touched{}
+		}
+		f.hint = ""
+		if f.view.Screen == unlock.ScreenCode {
+			return unlock.CodeTyped{Code: f.typed.take()}
+		}
+		return unlock.PasscodeTyped{Passcode: f.typed.take()}
+	}}
+}
+
+// keypad is laid out as on a telephone, in the right part of the body. It returns the column left of it.
+func (f *Face) keypad(p *page) int {
+	kw, kh := 7, (p.bottom-p.body)/4
+	switch {
+	case p.cw >= 80:
+		kw = 12
+	case p.cw >= 70:
+		kw = 10
+	}
+	kh = min(kh, 5)
+	left := p.x + p.cw - 3*kw
+	place := func(t target, column, row int) {
+		t.r = rect{left + column*kw, p.body + row*kh, kw, kh}
+		p.add(t)
+	}
+	for n := range 9 {
+		place(f.typeKey(byte('1'+n)), n%3, n/3)
+	}
+	del := f.deleteKey()
+	if kw > 8 {
+		del.label = english.delWide
+	}
+	place(del, 0, 3)
+	place(f.typeKey('0'), 1, 3)
+	place(f.okKey(), 2, 3)
+	p.first = "ok"
+	return left
+}
+
+// letters is the keyboard for passcodes of any characters, over the whole width.
+func (f *Face) letters(p *page, aside unlock.Button, asideLabel string) {
+	rows := p.bottom - p.body - 1 // one for the field
+	kh, fh := rows/5, rows/5
+	x, kw, lk := p.x, p.cw/10, lookKey
+	if kh < 3 { // as little as there is: every column of the screen, the bottom row higher than the others
+		kh, fh = 2, 3
+		x, kw, lk = 0, p.w/10, lookCell
+	}
+	kh, fh = min(kh, 4), min(fh, 4)
+	top := p.bottom - 4*kh - fh
+	for i, row := range layers[f.layer] {
+		n := len(row)
+		for j := range n {
+			t := f.typeKey(row[j])
+			t.look = lk
+			t.r = rect{x + j*kw, top + i*kh, kw, kh}
+			p.add(t)
+		}
+	}
+	turn := func(id string, to layer, label string) target {
+		return target{id: id, label: label, act: func() unlock.Input {
+			f.layer = to
+			return unlock.Touched{}
+		}}
+	}
+	capitals, signs := turn("capitals", layerCapitals, english.capitals), turn("signs", layerSigns, english.signs)
+	if f.layer == layerCapitals {
+		capitals = turn("capitals", layerLower, english.lower)
+	}
+	if f.layer == layerSigns {
+		signs = turn("signs", layerLower, english.lower)
+	}
+	space := f.typeKey(' ')
+	space.label = english.space
+	del := f.deleteKey()
+	del.label = english.delWide
+	cancel := target{id: string(aside), label: asideLabel, act: func() unlock.Input { return unlock.Pressed{Button: aside} }}
+	kw = p.cw / 6
+	for i, t := range []target{cancel, capitals, signs, space, del, f.okKey()} {
+		t.r = rect{p.x + i*kw, top + 4*kh, kw, fh}
+		p.add(t)
+	}
+	p.first = "ok"
+}
