@@ -48,9 +48,8 @@ func run(ctx context.Context, only, size string) error {
 		return err
 	}
 	d := driver{bin: filepath.Dir(self), dir: dir, columns: columns, rows: rows, only: only}
-	defer d.close()
-
 	count, good, err := d.all(ctx)
+	d.close() // before the folder goes: tmux is reached through it
 	if err != nil {
 		fmt.Printf("what was left behind is in %s\n", dir)
 		return err
