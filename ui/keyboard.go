@@ -79,15 +79,12 @@ func (f *Face) keypad(p *page) int {
 
 // letters is the keyboard for passcodes of any characters, over the whole width.
 func (f *Face) letters(p *page, aside unlock.Button, asideLabel string) {
-	rows := p.bottom - p.body - 1 // one for the field
-	kh, fh := rows/5, rows/5
-	x, kw, lk := p.x, p.cw/10, lookKey
-	if kh < 3 { // as little as there is: every column of the screen, the bottom row higher than the others
-		kh, fh = 2, 3
-		x, kw, lk = 0, p.w/10, lookCell
+	kw, kh, fh, lk := p.cw/10, 3, 3, lookKey
+	if (p.bottom-p.body-1)/5 < kh { // as little as there is: every column of the screen, two rows a key
+		kw, kh, lk = p.w/10, 2, lookCell
 	}
-	kh, fh = min(kh, 4), min(fh, 4)
-	top := p.bottom - 4*kh - fh
+	x := (p.w - 10*kw) / 2
+	top := p.bottom - 4*kh - fh - min(p.gap, 1)
 	for i, row := range layers[f.layer] {
 		n := len(row)
 		for j := range n {
@@ -115,9 +112,9 @@ func (f *Face) letters(p *page, aside unlock.Button, asideLabel string) {
 	del := f.deleteKey()
 	del.label = english.delWide
 	cancel := target{id: string(aside), label: asideLabel, act: func() unlock.Input { return unlock.Pressed{Button: aside} }}
-	kw = p.cw / 6
+	fx, fw := x+(10*kw)%6/2, 10*kw/6
 	for i, t := range []target{cancel, capitals, signs, space, del, f.okKey()} {
-		t.r = rect{p.x + i*kw, top + 4*kh, kw, fh}
+		t.r = rect{fx + i*fw, top + 4*kh, fw, fh}
 		p.add(t)
 	}
 	p.first = "ok"

@@ -239,8 +239,21 @@ func (p *page) towards(from *target, dx, dy int) *target {
 
 func width(s string) int { return utf8.RuneCountInString(s) }
 
-// wrap breaks at spaces, and within a word only if the word alone is too long.
+// wrap breaks at spaces into as few lines as w allows, and makes these about equally long.
 func wrap(s string, w int) []string {
+	lines := greedy(s, w)
+	for w--; len(lines) > 1 && w > 0; w-- {
+		narrower := greedy(s, w)
+		if len(narrower) > len(lines) {
+			break
+		}
+		lines = narrower
+	}
+	return lines
+}
+
+// greedy breaks within a word only if the word alone is too long.
+func greedy(s string, w int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(s) {

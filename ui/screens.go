@@ -100,13 +100,13 @@ func (f *Face) heading(p *page, head, sub string) {
 		note = f.filled(tell(f.view.Reason).note)
 	}
 	if note == "" {
-		p.text(rect{p.x, p.head, p.cw, 1}, head, st.Bold(true))
+		p.text(rect{p.x, p.head, p.cw, 1}, head, style(blue, paper).Bold(true))
 		p.text(rect{p.x, p.sub, p.cw, p.subs}, sub, st)
 		return
 	}
 	r := rect{p.x, p.sub, p.cw, p.subs}
 	if p.roomy() {
-		p.text(rect{p.x, p.head, p.cw, 1}, head, st.Bold(true))
+		p.text(rect{p.x, p.head, p.cw, 1}, head, style(blue, paper).Bold(true))
 	} else {
 		r = rect{0, p.head, p.w, 2}
 	}
@@ -169,14 +169,14 @@ func (f *Face) attract(p *page) {
 		p.block(rect{band.x, band.y + p.gap/2, band.w, 1}, english.cannotNow, style(paper, red))
 		p.block(rect{band.x, band.y + 1 + p.gap/2, band.w, 2}, english.cannotNowDo, style(paper, red))
 	}
-	y := p.head + 1
+	y := p.head
 	w := p.cw
 	if p.roomy() {
 		w -= cardWidth + 4
 		f.card(p, p.x+p.cw-cardWidth, p.head+1+p.gap/2)
 		y = p.head + 1 + p.gap/2
 	}
-	y += p.text(rect{p.x, y, w, p.bottom - y}, english.attractHead, st.Bold(true)) + p.gap
+	y += p.text(rect{p.x, y, w, p.bottom - y}, english.attractHead, style(blue, paper).Bold(true)) + max(p.gap, 1)
 	for i, s := range english.attractSteps {
 		n := strconv.Itoa(i + 1)
 		p.put(p.x+1, y, " "+n+" ", style(paper, blue).Bold(true))
@@ -193,10 +193,6 @@ const cardWidth = 22
 func (f *Face) card(p *page, x, y int) {
 	p.box(rect{x, y, cardWidth, 9}, style(ink, pale))
 	p.box(rect{x + 3, y + 3, 6, 4}, style(ink, yellow))
-	p.put(x+5, y+3, "┬", style(ink, yellow))
-	p.put(x+5, y+4, "┤", style(ink, yellow))
-	p.put(x+5, y+5, "┤", style(ink, yellow))
-	p.put(x+5, y+6, "┴", style(ink, yellow))
 	for i := range 3 {
 		p.put(x+12, y+3+i, "───────", style(ink, pale))
 	}
@@ -205,8 +201,8 @@ func (f *Face) card(p *page, x, y int) {
 
 func (f *Face) consent(p *page) {
 	st := style(ink, paper)
-	p.text(rect{p.x, p.head, p.cw, 1}, english.consentHead, st.Bold(true))
-	y := p.head + 1 + p.gap
+	p.text(rect{p.x, p.head, p.cw, 1}, english.consentHead, style(blue, paper).Bold(true))
+	y := p.head + 1 + max(p.gap, 1)
 	y += p.text(rect{p.x, y, p.cw, 2}, english.consentTo, st) + p.gap
 	name := rect{p.x, y, p.cw, 3}
 	holder := f.view.Holder
@@ -216,12 +212,8 @@ func (f *Face) consent(p *page) {
 	p.block(name, holder, style(ink, pale))
 	y += 3 + p.gap
 	y += p.text(rect{p.x, y, p.cw, 3}, english.consentIf, st.Bold(true)) + max(p.gap, 1)
-	bh := min(4+p.gap, 5, p.h-y)
-	if !p.roomy() {
-		y = p.h - bh
-	}
-	gap := 2
-	bw := (p.cw - gap) / 2
+	bh := 3 + p.gap
+	bw := (p.cw - 2) / 2
 	p.button(rect{p.x, y, bw, bh}, unlock.PressNotMe, english.notMe, lookKey)
 	p.button(rect{p.x + p.cw - bw, y, bw, bh}, unlock.PressContinue, english.yesMe, lookPrimary)
 	p.first = string(unlock.PressContinue)
@@ -287,7 +279,12 @@ func (f *Face) code(p *page) {
 	w := left - p.x - 1 - 3*min(p.gap, 1)
 	y := p.body
 	if f.now.Before(c.ExpiresAt) {
-		y += p.text(rect{p.x, y, w, 3}, f.filled(english.codeValid+" "+english.codeLeft), st.Bold(true))
+		valid, left := f.filled(english.codeValid), f.filled(english.codeLeft)
+		if !p.roomy() {
+			valid, left = valid+" "+left, ""
+		}
+		y += p.text(rect{p.x, y, w, 3}, valid, st.Bold(true))
+		y += p.text(rect{p.x, y, w, 1}, left, st.Bold(true))
 	} else {
 		y += p.text(rect{p.x, y, w, 2}, f.filled(english.codeOver), st.Bold(true))
 	}
@@ -328,7 +325,7 @@ func (f *Face) code(p *page) {
 
 // boxes shows the code's digits, one in each box.
 func (f *Face) boxes(p *page, r rect, digits int) {
-	each := min((r.w-1)/max(digits, 1), 5)
+	each := min((r.w-1)/max(digits, 1), 7)
 	if each < 2 {
 		each = 2
 	}
@@ -374,7 +371,9 @@ func (f *Face) passcode(p *page) {
 			sub += " " + more
 		}
 		f.heading(p, head, f.filled(sub))
-		f.dots(p, rect{p.x, p.body, p.cw, 1})
+		field := rect{p.x, p.body, p.cw - 20, 1}
+		p.fill(field, style(ink, pale))
+		f.dots(p, rect{p.x + 1, p.body, field.w - 2, 1}, rect{p.x + field.w + 1, p.body, 19, 1}, pale)
 		f.letters(p, aside, asideLabel)
 		return
 	}
@@ -386,33 +385,24 @@ func (f *Face) passcode(p *page) {
 	p.text(rect{p.x, y, w, 2}, more, st)
 	y += 3
 	p.box(rect{p.x, y, w, 3}, st)
-	f.dots(p, rect{p.x + 2, y + 1, w - 4, 1})
+	f.dots(p, rect{p.x + 2, y + 1, w - 4, 1}, rect{p.x + 2, y + 3, w - 4, 1}, paper)
 	kh := min((p.bottom-p.body)/4, 5)
 	p.button(rect{p.x, p.body + 3*kh, 14, kh}, aside, asideLabel, lookKey)
 }
 
 // dots shows how much has been typed, and nothing else of it.
-func (f *Face) dots(p *page, r rect) {
-	st := style(ink, paper)
+func (f *Face) dots(p *page, field, count rect, background int) {
 	n := f.typed.n
-	line := strings.Repeat("• ", min(n, (r.w-1)/2)) + "_"
-	count := english.typed
-	if n > f.view.Rules.Max {
-		count = english.tooLong
-	}
-	count = strings.ReplaceAll(count, "{n}", strconv.Itoa(n))
-	if r.w < 40 {
-		p.put(r.x, r.y, line, st.Bold(true))
-		if n > 0 {
-			p.put(r.x, r.y+2, count, st)
-		}
+	line := strings.Repeat("• ", min(n, (field.w-1)/2)) + "_"
+	p.put(field.x, field.y, line, style(ink, background).Bold(true))
+	if n == 0 {
 		return
 	}
-	field := rect{r.x, r.y, r.w - 22, 1}
-	line = strings.Repeat("• ", min(n, (field.w-3)/2)) + "_"
-	p.fill(field, style(ink, pale))
-	p.put(field.x+1, field.y, line, style(ink, pale).Bold(true))
-	p.put(field.x+field.w+1, field.y, count, st)
+	typed := english.typed
+	if n > f.view.Rules.Max {
+		typed = english.tooLong
+	}
+	p.text(count, strings.ReplaceAll(typed, "{n}", strconv.Itoa(n)), style(ink, paper))
 }
 
 // busy has nothing to choose. Its squares move once a second, so that the holder sees the kiosk is alive.
@@ -464,7 +454,7 @@ func (f *Face) stopped(p *page) {
 	p.block(rect{0, y, p.w, 3 + p.gap}, head, st)
 	y += 3 + p.gap + max(p.gap, 1)
 	if f.view.CardIn && f.view.Screen == unlock.ScreenStopped {
-		p.bottom -= 3 + p.gap
+		p.bottom -= 3 + p.gap + min(p.gap, 1)
 		p.block(rect{p.x, p.bottom, p.cw, 3 + p.gap}, english.takeCard, style(ink, yellow))
 	}
 	plain := style(ink, paper)

@@ -136,7 +136,7 @@ func (d *driver) place(ctx context.Context, hasty bool) (*place, error) {
 	}
 	name, policy, idle := "k", "", `linger = "1s"`
 	if hasty {
-		name, policy = "h", "code_validity = \"6s\"\nresend_after = \"1s\""
+		name, policy = "h", "code_validity = \"6s\"\nresend_after = \"3s\""
 		idle = "walk = \"5s\"\nwarn = \"3s\"\ncode = \"20s\"\nlinger = \"1s\""
 	}
 	c := rig.Config{Dir: filepath.Join(d.dir, name), Bin: d.bin, Policy: policy, Idle: idle, Log: os.Stderr}

@@ -77,16 +77,6 @@ func (t *terminal) awaitFrom(column int, texts ...string) (string, error) {
 	}
 }
 
-// until waits for a screen as the function wants it.
-func (t *terminal) until(what string, is func(screen string) bool) error {
-	for give := time.Now().Add(patience); !is(t.screen()); time.Sleep(look) {
-		if time.Now().After(give) || t.ctx.Err() != nil {
-			return fmt.Errorf("waited %s for %s and saw\n%s", patience, what, t.screen())
-		}
-	}
-	return nil
-}
-
 func rightOf(screen string, column int) string {
 	rows := strings.Split(screen, "\n")
 	for i, row := range rows {
@@ -111,11 +101,13 @@ func (t *terminal) write(text string) error {
 	return err
 }
 
-// tap puts a finger on a text of the screen and lifts it.
+// tap puts a finger on a text of the screen and lifts it: on the lowest if it stands there twice, for buttons stand below
+// what is said of them.
 func (t *terminal) tap(text string) error {
-	for y, row := range strings.Split(t.screen(), "\n") {
-		if at := strings.Index(row, text); at >= 0 {
-			return t.tapAt(len([]rune(row[:at]))+len([]rune(text))/2, y)
+	rows := strings.Split(t.screen(), "\n")
+	for y := len(rows) - 1; y >= 0; y-- {
+		if at := strings.Index(rows[y], text); at >= 0 {
+			return t.tapAt(len([]rune(rows[y][:at]))+len([]rune(text))/2, y)
 		}
 	}
 	return fmt.Errorf("there is no %q to tap on\n%s", text, t.screen())

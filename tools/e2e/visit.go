@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"latchkey/tools/cardsim"
 	"latchkey/tools/reader"
@@ -96,7 +97,18 @@ func (v *visit) see(texts ...string) string {
 	return text
 }
 
-func (v *visit) tap(text string)      { v.must(v.terminal.tap(text)) }
+func (v *visit) tap(text string) { v.must(v.terminal.tap(text)) }
+
+// tapUntil taps on a text, again if need be, until another is seen.
+func (v *visit) tapUntil(text, seen string) {
+	for give := time.Now().Add(patience); !strings.Contains(v.terminal.screen(), seen); time.Sleep(10 * look) {
+		if time.Now().After(give) {
+			v.must(fmt.Errorf("tapped on %q for %s and never saw %q\n%s", text, patience, seen, v.terminal.screen()))
+		}
+		v.terminal.tap(text) // it may not be there just now
+	}
+}
+
 func (v *visit) press(keys ...string) { v.must(v.terminal.press(keys...)) }
 
 // enter types digits and submits them.
