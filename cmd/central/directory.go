@@ -24,7 +24,7 @@ func importCommand(o *options) *cobra.Command {
 
 The card_certificate is that of the card authentication key (PIV 9E), DER in base64, or empty. The files hold PUKs and
 contacts in clear: destroy them when they are imported.`,
-		Args: cobra.ExactArgs(2),
+		Args: takes(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.with(cmd.Context(), func(of office) error {
 				k := of.config.Keys
@@ -49,7 +49,7 @@ contacts in clear: destroy them when they are imported.`,
 					for _, f := range r.Flaws {
 						fmt.Fprintln(cmd.ErrOrStderr(), f)
 					}
-					return fmt.Errorf("nothing was imported: %d lines to correct", len(r.Flaws))
+					return fmt.Errorf("nothing was imported; lines to correct: %d", len(r.Flaws))
 				}
 				verb := "imported"
 				if dry {

@@ -21,9 +21,7 @@ import (
 )
 
 func kioskCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "kiosk", Short: "Kiosks that may speak with central"}
-	cmd.AddCommand(kioskAdd(o), kioskDisable(o), kioskList(o))
-	return cmd
+	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskDisable(o), kioskList(o))
 }
 
 var kioskName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$`)
@@ -33,7 +31,7 @@ func kioskAdd(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME --cert FILE",
 		Short: "Serve a kiosk with this certificate (PEM), whose common name is NAME",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			if !kioskName.MatchString(name) {
@@ -94,7 +92,7 @@ func kioskDisable(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "disable NAME",
 		Short: "Serve a kiosk no longer, from this moment",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.with(cmd.Context(), func(of office) error {
 				err := of.store.Update(cmd.Context(), func(tx *store.Tx) error {

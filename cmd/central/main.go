@@ -71,21 +71,39 @@ func root() *cobra.Command {
 	return cmd
 }
 
+// takes refuses any other number of arguments with the command's usage.
+func takes(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("usage: %s", cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// group is a command that only holds others; a misspelt one among them is an error.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
 func initCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init FOLDER",
 		Short: "Make a folder with a commented central.toml and new keys; nothing is overwritten",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := config.Init(args[0]); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), `Made %[1]s with central.toml and new keys.
-Next: put central's TLS certificate and the kiosks' authority where central.toml names them, set ra_contact and [smtp],
-keep copies of kek.key and root.key apart from each other and from this machine, then:
+Next: put central's TLS certificate and key, and the certificate of the kiosks' authority, where central.toml names them;
+set ra_contact and [smtp]; keep copies of kek.key and root.key apart from each other and from this machine. Then:
   central import holders.csv cards.csv --config %[1]s/central.toml
   central kiosk add NAME --cert FILE --config %[1]s/central.toml
   central serve --config %[1]s/central.toml
+Each kiosk needs signing.pub.pem, as the central_key of its configuration.
 `, args[0])
 			return nil
 		},

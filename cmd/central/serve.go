@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -68,6 +69,13 @@ func serve(ctx context.Context, of office, log io.Writer) error {
 }
 
 func tlsConfig(c *config.Config) (*tls.Config, error) {
+	for _, f := range []struct{ setting, path string }{
+		{"tls.certificate", c.TLS.Certificate}, {"tls.key", c.TLS.Key}, {"tls.client_ca", c.TLS.ClientCA},
+	} {
+		if _, err := os.Stat(f.path); errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("%s: there is no %s: put it there, or correct its place in central.toml", f.setting, f.path)
+		}
+	}
 	if _, err := vault.ReadKey(c.TLS.Key); err != nil { // for its check of who can read it
 		return nil, fmt.Errorf("tls.key: %w", err)
 	}

@@ -73,9 +73,7 @@ func (r caseRow) state() string {
 }
 
 func caseCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "case", Short: "Cases: one walk of one card at one kiosk"}
-	cmd.AddCommand(caseList(o), caseShow(o))
-	return cmd
+	return group("case", "Cases: one walk of one card at one kiosk", caseList(o), caseShow(o))
 }
 
 // listed is how many cases are listed.
@@ -116,7 +114,7 @@ func caseShow(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show CASE",
 		Short: "Show a case and what happened in it",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r caseRow
 			err := o.view(cmd, func(tx *store.Tx) error {
@@ -182,9 +180,7 @@ type outcomeRow struct {
 }
 
 func cardCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "card", Short: "Cards"}
-	cmd.AddCommand(cardShow(o))
-	return cmd
+	return group("card", "Cards: what central has on record of them", cardShow(o))
 }
 
 func cardShow(o *options) *cobra.Command {
@@ -192,7 +188,7 @@ func cardShow(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show SERIAL",
 		Short: "Show a card's settled generation, the tries that are booked and its grants",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r cardRow
 			err := o.view(cmd, func(tx *store.Tx) error {

@@ -17,7 +17,7 @@ import (
 	"latchkey/cmd/central/internal/cases"
 )
 
-// Config is what central runs by. Paths are absolute, or relative to the working folder as the file's are to its own.
+// Config is what central runs by. A relative path in the file counts from the file's folder; here it is joined to that.
 type Config struct {
 	Listen    string
 	Database  string

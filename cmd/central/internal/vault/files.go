@@ -23,7 +23,7 @@ func OpenFiles(kek, root, codes string) (*Vault, error) {
 			return nil, err
 		}
 		if k.Len() != keyLen {
-			return nil, fmt.Errorf("key file %s has %d bytes, it must hold %d: restore it from its backup", path, k.Len(), keyLen)
+			return nil, fmt.Errorf("key file %s has %d bytes, it must hold %d: bring it back from its copy", path, k.Len(), keyLen)
 		}
 		keys[i] = k
 	}
@@ -33,6 +33,9 @@ func OpenFiles(kek, root, codes string) (*Vault, error) {
 // ReadKey reads a file that only its owner may read.
 func ReadKey(path string) (secret.Value, error) {
 	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return secret.Value{}, fmt.Errorf("there is no key file %s: bring it back from its copy, or correct its place in central.toml", path)
+	}
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("read key file: %w", err)
 	}
@@ -87,7 +90,7 @@ func ReadSigningKey(path string) (*ecdsa.PrivateKey, error) {
 		return nil, err
 	}
 	defer b.Wipe()
-	bad := fmt.Errorf("key file %s does not hold a P-256 key in PEM (PKCS #8): restore it from its backup", path)
+	bad := fmt.Errorf("key file %s does not hold a P-256 key in PEM (PKCS #8): bring it back from its copy", path)
 	block, _ := pem.Decode(b.Reveal())
 	if block == nil {
 		return nil, bad
