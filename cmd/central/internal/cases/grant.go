@@ -45,9 +45,11 @@ func remaining(p profiles.Profile, grants []Grant) int {
 
 // Release judges the second proof and makes the grant: which generations, which first, how many tries.
 //
-// A PIV card does not tell its PUK's counter, so tries are booked here, before anybody can spend them, and one is always
-// kept back: a card is never brought to its last try. Generation base+1 can only be on the card if a grant of base
-// left and nobody can say that it was not rotated; until then one try is enough, because base is right.
+// A PIV card does not tell its PUK's counter, so tries are booked here, before anybody can spend them, and no grant leaves
+// for a card that may have fewer than two: its last try is never given. Generation base+1 can only be on the card if a
+// grant of base left and nobody can say that it was not rotated; until then one try is enough, because base is right.
+// After that two are booked, also where two are all that is left: the kiosk tries the second candidate only if the card,
+// having counted the first, says that two or more remain. So one lost outcome does not send a holder to the RA.
 func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, signature []byte) (Grant, error) {
 	if err := c.at(now, Accepted); err != nil {
 		return Grant{}, err
@@ -69,14 +71,12 @@ func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, signatur
 			first, wanted = base+1, 2
 		}
 	}
-	left := remaining(r.Profile, r.Grants)
-	if left < 2 {
+	if remaining(r.Profile, r.Grants) < 2 {
 		return Grant{}, c.end(wire.CodeCardReferred)
 	}
-	tries := min(wanted, left-1)
 	c.State, c.Nonce = Granted, nil
 	return Grant{
-		Case: c.ID, Card: c.Card, Number: number, Kiosk: kiosk, Base: base, First: first, Tries: tries, Booked: tries,
+		Case: c.ID, Card: c.Card, Number: number, Kiosk: kiosk, Base: base, First: first, Tries: wanted, Booked: wanted,
 		IssuedAt: now, ExpiresAt: now.Add(p.GrantValidity),
 	}, nil
 }

@@ -119,3 +119,37 @@ func TestNoCardIsBrickedAndNoPUKIsLost(t *testing.T) {
 		}
 	})
 }
+
+// One walk that was cut off anywhere, its outcome known or lost, is put right by the next: nobody is sent to the RA for it.
+func TestOneFaultIsPutRightByTheNextWalk(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, elliptic.P256(), epoch.AddDate(50, 0, 0))
+	rapid.Check(t, func(rt *rapid.T) {
+		p := &plastic{left: 3}
+		r := record(t, s)
+		now := epoch
+		release := func() Grant {
+			c, sig := accepted(t, r, s, "k1", now)
+			g, err := c.Release(policy, now, r, "k1", sig)
+			if err != nil {
+				rt.Fatalf("release: %v", err)
+			}
+			r.Grants = append(r.Grants, g)
+			return g
+		}
+		g := release()
+		if !rapid.Bool().Draw(rt, "the kiosk dies with the grant") {
+			o := walk(rt, p, g, rapid.IntRange(0, 1).Draw(rt, "cut"))
+			if rapid.Bool().Draw(rt, "a power cut") {
+				o = Outcome{Passcode: wire.Unknown, Rotated: wire.Unknown, Tries: -1}
+			}
+			if !rapid.Bool().Draw(rt, "the outcome is lost") {
+				Settle(&r, 0, o)
+			}
+		}
+		now = now.Add(time.Hour)
+		if o := walk(rt, p, release(), -1); o.Passcode != wire.Yes {
+			rt.Fatalf("the next walk ends with %+v; the card has generation %d and %d tries", o, p.generation, p.left)
+		}
+	})
+}
