@@ -152,15 +152,17 @@ func (f *Face) key(ev *tcell.EventKey) unlock.Input {
 	return unlock.Touched{}
 }
 
-// character is typed into the field if there is one; else space chooses.
+// character is typed into the field if there is one. Space chooses, but where digits are typed it does so only after the
+// focus was moved: a code that is typed in two groups must not go off half.
 func (f *Face) character(r rune) unlock.Input {
 	rules, typing := f.rules()
 	switch {
 	case typing && r >= '0' && r <= '9', typing && !rules.DigitsOnly && r >= 0x20 && r <= 0x7e:
 		f.focus, f.keys = "", true
 		f.typeByte(byte(r))
-	case r == ' ':
+	case r == ' ' && (!typing || f.focus != ""):
 		return f.choose()
+	case r == ' ':
 	case typing && rules.DigitsOnly:
 		f.hint = english.onlyDigits
 	case typing:

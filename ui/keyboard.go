@@ -50,14 +50,13 @@ func (f *Face) okKey() target {
 
 // keypad is laid out as on a telephone, in the right part of the body. It returns the column left of it.
 func (f *Face) keypad(p *page) int {
-	kw, kh := 7, (p.bottom-p.body)/4
+	kw, kh := 7, p.tall
 	switch {
 	case p.cw >= 80:
 		kw = 12
 	case p.cw >= 70:
 		kw = 10
 	}
-	kh = min(kh, 5)
 	left := p.x + p.cw - 3*kw
 	place := func(t target, column, row int) {
 		t.r = rect{left + column*kw, p.body + row*kh, kw, kh}
@@ -80,11 +79,14 @@ func (f *Face) keypad(p *page) int {
 // letters is the keyboard for passcodes of any characters, over the whole width.
 func (f *Face) letters(p *page, aside unlock.Button, asideLabel string) {
 	kw, kh, fh, lk := p.cw/10, 3, 3, lookKey
-	if (p.bottom-p.body-1)/5 < kh { // as little as there is: every column of the screen, two rows a key
+	if p.bottom-p.body-1 < 5*kh { // as little as there is: every column of the screen, two rows a key
 		kw, kh, lk = p.w/10, 2, lookCell
 	}
 	x := (p.w - 10*kw) / 2
-	top := p.bottom - 4*kh - fh - min(p.gap, 1)
+	field := rect{max(x, p.x), p.body, 10*kw - 20, 1}
+	p.fill(field, style(ink, pale))
+	f.dots(p, rect{field.x + 1, field.y, field.w - 2, 1}, rect{field.x + field.w + 1, field.y, 18, 1}, pale)
+	top := max(p.bottom-4*kh-fh-2*p.gap, p.body+1)
 	for i, row := range layers[f.layer] {
 		n := len(row)
 		for j := range n {
@@ -112,9 +114,10 @@ func (f *Face) letters(p *page, aside unlock.Button, asideLabel string) {
 	del := f.deleteKey()
 	del.label = english.delWide
 	cancel := target{id: string(aside), label: asideLabel, act: func() unlock.Input { return unlock.Pressed{Button: aside} }}
-	fx, fw := x+(10*kw)%6/2, 10*kw/6
+	const across = 6
 	for i, t := range []target{cancel, capitals, signs, space, del, f.okKey()} {
-		t.r = rect{fx + i*fw, top + 4*kh, fw, fh}
+		from, to := 10*kw*i/across, 10*kw*(i+1)/across
+		t.r = rect{x + from, top + 4*kh, to - from, fh}
 		p.add(t)
 	}
 	p.first = "ok"

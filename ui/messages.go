@@ -24,7 +24,8 @@ var english = struct {
 	attractHead, attractTime, insert           string
 	attractSteps                               [3]string
 	cannotNow, cannotNowDo                     string
-	consentHead, consentTo, consentIf          string
+	consentHead, consentTo                     string
+	consentIf, consentElse                     string
 	yesMe, notMe                               string
 	channelHead, channelSub                    string
 	toEmail, toMobile, other                   string
@@ -67,7 +68,8 @@ var english = struct {
 
 	consentHead: "Is this your smartcard?",
 	consentTo:   "You are attempting to unlock a smartcard issued to",
-	consentIf:   "If this is not you, do not proceed. To do so will result in disciplinary action.",
+	consentIf:   "If this is not you, do not proceed.",
+	consentElse: "To do so will result in disciplinary action.",
 	yesMe:       "Yes, this is me",
 	notMe:       "No, this is not me",
 
@@ -129,7 +131,7 @@ var english = struct {
 	awayHead: "Come back before {back}",
 	awayWhat: "You have taken your card. Your code is valid until {back}: {backleft} left.",
 	awayDo:   "Find the code in your email, also in the junk folder. Then insert your card here again and enter it. We do not send another one.",
-	comeBack: "Your code is valid until {back}. You can come back with your card before then.",
+	comeBack: "You can come back with your card before {back}.",
 
 	still:    "Are you still there?",
 	endsIn:   "This visit ends in {ends}",
@@ -229,8 +231,9 @@ var english = struct {
 			body: "Nobody touched the screen for a while. Nothing has been changed on your card.",
 		},
 		unlock.ReasonCodeForm: {
-			head: "Enter all {digits} digits of the code.",
-			body: "The code has {digits} digits. Start again.",
+			head: "The code has more digits",
+			body: "Nothing has been changed on your card. Start again.",
+			note: "Enter all {digits} digits of the code.",
 		},
 		unlock.ReasonDiffers: {
 			head: "The two passcodes were not the same.",

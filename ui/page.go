@@ -50,6 +50,7 @@ type page struct {
 	body    int // first row of the body
 	bottom  int // row after the last that the body may use
 	gap     int // rows between blocks
+	tall    int // rows of a band or a key; odd, so that a label stands in the middle
 	targets []target
 	first   string // what Enter does when nothing has the focus
 	escape  func() unlock.Input
@@ -63,11 +64,11 @@ func newPage(s tcell.Screen) *page {
 	p.x = (p.w - p.cw) / 2
 	switch {
 	case p.h >= 28:
-		p.bar, p.head, p.sub, p.subs, p.body, p.gap = 3, 4, 6, 2, 9, 2
+		p.bar, p.head, p.sub, p.subs, p.body, p.gap, p.tall = 3, 4, 6, 2, 9, 2, 5
 	case p.h >= 20:
-		p.bar, p.head, p.sub, p.subs, p.body, p.gap = 3, 4, 5, 2, 8, 1
+		p.bar, p.head, p.sub, p.subs, p.body, p.gap, p.tall = 3, 4, 5, 2, 8, 1, 3
 	default:
-		p.bar, p.head, p.sub, p.subs, p.body = 1, 1, 2, 1, 3
+		p.bar, p.head, p.sub, p.subs, p.body, p.tall = 1, 1, 2, 1, 3, 3
 	}
 	p.bottom = p.h
 	s.Fill(' ', style(ink, paper))
@@ -242,7 +243,11 @@ func width(s string) int { return utf8.RuneCountInString(s) }
 // wrap breaks at spaces into as few lines as w allows, and makes these about equally long.
 func wrap(s string, w int) []string {
 	lines := greedy(s, w)
-	for w--; len(lines) > 1 && w > 0; w-- {
+	longest := 0
+	for _, word := range strings.Fields(s) {
+		longest = max(longest, width(word))
+	}
+	for w--; len(lines) > 1 && w >= longest; w-- {
 		narrower := greedy(s, w)
 		if len(narrower) > len(lines) {
 			break

@@ -159,19 +159,19 @@ func (f *Face) attract(p *page) {
 		p.bottom -= len(lines)
 		p.text(rect{p.x, p.bottom, p.cw, len(lines)}, f.filled(english.help), st.Bold(true))
 	}
-	bh := 3 + p.gap
+	bh := p.tall
 	p.bottom -= bh + min(p.gap, 1)
 	band := rect{p.x, p.bottom, p.cw, bh}
 	if f.view.CentralUp {
 		p.block(band, english.insert, style(paper, blue))
 	} else {
 		p.fill(band, style(paper, red))
-		p.block(rect{band.x, band.y + p.gap/2, band.w, 1}, english.cannotNow, style(paper, red))
-		p.block(rect{band.x, band.y + 1 + p.gap/2, band.w, 2}, english.cannotNowDo, style(paper, red))
+		p.block(rect{band.x, band.y + (bh-3)/2, band.w, 1}, english.cannotNow, style(paper, red))
+		p.block(rect{band.x, band.y + (bh-1)/2, band.w, 2}, english.cannotNowDo, style(paper, red))
 	}
 	y := p.head
 	w := p.cw
-	if p.roomy() {
+	if p.roomy() && p.cw >= 3*cardWidth { // beside the steps, not over them
 		w -= cardWidth + 4
 		f.card(p, p.x+p.cw-cardWidth, p.head+1+p.gap/2)
 		y = p.head + 1 + p.gap/2
@@ -211,8 +211,9 @@ func (f *Face) consent(p *page) {
 	}
 	p.block(name, holder, style(ink, pale))
 	y += 3 + p.gap
-	y += p.text(rect{p.x, y, p.cw, 3}, english.consentIf, st.Bold(true)) + max(p.gap, 1)
-	bh := 3 + p.gap
+	y += p.text(rect{p.x, y, p.cw, 1}, english.consentIf, st.Bold(true))
+	y += p.text(rect{p.x, y, p.cw, 1}, english.consentElse, st.Bold(true)) + max(p.gap, 1)
+	bh := p.tall
 	bw := (p.cw - 2) / 2
 	p.button(rect{p.x, y, bw, bh}, unlock.PressNotMe, english.notMe, lookKey)
 	p.button(rect{p.x + p.cw - bw, y, bw, bh}, unlock.PressContinue, english.yesMe, lookPrimary)
@@ -222,9 +223,9 @@ func (f *Face) consent(p *page) {
 
 func (f *Face) channels(p *page) {
 	f.heading(p, english.channelHead, english.channelSub)
-	bh := 3
-	if p.roomy() {
-		bh = 4
+	bh := p.tall
+	if p.body+4*bh+1 > p.h {
+		bh = 3
 	}
 	all := f.view.Channels
 	const at = 3
@@ -301,12 +302,8 @@ func (f *Face) code(p *page) {
 		p.text(rect{p.x, y, w, 2}, f.filled(english.takeAlong), st)
 	}
 
-	bh := 3
-	if p.roomy() {
-		bh = (p.bottom - p.body) / 4
-	}
-	bh = min(bh, 5)
-	by := p.body + 3*min((p.bottom-p.body)/4, 5)
+	bh := p.tall
+	by := p.body + 3*bh
 	cw := width(english.cancel) + 4
 	if p.cw >= 70 {
 		cw += 4
@@ -371,9 +368,6 @@ func (f *Face) passcode(p *page) {
 			sub += " " + more
 		}
 		f.heading(p, head, f.filled(sub))
-		field := rect{p.x, p.body, p.cw - 20, 1}
-		p.fill(field, style(ink, pale))
-		f.dots(p, rect{p.x + 1, p.body, field.w - 2, 1}, rect{p.x + field.w + 1, p.body, 19, 1}, pale)
 		f.letters(p, aside, asideLabel)
 		return
 	}
@@ -386,8 +380,7 @@ func (f *Face) passcode(p *page) {
 	y += 3
 	p.box(rect{p.x, y, w, 3}, st)
 	f.dots(p, rect{p.x + 2, y + 1, w - 4, 1}, rect{p.x + 2, y + 3, w - 4, 1}, paper)
-	kh := min((p.bottom-p.body)/4, 5)
-	p.button(rect{p.x, p.body + 3*kh, 14, kh}, aside, asideLabel, lookKey)
+	p.button(rect{p.x, p.body + 3*p.tall, 14, p.tall}, aside, asideLabel, lookKey)
 }
 
 // dots shows how much has been typed, and nothing else of it.
@@ -412,7 +405,7 @@ func (f *Face) busy(p *page, what, also string, warning bool) {
 	squares := [...]string{"■  ·  ·", "·  ■  ·", "·  ·  ■"}[f.now.Unix()%3]
 	p.centred(rect{p.x, middle - 2, p.cw, 1}, squares, style(ink, paper))
 	if warning {
-		p.block(rect{p.x, middle, p.cw, 3 + p.gap}, also, style(ink, yellow))
+		p.block(rect{p.x, middle, p.cw, p.tall}, also, style(ink, yellow))
 		return
 	}
 	p.centred(rect{p.x, middle + 1, p.cw, 1}, also, style(ink, paper))
@@ -422,22 +415,22 @@ func (f *Face) unlocked(p *page) {
 	f.foot(p)
 	st := style(ink, paper)
 	y := p.head
-	p.block(rect{0, y, p.w, 3 + p.gap}, english.unlockedHead, style(paper, green))
-	y += 4 + p.gap + min(p.gap, 1)
+	p.block(rect{0, y, p.w, p.tall}, english.unlockedHead, style(paper, green))
+	y += p.tall + max(p.gap, 1)
 	take, look := english.unlockedTake, style(ink, yellow)
 	if !f.view.CardIn {
 		take, look = english.unlockedOut, style(ink, pale)
 	}
 	y += p.text(rect{p.x, y, p.cw, 4}, english.unlockedUse, st) + max(p.gap, 1)
-	p.block(rect{p.x, y, p.cw, 3 + p.gap}, take, look)
+	p.block(rect{p.x, y, p.cw, p.tall}, take, look)
 }
 
 func (f *Face) away(p *page) {
 	f.foot(p)
 	st := style(ink, paper)
 	y := p.head
-	p.block(rect{0, y, p.w, 3 + p.gap}, f.filled(english.awayHead), style(paper, blue))
-	y += 4 + p.gap
+	p.block(rect{0, y, p.w, p.tall}, f.filled(english.awayHead), style(paper, blue))
+	y += p.tall + max(p.gap, 1)
 	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(english.awayWhat), st.Bold(true)) + max(p.gap, 1)
 	p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(english.awayDo), st)
 }
@@ -451,11 +444,11 @@ func (f *Face) stopped(p *page) {
 		head, st = f.filled(s.head), style(paper, blue)
 	}
 	y := p.head
-	p.block(rect{0, y, p.w, 3 + p.gap}, head, st)
-	y += 3 + p.gap + max(p.gap, 1)
+	p.block(rect{0, y, p.w, p.tall}, head, st)
+	y += p.tall + max(p.gap, 1)
 	if f.view.CardIn && f.view.Screen == unlock.ScreenStopped {
-		p.bottom -= 3 + p.gap + min(p.gap, 1)
-		p.block(rect{p.x, p.bottom, p.cw, 3 + p.gap}, english.takeCard, style(ink, yellow))
+		p.bottom -= p.tall + min(p.gap, 1)
+		p.block(rect{p.x, p.bottom, p.cw, p.tall}, english.takeCard, style(ink, yellow))
 	}
 	plain := style(ink, paper)
 	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(s.body), plain)

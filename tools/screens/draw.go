@@ -24,18 +24,23 @@ const (
 	stroke     = 2
 )
 
-// face is Go Mono Bold, whose letters are 0.6 em wide, so high that they fill the cell's width.
-var face = sync.OnceValue(func() font.Face {
+var goMono = sync.OnceValue(func() *opentype.Font {
 	parsed, err := opentype.Parse(gomonobold.TTF)
 	if err != nil {
 		panic(err) // it is compiled in
 	}
-	f, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: cellWidth / 0.6, DPI: 72, Hinting: font.HintingFull})
+	return parsed
+})
+
+// newFace is Go Mono Bold, whose letters are 0.6 em wide, so high that they fill the cell's width. It is for one
+// goroutine.
+func newFace() font.Face {
+	f, err := opentype.NewFace(goMono(), &opentype.FaceOptions{Size: cellWidth / 0.6, DPI: 72, Hinting: font.HintingFull})
 	if err != nil {
-		panic(err)
+		panic(err) // the options are constants
 	}
 	return f
-})
+}
 
 // arms of the box-drawing characters that the kiosk uses: left, right, up, down.
 var arms = map[rune][4]bool{
@@ -89,7 +94,7 @@ func wedge(slice func(i int) image.Rectangle) (rs []image.Rectangle) {
 
 func (g grid) picture() *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, g.w*cellWidth, g.h*cellHeight))
-	d := font.Drawer{Dst: img, Face: face()}
+	d := font.Drawer{Dst: img, Face: newFace()}
 	for y := range g.h {
 		for x := range g.w {
 			r, fg, bg := g.at(x, y)

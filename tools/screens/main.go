@@ -48,6 +48,9 @@ func run(args []string) error {
 	if *out == "" && *sheet == "" {
 		return fmt.Errorf("nothing to do: give --out DIR, --sheet FILE, or both")
 	}
+	if *columns < 50 || *rows < 15 {
+		return fmt.Errorf("a kiosk's screen has at least 50 columns and 15 rows, not %d and %d", *columns, *rows)
+	}
 	if *out != "" {
 		if err := all(*out, *only, *columns, *rows); err != nil {
 			return err
@@ -98,14 +101,14 @@ func all(dir, pattern string, columns, rows int) error {
 	return nil
 }
 
-// contactSheet is the PNG of the README: two screens across, at half their size each way.
+// contactSheet is the PNG of the README: two screens across, at five eighths of their size.
 func contactSheet() ([]byte, error) {
 	const (
 		columns, rows = 50, 15
 		margin        = 24
 		across        = 2
 	)
-	w, h := columns*cellWidth/2*5/4, rows*cellHeight/2*5/4
+	w, h := columns*cellWidth*5/8, rows*cellHeight*5/8
 	down := (len(sheetOf) + across - 1) / across
 	sheet := image.NewRGBA(image.Rect(0, 0, across*w+(across+1)*margin, down*h+(down+1)*margin))
 	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.RGBA{0x5b, 0x66, 0x70, 0xff}), image.Point{}, draw.Src)

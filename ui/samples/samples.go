@@ -54,7 +54,6 @@ func Of(s unlock.Screen, r unlock.Reason) unlock.View {
 		return v
 	case unlock.ScreenStopped:
 		v.CardIn, v.Reference = true, "3f2a91c0"
-		v.Code, v.Rules = code, digits
 		switch r {
 		case unlock.ReasonNotLocked:
 			v.TriesLeft = 2

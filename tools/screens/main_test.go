@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const readmePicture = "../../ui/testdata/kiosk.png"
+
+func TestTheReadmeShowsTheKioskAsItIs(t *testing.T) {
+	t.Parallel()
+	got, err := contactSheet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(readmePicture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := png.Decode(bytes.NewReader(got))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := png.Decode(bytes.NewReader(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Bounds() != b.Bounds() {
+		t.Fatalf("the picture is %v, the kiosk %v: go run ./tools/screens --sheet ui/testdata/kiosk.png", b.Bounds(), a.Bounds())
+	}
+	for y := range a.Bounds().Dy() {
+		for x := range a.Bounds().Dx() {
+			if a.At(x, y) != b.At(x, y) {
+				t.Fatalf("the picture differs from the kiosk at %d,%d: go run ./tools/screens --sheet ui/testdata/kiosk.png", x, y)
+			}
+		}
+	}
+}
+
+func TestOnePictureAScreen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := run([]string{"--out", dir, "--only", "code*"}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "code.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := png.DecodeConfig(bytes.NewReader(b))
+	if err != nil || config.Width != 800 || config.Height != 480 {
+		t.Errorf("code.png: %d×%d, %v; the panel is 800×480", config.Width, config.Height, err)
+	}
+	b, err = os.ReadFile(filepath.Join(dir, "code.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	letters := 0
+	for d := xml.NewDecoder(bytes.NewReader(b)); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("code.svg: %v", err)
+		}
+		if e, is := token.(xml.StartElement); is && e.Name.Local == "text" {
+			letters++
+		}
+	}
+	if letters < 100 {
+		t.Errorf("code.svg has %d letters", letters)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "consent.png")); err == nil {
+		t.Error("--only was not heeded")
+	}
+}
+
+func TestWrongUseSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		"give --out DIR":     {},
+		`no screen is named`: {"--out", t.TempDir(), "--only", "nothing"},
+		"at least 50":        {"--out", t.TempDir(), "--columns", "0"},
+	} {
+		if err := run(args); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package ui
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"image/color"
+
+	"github.com/gdamore/tcell/v2"
+
+	"latchkey/firmware/unlock"
+	"latchkey/ui/samples"
+)
+
+var update = flag.Bool("update", false, "write the golden screens")
+
+// The help line of the seeds' house.
+var testOptions = Options{Help: "x4050 or the walk-in centre"}
+
+var sizes = [][2]int{{50, 15}, {80, 24}, {100, 30}, {120, 33}}
+
+// stage is a face on a simulated screen.
+type stage struct {
+	*Face
+	sim tcell.SimulationScreen
+}
+
+func newStage(t *testing.T, w, h int) stage {
+	t.Helper()
+	sim := tcell.NewSimulationScreen("UTF-8")
+	if err := sim.Init(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sim.Fini)
+	sim.SetSize(w, h)
+	return stage{New(sim, testOptions), sim}
+}
+
+func (s stage) play(sample samples.Sample) {
+	s.Show(sample.View, samples.Now)
+	for _, r := range sample.Typed {
+		s.Handle(tcell.NewEventKey(tcell.KeyRune, r, tcell.ModNone), samples.Now)
+	}
+}
+
+// text is what stands on the screen, line by line.
+func (s stage) text() string {
+	cells, w, h := s.sim.GetContents()
+	var b strings.Builder
+	for y := range h {
+		var line strings.Builder
+		for x := range w {
+			line.WriteString(string(cells[y*w+x].Runes))
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return b.String()
+}
+
+// words is the text in one line, with single spaces.
+func (s stage) words() string { return strings.Join(strings.Fields(s.text()), " ") }
+
+func TestScreensLookAsTheyDid(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	for _, sample := range samples.All() {
+		name := sample.Name + ".txt"
+		if known[name] {
+			t.Fatalf("two samples are named %s", sample.Name)
+		}
+		known[name] = true
+		var got bytes.Buffer
+		for _, size := range [][2]int{{50, 15}, {100, 30}} {
+			s := newStage(t, size[0], size[1])
+			s.play(sample)
+			fmt.Fprintf(&got, "%s at %d×%d\n%s", sample.Name, size[0], size[1], s.text())
+		}
+		file := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatalf("%v; if the sample is new: go test ./ui -update", err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%s has changed; if that is meant: go test ./ui -update\ngot\n%s\nwant\n%s", file, got.Bytes(), want)
+		}
+	}
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !known[filepath.Base(f)] {
+			if *update {
+				os.Remove(f)
+				continue
+			}
+			t.Errorf("%s belongs to no sample", f)
+		}
+	}
+}
+
+// In Lat38-TerminusBold32x16, beyond ASCII, and used here.
+const inTheFont = "•■·…─│┌┐└┘├┤┬┴▶◀▼×’"
+
+func TestNothingIsCutAndEveryCharacterIsInTheFont(t *testing.T) {
+	t.Parallel()
+	for _, size := range sizes {
+		for _, sample := range samples.All() {
+			s := newStage(t, size[0], size[1])
+			s.play(sample)
+			if len(s.page.cut) > 0 {
+				t.Errorf("%s at %v: cut: %q\n%s", sample.Name, size, s.page.cut, s.text())
+			}
+			if strings.ContainsAny(strings.TrimSuffix(s.text(), "\n"), "{}") {
+				t.Errorf("%s at %v: a word was not filled in:\n%s", sample.Name, size, s.text())
+			}
+			for _, r := range s.text() {
+				if (r < ' ' || r > '~') && r != '\n' && !strings.ContainsRune(inTheFont, r) {
+					t.Errorf("%s: %q is not in the console's font", sample.Name, r)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryReasonHasItsOwnWords(t *testing.T) {
+	t.Parallel()
+	for _, r := range samples.Reasons() {
+		if s := tell(r); s.head == english.unknown.head && r != unlock.ReasonImpossible || s.body == "" || s.note == "" {
+			t.Errorf("reason %s has no words of its own", r)
+		}
+		for _, size := range sizes {
+			for _, in := range []bool{true, false} {
+				s := newStage(t, size[0], size[1])
+				v := samples.Of(unlock.ScreenStopped, r)
+				v.CardIn = in
+				v.ReturnBefore = samples.Of(unlock.ScreenAway, "").ReturnBefore // the most that can stand there
+				s.Show(v, samples.Now)
+				if len(s.page.cut) > 0 {
+					t.Errorf("stopped, %s at %v: cut: %q\n%s", r, size, s.page.cut, s.text())
+				}
+				if got := strings.Contains(s.text(), "Take your card."); in && !got {
+					t.Errorf("stopped, %s at %v: does not say to take the card", r, size)
+				}
+			}
+			for _, where := range []unlock.Screen{unlock.ScreenOutOfService, unlock.ScreenChannel, unlock.ScreenCode, unlock.ScreenPasscode} {
+				s := newStage(t, size[0], size[1])
+				s.Show(samples.Of(where, r), samples.Now)
+				if len(s.page.cut) > 0 {
+					t.Errorf("%s, %s at %v: cut: %q\n%s", where, r, size, s.page.cut, s.text())
+				}
+			}
+		}
+	}
+}
+
+func TestAReasonOfTomorrowIsStillAnswered(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 50, 15)
+	s.Show(samples.Of(unlock.ScreenStopped, "a-code-that-central-learns-next-year"), samples.Now)
+	if got := s.words(); !strings.Contains(got, "Something went wrong") || !strings.Contains(got, "Take your card") {
+		t.Error(got)
+	}
+}
+
+func TestTextCanBeReadByWeakEyes(t *testing.T) {
+	t.Parallel()
+	for _, sample := range samples.All() {
+		for _, focus := range []bool{false, true} {
+			s := newStage(t, 50, 15)
+			s.play(sample)
+			if focus {
+				s.Handle(tcell.NewEventKey(tcell.KeyTab, 0, tcell.ModNone), samples.Now)
+			}
+			cells, w, _ := s.sim.GetContents()
+			for i, c := range cells {
+				if string(c.Runes) == " " {
+					continue
+				}
+				fg, bg, _ := c.Style.Decompose()
+				if fg < tcell.PaletteColor(0) || fg > tcell.PaletteColor(7) || bg < tcell.PaletteColor(0) || bg > tcell.PaletteColor(7) {
+					t.Fatalf("%s: a colour that a Linux console does not have at %d,%d", sample.Name, i%w, i/w)
+				}
+				if got := contrast(Palette[fg&7], Palette[bg&7]); got < 7 {
+					t.Fatalf("%s: contrast %.1f at %d,%d, %q", sample.Name, got, i%w, i/w, c.Runes)
+				}
+			}
+		}
+	}
+}
+
+// contrast of two colours, WCAG 2.2, "contrast ratio".
+func contrast(a, b color.RGBA) float64 {
+	la, lb := luminance(a), luminance(b)
+	return (max(la, lb) + 0.05) / (min(la, lb) + 0.05)
+}
+
+// luminance is WCAG 2.2's "relative luminance".
+func luminance(c color.RGBA) float64 {
+	linear := func(v uint8) float64 {
+		s := float64(v) / 255
+		if s <= 0.04045 {
+			return s / 12.92
+		}
+		return math.Pow((s+0.055)/1.055, 2.4)
+	}
+	return 0.2126*linear(c.R) + 0.7152*linear(c.G) + 0.0722*linear(c.B)
+}
+
+func TestPaletteIsSetAndTakenBack(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	if err := SetPalette(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); len(got) != 16*10 || !strings.HasPrefix(got, "\x1b]P0151f28\x1b]P1") || !strings.HasSuffix(got, "\x1b]Pfffffff") {
+		t.Errorf("%q", got)
+	}
+	b.Reset()
+	if err := ResetPalette(&b); err != nil || b.String() != "\x1b]R" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}
