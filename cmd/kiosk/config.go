@@ -1,8 +1,8 @@
 package main
 
 import (
-	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -18,22 +19,38 @@ import (
 	"latchkey/firmware/unlock"
 )
 
-// config is the kiosk's configuration file.
+// example is a configuration with every setting, for the help text. What is commented out shows the default.
+const example = `central = "https://central.example.nhs.uk:8443"
+central_ca = "central-ca.pem"    # who vouches for central's certificate
+central_key = "signing.pub.pem"  # as "central init" made it: signs grants and receipts
+certificate = "kiosk.pem"        # this kiosk's; its common name is the kiosk's name
+key = "kiosk.key"                # its P-256 key, mode 0600
+data = "data"                    # folder for the journal and kiosk.log
+help = "Call extension 4050."    # who helps, as holders are told
+#time_zone = "Europe/London"
+
+[idle]
+#walk = "1m"     # without a touch, before a visit ends
+#code = "3m"     # the same while the holder reads the mail
+#warn = "20s"    # how long before the end the kiosk warns
+#linger = "8s"   # how long the last screen stays once the card is out`
+
+// config is the kiosk's configuration file; example says what each setting is.
 type config struct {
-	Central     string `toml:"central"`     // https://host:port
-	CentralCA   string `toml:"central_ca"`  // PEM: who may vouch for central
-	CentralKey  string `toml:"central_key"` // PEM: public key that signs grants and receipts
-	Certificate string `toml:"certificate"` // PEM: this kiosk's
-	Key         string `toml:"key"`         // PEM (PKCS #8): its P-256 key
-	Data        string `toml:"data"`        // folder for the journal and the log
-	Help        string `toml:"help"`        // who helps, as holders are told
-	TimeZone    string `toml:"time_zone"`   // IANA name; default Europe/London
+	Central     string `toml:"central"`
+	CentralCA   string `toml:"central_ca"`
+	CentralKey  string `toml:"central_key"`
+	Certificate string `toml:"certificate"`
+	Key         string `toml:"key"`
+	Data        string `toml:"data"`
+	Help        string `toml:"help"`
+	TimeZone    string `toml:"time_zone"`
 
 	Idle struct {
-		Walk   duration `toml:"walk"`   // without a touch, before a visit ends
-		Code   duration `toml:"code"`   // the same while the holder reads the mail
-		Warn   duration `toml:"warn"`   // how long before the end the kiosk warns
-		Linger duration `toml:"linger"` // how long the last screen stays once the card is out
+		Walk   duration `toml:"walk"`
+		Code   duration `toml:"code"`
+		Warn   duration `toml:"warn"`
+		Linger duration `toml:"linger"`
 	} `toml:"idle"`
 
 	identity    kiosk.Identity
@@ -65,15 +82,20 @@ func readConfig(path string) (*config, error) {
 	c := &config{TimeZone: "Europe/London"}
 	meta, err := toml.DecodeFile(path, c)
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	if extra := meta.Undecoded(); len(extra) > 0 {
 		return nil, fmt.Errorf("configuration %s: there is no setting %q; remove it or mend its name", path, extra[0])
 	}
-	for name, value := range map[string]string{"central": c.Central, "central_ca": c.CentralCA, "central_key": c.CentralKey,
-		"certificate": c.Certificate, "key": c.Key, "data": c.Data, "help": c.Help} {
-		if value == "" {
-			return nil, fmt.Errorf("configuration %s: %s is not set", path, name)
+	for _, s := range []struct{ name, value string }{{"central", c.Central}, {"central_ca", c.CentralCA}, {"central_key", c.CentralKey},
+		{"certificate", c.Certificate}, {"key", c.Key}, {"data", c.Data}, {"help", c.Help}} {
+		if s.value == "" {
+			return nil, fmt.Errorf("configuration %s: %s is not set; \"kiosk --help\" shows every setting", path, s.name)
+		}
+	}
+	for _, file := range []*string{&c.CentralCA, &c.CentralKey, &c.Certificate, &c.Key, &c.Data} {
+		if !filepath.IsAbs(*file) {
+			*file = filepath.Join(filepath.Dir(path), *file)
 		}
 	}
 	if u, err := url.Parse(c.Central); err != nil || u.Scheme != "https" || u.Host == "" {
@@ -100,13 +122,18 @@ func (c *config) readKeys() error {
 	if !c.roots.AppendCertsFromPEM(ca) {
 		return fmt.Errorf("central_ca: %s holds no certificate in PEM", c.CentralCA)
 	}
+	if info, err := os.Stat(c.Key); err != nil {
+		return fmt.Errorf("key: %w", err)
+	} else if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("key: %s can be read by others (mode %#o); run chmod 600 on it, and take it for stolen if they could reach it", c.Key, info.Mode().Perm())
+	}
 	c.certificate, err = tls.LoadX509KeyPair(c.Certificate, c.Key)
 	if err != nil {
 		return fmt.Errorf("certificate and key: %w", err)
 	}
-	signer, ok := c.certificate.PrivateKey.(crypto.Signer)
-	if _, p256 := c.certificate.PrivateKey.(*ecdsa.PrivateKey); !ok || !p256 {
-		return fmt.Errorf("key: %s is not a P-256 key", c.Key)
+	signer, ok := c.certificate.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok || signer.Curve != elliptic.P256() {
+		return fmt.Errorf("key: %s is not a P-256 key; make the device key anew, ECDSA on P-256", c.Key)
 	}
 	leaf := c.certificate.Leaf
 	if leaf.Subject.CommonName == "" {
@@ -118,15 +145,15 @@ func (c *config) readKeys() error {
 	}
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return fmt.Errorf("central_key: %s holds no PEM", c.CentralKey)
+		return fmt.Errorf("central_key: %s holds no PEM; take signing.pub.pem, which \"central init\" made", c.CentralKey)
 	}
 	public, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return fmt.Errorf("central_key: %w", err)
+		return fmt.Errorf("central_key: %s is not a public key (%w); take signing.pub.pem, which \"central init\" made", c.CentralKey, err)
 	}
 	centralKey, ok := public.(*ecdsa.PublicKey)
-	if !ok {
-		return fmt.Errorf("central_key: %s is not an ECDSA key", c.CentralKey)
+	if !ok || centralKey.Curve != elliptic.P256() {
+		return fmt.Errorf("central_key: %s is not a P-256 key; take signing.pub.pem, which \"central init\" made", c.CentralKey)
 	}
 	c.identity = kiosk.Identity{ID: leaf.Subject.CommonName, Key: signer, Certificate: leaf.Raw, CentralKey: centralKey}
 	return nil

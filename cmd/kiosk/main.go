@@ -31,8 +31,13 @@ func main() {
 	journal.CheckMain()
 	var path string
 	cmd := &cobra.Command{
-		Use:           "kiosk --config FILE",
-		Short:         "Unlock smartcards on this terminal, with the card reader that pcscd serves",
+		Use:   "kiosk --config FILE",
+		Short: "Unlock smartcards on this terminal, with the card reader that pcscd serves",
+		Long: `Unlock smartcards on this terminal, with the card reader that pcscd serves, until SIGTERM.
+
+The configuration is TOML. Relative paths count from its folder; a setting that is not known is an error.
+
+` + example,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -40,7 +45,7 @@ func main() {
 			return serve(cmd.Context(), path)
 		},
 	}
-	cmd.Flags().StringVar(&path, "config", "", "the kiosk's configuration (TOML)")
+	cmd.Flags().StringVar(&path, "config", "", "the kiosk's configuration `file`, TOML as above")
 	_ = cmd.MarkFlagRequired("config")
 	// A kiosk has no user who may stop it from its own keyboard.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)

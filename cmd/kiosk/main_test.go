@@ -7,13 +7,19 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"testing"
 	"time"
 
+	"github.com/BurntSushi/toml"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"latchkey/firmware/unlock"
 )
 
 func TestMain(m *testing.M) {
@@ -24,32 +30,64 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: func(e *testscript.Env) error {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
+		return errors.Join(device(e.WorkDir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"),
+			device(e.WorkDir, elliptic.P384(), "p384.pem", "p384.key", "p384.pub.pem"))
+	}})
+}
+
+// device writes a key, a certificate that it signs for itself, and its public half.
+func device(dir string, curve elliptic.Curve, certName, keyName, publicName string) error {
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kiosk-1"},
+		NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return err
+	}
+	for name, block := range map[string]*pem.Block{
+		certName: {Type: "CERTIFICATE", Bytes: cert}, keyName: {Type: "PRIVATE KEY", Bytes: private},
+		publicName: {Type: "PUBLIC KEY", Bytes: public},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			return err
 		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kiosk-1"},
-			NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
-		cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-		if err != nil {
-			return err
-		}
-		private, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			return err
-		}
-		public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-		if err != nil {
-			return err
-		}
-		for name, block := range map[string]*pem.Block{
-			"cert.pem": {Type: "CERTIFICATE", Bytes: cert}, "key.pem": {Type: "PRIVATE KEY", Bytes: private},
-			"central.pem": {Type: "PUBLIC KEY", Bytes: public},
-		} {
-			if err := os.WriteFile(filepath.Join(e.WorkDir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-				return err
+	}
+	return nil
+}
+
+// The help text shows every setting there is, and the defaults that count.
+func TestTheExampleIsWhole(t *testing.T) {
+	t.Parallel()
+	var c config
+	meta, err := toml.Decode(regexp.MustCompile(`(?m)^#`).ReplaceAllString(example, ""), &c)
+	if err != nil || len(meta.Undecoded()) > 0 {
+		t.Fatal(err, meta.Undecoded())
+	}
+	settings := 0
+	for _, s := range []reflect.Type{reflect.TypeFor[config](), reflect.TypeOf(c.Idle)} {
+		for i := range s.NumField() {
+			if s.Field(i).Tag.Get("toml") != "" {
+				settings++
 			}
 		}
-		return nil
-	}})
+	}
+	if got := len(meta.Keys()); got != settings {
+		t.Errorf("it shows %d of %d settings", got, settings)
+	}
+	shown := unlock.Config{Idle: time.Duration(c.Idle.Walk), CodeIdle: time.Duration(c.Idle.Code), Warn: time.Duration(c.Idle.Warn),
+		Linger: time.Duration(c.Idle.Linger)}
+	if shown != unlock.DefaultConfig || c.TimeZone != "Europe/London" {
+		t.Errorf("it says %+v and %s; the defaults are %+v", shown, c.TimeZone, unlock.DefaultConfig)
+	}
 }
