@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -54,7 +55,7 @@ func createCommand() *cobra.Command {
 %s`, cardsim.DefaultPasscode, cardsim.DefaultPUK, simulator),
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if _, err := os.Lstat(args[0]); err == nil {
+			if exists(args[0]) {
 				return fmt.Errorf("%s is there already: remove it first", args[0])
 			}
 			spec := o.spec()
@@ -157,10 +158,20 @@ not_before, not_after, imitates (the file of an earlier card, to counterfeit it)
 			if err != nil {
 				return err
 			}
+			for _, name := range []string{cardsim.HoldersFile, cardsim.CardsFile} {
+				if path := filepath.Join(args[1], name); exists(path) {
+					return fmt.Errorf("%s is there already: choose another folder, cards are printed once", path)
+				}
+			}
 			_, err = cardsim.Print(args[1], issues)
 			return err
 		},
 	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func readOrder(path string) ([]cardsim.Issue, error) {
@@ -235,7 +246,7 @@ func attachCommand() *cobra.Command {
 			var d net.Dialer
 			conn, err := d.DialContext(cmd.Context(), "tcp", addr)
 			if err != nil {
-				return fmt.Errorf("no virtual reader there: %w", err)
+				return fmt.Errorf("no virtual reader at %s: start pcscd with vpcd, or name its place with --addr: %w", addr, err)
 			}
 			return c.ServeVPCD(cmd.Context(), conn)
 		},
