@@ -36,6 +36,8 @@ var (
 	ErrBlocked = errors.New("blocked")
 	// ErrRefusedPasscode: the card refuses the form of the new passcode; no try was spent.
 	ErrRefusedPasscode = errors.New("card refuses this passcode")
+	// ErrUnknown: the card failed within the command, and whether it changed anything is not known.
+	ErrUnknown = errors.New("card failed within the command")
 	// ErrNoKey: the card has no key that signs without a passcode.
 	ErrNoKey = errors.New("card has no card authentication key")
 )

@@ -25,11 +25,16 @@ const (
 	InsNotSupported       SW = 0x6D00
 	ClassNotSupported     SW = 0x6E00
 	MemoryFailure         SW = 0x6581
+	NoDiagnosis           SW = 0x6F00
 	AppletSelectionFailed SW = 0x6999 // Java Card, ISO7816.SW_APPLET_SELECT_FAILED
 )
 
 // Tries returns the counter of 63CX: the tries that are left (ISO/IEC 7816-4 §5.6, table 6).
 func (s SW) Tries() (int, bool) { return int(s & 0xF), s&0xFFF0 == 0x63C0 }
+
+// Unknown tells that the card failed and may have changed its memory all the same: 65XX, or 6F00, which excludes nothing
+// (ISO/IEC 7816-4 §5.6, table 6).
+func (s SW) Unknown() bool { return s&0xFF00 == 0x6500 || s == NoDiagnosis }
 
 // More tells that the command succeeded and bytes wait for GET RESPONSE (61XX), and the Le to ask for them with.
 func (s SW) More() (le int, ok bool) { return shortLe(byte(s)), s&0xFF00 == 0x6100 }

@@ -91,6 +91,8 @@ func verdict(op string, sw apdu.SW, err error) error {
 		return fmt.Errorf("%s: %w", op, card.ErrBlocked)
 	case counted:
 		return fmt.Errorf("%s: %w", op, &card.WrongSecretError{TriesLeft: n})
+	case sw.Unknown():
+		return fmt.Errorf("%s: status %04X: %w", op, uint16(sw), card.ErrUnknown)
 	}
 	return &card.StatusError{Op: op, SW: uint16(sw)}
 }

@@ -63,6 +63,8 @@ func kind(err error) string {
 		return "refused"
 	case errors.Is(err, card.ErrRemoved):
 		return "removed"
+	case errors.Is(err, card.ErrUnknown):
+		return "unknown"
 	case errors.As(err, &wrong):
 		return fmt.Sprintf("wrong, %d left", wrong.TriesLeft)
 	case errors.As(err, &status):
@@ -89,7 +91,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 		for answer, want := range map[string]string{
 			"9000": "done", "63C9": "wrong, 9 left", "63C1": "wrong, 1 left", "63C0": "blocked", "6983": "blocked",
 			"6A80": refused, "6A88": "status 6A88", "6982": "status 6982", "6300": "status 6300", "63D2": "status 63D2", "6C08": "status 6C08",
-			"6102": "status 6102", "6F00": "status 6F00", "": "removed", "90": "removed",
+			"6102": "status 6102", "6F00": "unknown", "6581": "unknown", "": "removed", "90": "removed",
 		} {
 			card := says(t, answer)
 			if got := kind(op.do(piv.New(card))); got != want {

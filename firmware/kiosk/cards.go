@@ -99,6 +99,8 @@ func failure(err error) unlock.Failure {
 		return unlock.Failure{Kind: unlock.FailBlocked}
 	case errors.Is(err, card.ErrRefusedPasscode):
 		return unlock.Failure{Kind: unlock.FailPasscode}
+	case errors.Is(err, card.ErrUnknown):
+		return unlock.Failure{Kind: unlock.FailUnknown}
 	case errors.Is(err, card.ErrNoKey):
 		return unlock.Failure{Kind: unlock.FailNoKey}
 	}

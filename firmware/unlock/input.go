@@ -74,6 +74,7 @@ const (
 	FailWrong    FailureKind = "wrong"    // card.WrongSecretError
 	FailBlocked  FailureKind = "blocked"  // card.ErrBlocked
 	FailPasscode FailureKind = "passcode" // card.ErrRefusedPasscode
+	FailUnknown  FailureKind = "unknown"  // card.ErrUnknown
 	FailNoKey    FailureKind = "no-key"   // card.ErrNoKey
 	FailStatus   FailureKind = "status"   // any other answer
 )

@@ -89,7 +89,10 @@ type Machine struct {
 	journalReason Reason // why the journal cannot be used; "" if it can
 
 	entries []audit.Entry // to be made durable with the next Record
-	writing *audit.Entry  // outcome in a Record whose failure is not yet excluded
+
+	// Of the last Step's Records, whose failure is not yet excluded.
+	writing []audit.Entry // outcomes in them
+	intent  bool          // the first command that changes the card waits for one
 
 	walk   walk
 	reason Reason
@@ -141,7 +144,7 @@ func (m *Machine) Step(e Event) []Effect {
 	m.out = nil
 	m.now = e.At
 	if _, failed := e.Input.(JournalFailed); !failed {
-		m.writing = nil
+		m.writing, m.intent = nil, false
 	}
 	m.take(e.Input)
 	return m.out
@@ -262,18 +265,16 @@ func (m *Machine) started(in Started) {
 		m.impossible(in)
 		return
 	}
+	for _, o := range in.Unsettled {
+		m.do(AskOutcome{Outcome: o}) // it is durable, whether or not there is room for more
+	}
 	m.note(audit.Entry{Kind: audit.KindStarted})
-	outcomes := in.Unsettled
+	var unknown []audit.Entry
 	for _, i := range in.Intents {
-		o := audit.Entry{Kind: audit.KindOutcome, At: m.now.UnixMilli(), Case: i.Case, Base: i.Base,
-			Passcode: audit.Unknown, Rotated: audit.Unknown}
-		m.entries = append(m.entries, o)
-		outcomes = append(outcomes, o)
+		o := audit.Entry{Kind: audit.KindOutcome, Case: i.Case, Base: i.Base, Passcode: audit.Unknown, Rotated: audit.Unknown}
+		unknown = append(unknown, o)
 	}
-	m.record()
-	for _, o := range outcomes {
-		m.do(AskOutcome{Outcome: o})
-	}
+	m.settle(unknown...)
 }
 
 func (m *Machine) reader(input Input) {
@@ -457,18 +458,23 @@ func (m *Machine) home() {
 
 func (m *Machine) journalFailed(r Reason) {
 	m.journalReason = r
-	if m.writing != nil {
+	for _, o := range m.writing {
 		// The entry could not be kept here, so central should have it at least.
-		m.do(AskOutcome{Outcome: *m.writing})
-		m.writing = nil
+		m.do(AskOutcome{Outcome: o})
 	}
 	m.entries = nil
+	intended := m.intent
+	m.writing, m.intent = nil, false
+	if !m.walking() && m.session != 0 {
+		m.do(LeaveCard{Session: m.session}) // if the walk has just ended, this was dropped
+	}
 	switch {
-	case m.changing():
+	case m.changing() && intended:
 		// The intent was not recorded, so the card was not touched.
 		m.do(AskOutcome{Outcome: m.outcome(audit.No, nil, audit.No, 0)})
-		m.leaveLast()
 		m.home()
+	case m.changing():
+		// The card's answer comes first.
 	case m.walking():
 		m.orphanRelease()
 		m.waiting = 0

@@ -26,7 +26,7 @@ var words = []string{
 
 // steps are what the card may answer to a command that changes it.
 var steps = []string{"step", "step", "step", "step fail=wrong left=2", "step fail=wrong left=1", "step fail=blocked",
-	"step fail=removed", "step fail=hung", "step fail=status", "step fail=passcode"}
+	"step fail=removed", "step fail=hung", "step fail=status", "step fail=unknown", "step fail=passcode"}
 
 // Whatever happens around the machine, in whatever order, its promises hold.
 func TestPromises(t *testing.T) {

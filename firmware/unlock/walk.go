@@ -118,10 +118,20 @@ func (m *Machine) late(ask uint64, input Input) {
 	case Granted:
 		m.settle(untouched(caseID, &in.Grant.Base))
 	case Refused:
-		if in.Refusal.Code == ReasonUnreachable {
+		if mayBeGranted(in.Refusal.Code) {
 			m.settle(untouched(caseID, nil))
 		}
 	}
+}
+
+// mayBeGranted: central may have granted and booked tries although no grant is here, so it has to learn that the card was
+// not touched.
+func mayBeGranted(r Reason) bool {
+	switch r {
+	case ReasonUnreachable, ReasonGrantInvalid, Reason(wire.CodeUnavailable), Reason(wire.CodeInternal):
+		return true
+	}
+	return false
 }
 
 // untouched is the outcome of a grant with which no card was written. base is nil if the grant never came.
@@ -185,7 +195,9 @@ func (m *Machine) refused(r Refusal) {
 		}
 		switch r.Code {
 		case Reason(wire.CodeCodeWrong):
-			w.code.AttemptsLeft = r.AttemptsLeft
+			left := *w.code // the face may still be drawing the one that it was given
+			left.AttemptsLeft = r.AttemptsLeft
+			w.code = &left
 			fallthrough
 		case ReasonUnreachable, Reason(wire.CodeUnavailable), Reason(wire.CodeInternal), Reason(wire.CodeCodeExpired),
 			Reason(wire.CodeRateLimited):
@@ -194,8 +206,7 @@ func (m *Machine) refused(r Refusal) {
 			return
 		}
 	case phaseReleasing:
-		if r.Code == ReasonUnreachable || r.Code == ReasonGrantInvalid {
-			// It may have been granted, and tries booked; central learns that the card was not touched.
+		if mayBeGranted(r.Code) {
 			m.settle(untouched(w.caseID, nil))
 		}
 	}

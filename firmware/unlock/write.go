@@ -19,6 +19,7 @@ func (m *Machine) granted(in Granted) {
 	}
 	m.note(audit.Entry{Kind: audit.KindIntent, Case: w.caseID, Base: new(g.Base), First: new(g.First)})
 	m.record()
+	m.intent = true
 	m.try(g.First)
 }
 
@@ -75,7 +76,7 @@ func (m *Machine) reset(f Failure) {
 		m.end(m.outcome(audit.No, nil, audit.No, -1), Reason(wire.CodeCardReferred))
 	case FailPasscode:
 		m.end(m.outcome(audit.No, nil, audit.No, w.tries), ReasonCardRefusesIt)
-	case FailRemoved, FailReset, FailHung:
+	case FailRemoved, FailReset, FailHung, FailUnknown:
 		m.end(m.outcome(audit.Unknown, nil, audit.No, -1), ReasonUnknownOutcome)
 	default:
 		m.end(m.outcome(audit.Unknown, nil, audit.No, -1), Reason(wire.CodeCardReferred))
@@ -93,11 +94,12 @@ func (m *Machine) confirmed(f Failure) {
 		}
 		// Opened by the successor: nothing is rotated until central has settled that.
 		m.end(m.outcome(audit.Yes, &w.trying, audit.No, w.tries), "")
-	case FailRemoved, FailReset, FailHung:
-		m.end(m.outcome(audit.Unknown, &w.trying, audit.No, w.tries), ReasonUnknownOutcome)
-	default:
+	case FailWrong, FailBlocked:
 		// It said 9000 and does not accept the passcode. Whether it looked at the PUK is not known either.
 		m.end(m.outcome(audit.No, nil, audit.No, -1), ReasonNotUnlocked)
+	default:
+		// Nothing vouches for its 9000, so central keeps both candidates.
+		m.end(m.outcome(audit.Unknown, nil, audit.No, w.tries), ReasonUnknownOutcome)
 	}
 }
 
@@ -107,7 +109,7 @@ func (m *Machine) rotated(f Failure) {
 	switch f.Kind {
 	case "":
 		rotated = audit.Yes
-	case FailRemoved, FailReset, FailHung:
+	case FailRemoved, FailReset, FailHung, FailUnknown:
 		rotated = audit.Unknown
 	case FailWrong, FailBlocked:
 		w.tries = -1
@@ -129,13 +131,17 @@ func (m *Machine) outcome(passcode audit.Fact, opened *int64, rotated audit.Fact
 	return o
 }
 
-// settle makes an outcome durable and has central learn it.
-func (m *Machine) settle(o audit.Entry) {
-	o.At = m.now.UnixMilli()
-	m.entries = append(m.entries, o)
+// settle makes outcomes durable and has central learn them.
+func (m *Machine) settle(outcomes ...audit.Entry) {
+	for i := range outcomes {
+		outcomes[i].At = m.now.UnixMilli()
+	}
+	m.entries = append(m.entries, outcomes...)
 	m.record()
-	m.do(AskOutcome{Outcome: o})
-	m.writing = &o // JournalFailed would drop the ask
+	for _, o := range outcomes {
+		m.do(AskOutcome{Outcome: o})
+	}
+	m.writing = append(m.writing, outcomes...) // JournalFailed would drop the asks
 }
 
 // end is the walk's end after the card was written, or tried: unlocked if r is "".
