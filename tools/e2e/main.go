@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -17,18 +16,31 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"latchkey/tools/reader"
 	"latchkey/tools/rig"
 )
 
 func main() {
 	reader.Main()
-	only := flag.String("only", "", "run the walks whose name holds this")
-	size := flag.String("size", "50x15", "columns and rows of the kiosk's terminal")
-	flag.Parse()
+	var only, size string
+	cmd := &cobra.Command{
+		Use:   "e2e",
+		Short: "Walk up to the kiosk as people would, and ask independent card tools what became of the card",
+		Long: `Walk up to the kiosk as people would: start the whole system, drive the kiosk's terminal with keys and taps, read codes
+from the mailbox, and ask independent card tools what became of the card. It prints a line a walk, and exits 1 if any did
+not go as expected.`,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), only, size) },
+	}
+	cmd.Flags().StringVar(&only, "only", "", "run the walks whose name holds this `text`")
+	cmd.Flags().StringVar(&size, "size", "50x15", "`COLUMNSxROWS` of the kiosk's terminal")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *only, *size); err != nil {
+	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
@@ -53,6 +65,9 @@ func run(ctx context.Context, only, size string) error {
 	if err != nil {
 		fmt.Printf("what was left behind is in %s\n", dir)
 		return err
+	}
+	if count == 0 {
+		return errors.Join(fmt.Errorf("no walk's name holds %q; without --only, every walk is run and named", only), os.RemoveAll(dir))
 	}
 	fmt.Printf("e2e: %d walks, %d as expected\n", count, good)
 	if good != count {

@@ -150,7 +150,11 @@ func (p *pane) letter(add func(tcell.Style, string)) {
 	}
 	m := p.state.Mails[p.mail]
 	if n := len(p.state.Mails); n > 1 {
-		add(faint, fmt.Sprintf("%d of %d, m: the one before", p.mail+1, n))
+		next := "the one before"
+		if p.mail == 0 {
+			next = "the newest"
+		}
+		add(faint, fmt.Sprintf("%d of %d, m: %s", p.mail+1, n, next))
 	}
 	add(plain, "To "+m.To)
 	add(strong, m.Subject)

@@ -25,6 +25,11 @@ import (
 	"latchkey/tools/rig"
 )
 
+const help = `Shows Latchkey in this terminal, with nothing to configure: the kiosk, and beside it "You", with virtual cards, the mail,
+and an independent client that says what is true of a card. Ctrl-C ends everything that it started.
+It takes no arguments. ("run you --socket FILE" is its right-hand pane.)
+`
+
 func main() {
 	reader.Main()
 	var err error
@@ -33,10 +38,12 @@ func main() {
 		if err = run(); err == nil {
 			fmt.Fprintln(os.Stderr, "run: everything that was started has ended")
 		}
+	case len(args) == 1 && (args[0] == "--help" || args[0] == "-h"):
+		fmt.Print(help)
 	case len(args) == 3 && args[0] == "you" && args[1] == "--socket":
 		err = you(args[2])
 	default:
-		err = errors.New("takes no arguments (run you --socket FILE is its right-hand pane)")
+		err = errors.New("it takes no arguments")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "run:", err)

@@ -155,9 +155,11 @@ func TestMailIsShownAsItArrivesWithTheWholeCode(t *testing.T) {
 	p.sees("old passcode")
 	s.Mails = append(slices.Clone(s.Mails), mail{To: "a@nhs.net", Subject: "Another", Text: "739104"})
 	p.learn(s)
-	p.sees("739104", "2 of 2")
+	p.sees("739104", "2 of 2, m: the one before")
 	p.types("m")
-	p.sees("482913", "1 of 2")
+	p.sees("482913", "1 of 2, m: the newest")
+	p.types("m")
+	p.sees("739104")
 }
 
 func TestThePasscodeToProveIsNotShown(t *testing.T) {
