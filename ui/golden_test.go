@@ -141,9 +141,11 @@ func TestEveryReasonHasItsOwnWords(t *testing.T) {
 		if s := tell(r); s.head == english.unknown.head && r != unlock.ReasonImpossible || s.body == "" || s.note == "" {
 			t.Errorf("reason %s has no words of its own", r)
 		}
-		for _, size := range sizes {
+	}
+	for _, size := range sizes {
+		s := newStage(t, size[0], size[1])
+		for _, r := range samples.Reasons() {
 			for _, in := range []bool{true, false} {
-				s := newStage(t, size[0], size[1])
 				v := samples.Of(unlock.ScreenStopped, r)
 				v.CardIn = in
 				v.ReturnBefore = samples.Of(unlock.ScreenAway, "").ReturnBefore // the most that can stand there
@@ -151,12 +153,11 @@ func TestEveryReasonHasItsOwnWords(t *testing.T) {
 				if len(s.page.cut) > 0 {
 					t.Errorf("stopped, %s at %v: cut: %q\n%s", r, size, s.page.cut, s.text())
 				}
-				if got := strings.Contains(s.text(), "Take your card."); in && !got {
+				if in && !strings.Contains(s.text(), "Take your card.") {
 					t.Errorf("stopped, %s at %v: does not say to take the card", r, size)
 				}
 			}
 			for _, where := range []unlock.Screen{unlock.ScreenOutOfService, unlock.ScreenChannel, unlock.ScreenCode, unlock.ScreenPasscode} {
-				s := newStage(t, size[0], size[1])
 				s.Show(samples.Of(where, r), samples.Now)
 				if len(s.page.cut) > 0 {
 					t.Errorf("%s, %s at %v: cut: %q\n%s", where, r, size, s.page.cut, s.text())
