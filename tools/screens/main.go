@@ -7,7 +7,7 @@ package main
 
 import (
 	"bytes"
-	"flag"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 
 	"github.com/gdamore/tcell/v2"
+	"github.com/spf13/cobra"
 
 	"latchkey/ui"
 	"latchkey/ui/samples"
@@ -36,34 +37,44 @@ func main() {
 }
 
 func run(args []string) error {
-	flags := flag.NewFlagSet("screens", flag.ContinueOnError)
-	out := flags.String("out", "", "folder for one PNG and one SVG of each screen")
-	sheet := flags.String("sheet", "", "PNG file for the contact sheet, such as ui/testdata/kiosk.png")
-	only := flags.String("only", "*", "names of the screens, as a file name pattern")
-	columns := flags.Int("columns", 50, "columns of the kiosk's screen")
-	rows := flags.Int("rows", 15, "rows of the kiosk's screen")
-	if err := flags.Parse(args); err != nil {
-		return err
+	var out, sheet, only string
+	var columns, rows int
+	cmd := &cobra.Command{
+		Use:           "screens",
+		Short:         "Make pictures of the kiosk's screens from the code that draws them",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(*cobra.Command, []string) error {
+			if out == "" && sheet == "" {
+				return errors.New("nothing to do: give --out FOLDER, --sheet FILE, or both")
+			}
+			if columns < 50 || rows < 15 {
+				return fmt.Errorf("a kiosk's screen has at least 50 columns and 15 rows, not %d and %d", columns, rows)
+			}
+			if out != "" {
+				if err := all(out, only, columns, rows); err != nil {
+					return err
+				}
+			}
+			if sheet == "" {
+				return nil
+			}
+			b, err := contactSheet()
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(sheet, b, 0o644)
+		},
 	}
-	if *out == "" && *sheet == "" {
-		return fmt.Errorf("nothing to do: give --out DIR, --sheet FILE, or both")
-	}
-	if *columns < 50 || *rows < 15 {
-		return fmt.Errorf("a kiosk's screen has at least 50 columns and 15 rows, not %d and %d", *columns, *rows)
-	}
-	if *out != "" {
-		if err := all(*out, *only, *columns, *rows); err != nil {
-			return err
-		}
-	}
-	if *sheet == "" {
-		return nil
-	}
-	b, err := contactSheet()
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(*sheet, b, 0o644)
+	f := cmd.Flags()
+	f.StringVar(&out, "out", "", "`folder` for one PNG and one SVG of each screen")
+	f.StringVar(&sheet, "sheet", "", "PNG `file` for the contact sheet, such as ui/testdata/kiosk.png")
+	f.StringVar(&only, "only", "*", "names of the screens for --out, as a file name `pattern`")
+	f.IntVar(&columns, "columns", 50, "columns of the kiosk's screens for --out")
+	f.IntVar(&rows, "rows", 15, "rows of the kiosk's screens for --out")
+	cmd.SetArgs(args)
+	return cmd.Execute()
 }
 
 func all(dir, pattern string, columns, rows int) error {
