@@ -47,7 +47,7 @@ func run(args []string) error {
 		SilenceErrors: true,
 		RunE: func(*cobra.Command, []string) error {
 			if out == "" && sheet == "" {
-				return errors.New("nothing to do: give --out FOLDER, --sheet FILE, or both")
+				return errors.New("nothing to do: give --out DIR, --sheet FILE, or both")
 			}
 			if columns < 50 || rows < 15 {
 				return fmt.Errorf("a kiosk's screen has at least 50 columns and 15 rows, not %d and %d", columns, rows)
