@@ -2,9 +2,9 @@
 //
 //	test: 312 tests in 24 packages passed, 0 failed, 0 skipped
 //
-// Its arguments are go test's; a lone -- begins another run, counted with the first. A test is one that has no subtests
-// of its own, a fuzz seed too. What a failing test wrote is shown whole, what a passing one wrote is not. A skipped test
-// is a failure: it looks like a test and tests nothing. Results are never taken from the cache.
+// Its arguments are go test's. A test is one that has no subtests of its own, a fuzz seed too. What a failing test wrote
+// is shown whole, what a passing one wrote is not. A skipped test is a failure: it looks like a test and tests nothing.
+// Results are never taken from the cache.
 //
 // It is a tool for development.
 package main
@@ -23,16 +23,7 @@ import (
 
 func main() {
 	c := newCounter(os.Stdout)
-	for args := os.Args[1:]; ; {
-		run, rest, more := args, []string(nil), false
-		if i := slices.Index(args, "--"); i >= 0 {
-			run, rest, more = args[:i], args[i+1:], true
-		}
-		c.goTest(run)
-		if args = rest; !more {
-			break
-		}
-	}
+	c.goTest(os.Args[1:])
 	if !c.finish() {
 		os.Exit(1)
 	}

@@ -41,7 +41,6 @@ package none
 		last              string
 	}{
 		{"all pass", fine, "./...", true, []string{"ok    m/fine"}, "test: 5 tests in 1 packages passed, 0 failed, 0 skipped"},
-		{"two runs are one", fine, "./none -- ./fine", true, nil, "test: 5 tests in 1 packages passed, 0 failed, 0 skipped"},
 		{"a test fails", fine + `
 -- a/a_test.go --
 package a
