@@ -401,8 +401,6 @@ func TestMasksAndDomains(t *testing.T) {
 	for got, want := range map[string]string{
 		MaskEmail("john.rigby@nhs.net"):                        "j•••@nhs.net",
 		MaskEmail("élan@nhs.net"):                              "é•••@nhs.net",
-		MaskMobile("+44 7700 900123"):                          "•••• 123",
-		MaskMobile("12"):                                       "••••",
 		ShownName(Policy{}, "Mr John Rigby"):                   "Mr John Rigby",
 		ShownName(Policy{MaskName: true}, "Mr John Rigby"):     "M••• J••• R•••",
 		fmt.Sprint(len(Channels(policy, "someone@mail.test"))): "0",

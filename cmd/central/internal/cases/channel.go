@@ -2,7 +2,6 @@ package cases
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"latchkey/firmware/wire"
@@ -51,20 +50,6 @@ func MaskEmail(email string) string {
 	}
 	_, n := utf8.DecodeRuneInString(email)
 	return email[:n] + bullets + email[at:]
-}
-
-// MaskMobile leaves the last three digits: •••• 123.
-func MaskMobile(number string) string {
-	var digits []rune
-	for _, r := range number {
-		if unicode.IsDigit(r) {
-			digits = append(digits, r)
-		}
-	}
-	if len(digits) < 3 {
-		return "••••"
-	}
-	return "•••• " + string(digits[len(digits)-3:])
 }
 
 // ShownName is the name as policy lets a kiosk show it: whole, or the first character of each word.
