@@ -182,7 +182,7 @@ func validReason(s string) bool {
 	return true
 }
 
-// Leaf is what the chain, and later central's tree, holds of an entry.
+// Leaf is what the chain holds of an entry.
 func Leaf(salt [32]byte, body []byte) [32]byte {
 	b := make([]byte, 0, len(salt)+MaxBody)
 	b = append(b, salt[:]...)

@@ -1,8 +1,8 @@
 // Package secret holds the one type that every passcode, code, PUK and key of this project travels in. It prints as
 // "[redacted]" under every verb and encoder, shares one buffer between its copies, and is wiped by its owner.
 //
-// It imports nothing of ours, so that card, wire and central can all use it. It does not keep secrets out of swap or a
-// core dump: the process does that (RLIMIT_CORE, PR_SET_DUMPABLE).
+// It imports nothing of ours, so that card, wire and central can all use it. A process that holds secrets
+// calls ForbidDumps first; nothing here keeps them out of swap.
 package secret
 
 import (
