@@ -13,6 +13,9 @@ import (
 // ErrAhead: central holds entries that this journal does not have. The file was rolled back, or it is a copy.
 var ErrAhead = errors.New("central holds more than this journal has")
 
+// ErrFork: central holds another chain than this one, so what it holds is not what stands here.
+var ErrFork = errors.New("central holds another journal of this kiosk")
+
 // ErrForgotten: central lacks entries that it said were backed up, and they are gone from here.
 var ErrForgotten = errors.New("central lacks entries that this journal has forgotten")
 
@@ -27,7 +30,7 @@ func (j *Journal) Pending(max int) (batch []audit.Stored, head audit.Head, err e
 	head = j.state.head()
 	err = j.db.View(func(tx *bbolt.Tx) error {
 		entries := tx.Bucket(bucketEntries)
-		at, err := j.heldPoint(entries)
+		at, err := j.pointAt(entries, j.state.Held)
 		if err != nil {
 			return err
 		}
@@ -60,29 +63,44 @@ func (j *Journal) Pending(max int) (batch []audit.Stored, head audit.Head, err e
 	return batch, head, nil
 }
 
-// heldPoint is where central stands in the chain.
-func (j *Journal) heldPoint(entries *bbolt.Bucket) (audit.Point, error) {
-	if j.state.Held == j.state.First-1 {
-		return audit.Point{Seq: j.state.Held, Hash: [32]byte(j.state.Base)}, nil
+// pointAt is the chain after an entry that is kept, or after the last one that was forgotten.
+func (j *Journal) pointAt(entries *bbolt.Bucket, seq int64) (audit.Point, error) {
+	if seq == j.state.First-1 {
+		return audit.Point{Seq: seq, Hash: [32]byte(j.state.Base)}, nil
 	}
-	r, err := decodeRecord(entries.Get(number(j.state.Held)))
+	r, err := decodeRecord(entries.Get(number(seq)))
 	if err != nil {
-		return audit.Point{}, fmt.Errorf("entry %d: %w", j.state.Held, err)
+		return audit.Point{}, fmt.Errorf("entry %d: %w", seq, err)
 	}
-	return audit.Point{Seq: j.state.Held, Hash: r.hash}, nil
+	return audit.Point{Seq: seq, Hash: r.hash}, nil
 }
 
-// Held takes note that central holds every entry up to seq; its receipt was verified by the caller. A central that was
+// Held takes note that central holds every entry up to seq, of the chain with this hash; its receipt was verified by the
+// caller. A central that was
 // restored from a backup may hold less than before: the rest is then pending again. The mark becomes durable with the next
 // Append.
-func (j *Journal) Held(seq int64) error {
+func (j *Journal) Held(seq int64, hash [32]byte) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if err := j.usable(); err != nil {
+		return fmt.Errorf("held to %d: %w", seq, err)
+	}
 	switch {
 	case seq > j.state.Seq:
 		return fmt.Errorf("held to %d, journal ends at %d: %w", seq, j.state.Seq, ErrAhead)
 	case seq < j.state.First-1:
 		return fmt.Errorf("held to %d, journal begins at %d: %w", seq, j.state.First, ErrForgotten)
+	}
+	var at audit.Point
+	err := j.db.View(func(tx *bbolt.Tx) (err error) {
+		at, err = j.pointAt(tx.Bucket(bucketEntries), seq)
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("held to %d: %w", seq, err)
+	case at.Hash != hash:
+		return fmt.Errorf("held to %d: %w", seq, ErrFork)
 	}
 	j.state.Held = seq
 	j.forget = min(j.forget, seq)

@@ -82,6 +82,14 @@ func verify(t testing.TB, j *Journal, from audit.Point) []audit.Entry {
 	return entries
 }
 
+// held has central hold the entries up to seq.
+func held(t testing.TB, j *Journal, seq int64) error {
+	t.Helper()
+	var at audit.Point
+	do(t, j.db.View(func(tx *bbolt.Tx) error { at, _ = j.pointAt(tx.Bucket(bucketEntries), seq); return nil }))
+	return j.Held(seq, at.Hash)
+}
+
 func point(h audit.Head) audit.Point { return audit.Point{Seq: h.Seq, Hash: h.Hash} }
 
 func TestEntriesSurviveClosing(t *testing.T) {
@@ -136,7 +144,7 @@ func TestOneCommitForAnAppend(t *testing.T) {
 	}
 	_, head, err := j.Pending(100)
 	do(t, err)
-	do(t, j.Held(head.Seq))
+	do(t, held(t, j, head.Seq))
 	j.Forget(head.Seq)
 	do(t, j.Append())
 	if n := commits(t, j) - before; n != 1 {
@@ -226,7 +234,7 @@ func TestDelivery(t *testing.T) {
 			t.Fatal(err)
 		}
 		at = point(head)
-		do(t, j.Held(head.Seq))
+		do(t, held(t, j, head.Seq))
 	}
 	if h := j.Head(); at != point(h) {
 		t.Errorf("delivered to %+v, head is %+v", at, h)
@@ -238,7 +246,7 @@ func TestDelivery(t *testing.T) {
 	if run, _, err := j.Pending(100); err != nil || len(run) != 7 {
 		t.Errorf("%d entries pending after a power cut (%v), want all 7", len(run), err)
 	}
-	do(t, j.Held(7))
+	do(t, held(t, j, 7))
 	do(t, j.Append(entry(audit.KindBegun, 8)))
 	cut(t, j)
 	j = open(t, path, Config{})
@@ -246,11 +254,18 @@ func TestDelivery(t *testing.T) {
 		t.Errorf("%d entries pending, want 1", len(got))
 	}
 
-	if err := j.Held(9); !errors.Is(err, ErrAhead) {
+	if err := held(t, j, 9); !errors.Is(err, ErrAhead) {
 		t.Errorf("central holds an entry that was never written: %v", err)
 	}
+	// A receipt for another chain of as many entries is no receipt for these.
+	if err := j.Held(8, [32]byte{1}); !errors.Is(err, ErrFork) {
+		t.Errorf("central holds a fork: %v", err)
+	}
+	if run, _, err := j.Pending(100); err != nil || len(run) != 1 {
+		t.Errorf("%d entries pending (%v), want 1: a fork holds none of them", len(run), err)
+	}
 	// Central was restored from a backup and holds less: the rest is sent again.
-	do(t, j.Held(2))
+	do(t, held(t, j, 2))
 	if run, _, err := j.Pending(100); err != nil || len(run) != 6 {
 		t.Errorf("%d entries pending (%v), want 6", len(run), err)
 	}
@@ -267,7 +282,7 @@ func TestForgetsOnlyWhatIsBackedUp(t *testing.T) {
 		do(t, j.db.View(func(tx *bbolt.Tx) error { n = tx.Bucket(bucketEntries).Stats().KeyN; return nil }))
 		return n
 	}
-	do(t, j.Held(4))
+	do(t, held(t, j, 4))
 	do(t, j.Append(entry(audit.KindBegun, 6)))
 	if kept() != 7 {
 		t.Fatalf("%d of 7 entries are left, and nothing is backed up", kept())
@@ -277,7 +292,7 @@ func TestForgetsOnlyWhatIsBackedUp(t *testing.T) {
 	if kept() != 4 {
 		t.Fatalf("%d entries are left, want 5 to 8", kept())
 	}
-	if err := j.Held(3); !errors.Is(err, ErrForgotten) {
+	if err := held(t, j, 3); !errors.Is(err, ErrForgotten) {
 		t.Errorf("central lacks what was forgotten: %v", err)
 	}
 	hash := j.state.Base
@@ -290,7 +305,7 @@ func TestForgetsOnlyWhatIsBackedUp(t *testing.T) {
 		t.Errorf("%d intents are open, want 6: forgetting an entry answers no question", len(got))
 	}
 	// What was marked and not yet deleted goes when the journal is closed.
-	do(t, j.Held(8))
+	do(t, held(t, j, 8))
 	j.Forget(8)
 	do(t, j.Close())
 	j = open(t, path, Config{})
@@ -345,7 +360,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("one more: %v", err)
 	}
 	do(t, j.Append(entry(audit.KindOutcome, 7))) // even one that no intent has announced
-	do(t, j.Held(30))
+	do(t, held(t, j, 30))
 	if !j.Full() {
 		t.Error("held is not backed up, and made room")
 	}

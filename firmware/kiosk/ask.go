@@ -16,7 +16,7 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 	switch e := effect.(type) {
 	case unlock.AskBegin:
 		body, err := k.beginRequest(e)
-		go func() {
+		k.beside.Go(func() {
 			if err != nil {
 				k.tell(k.refused(e.Ask, err))
 				return
@@ -27,9 +27,9 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 				return
 			}
 			k.tell(unlock.Begun{Ask: e.Ask, Case: begun.Case, Nonce: begun.Nonce})
-		}()
+		})
 	case unlock.AskProof:
-		go func() {
+		k.beside.Go(func() {
 			proved, err := k.Central.Prove(ctx, k.idempotencyKey(e.Ask), e.Case,
 				wire.ProofRequest{Certificate: e.Certificate, Signature: e.Signature})
 			if err != nil {
@@ -37,19 +37,19 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 				return
 			}
 			k.tell(k.proved(e.Ask, proved))
-		}()
+		})
 	case unlock.AskSendCode:
-		go func() {
+		k.beside.Go(func() {
 			status, err := k.Central.SendCode(ctx, k.idempotencyKey(e.Ask), e.Case, wire.SendCodeRequest{Channel: e.Channel})
 			if err != nil {
 				k.tell(k.refused(e.Ask, err))
 				return
 			}
 			k.tell(unlock.CodeSent{Ask: e.Ask, Code: *k.code(status)})
-		}()
+		})
 	case unlock.AskCheckCode:
 		body := wire.CheckCodeRequest{Code: wire.Secret{Value: e.Code.Clone()}}
-		go func() {
+		k.beside.Go(func() {
 			defer body.Code.Wipe()
 			accepted, err := k.Central.CheckCode(ctx, k.idempotencyKey(e.Ask), e.Case, body)
 			if err != nil {
@@ -57,11 +57,11 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 				return
 			}
 			k.tell(unlock.CodeAccepted{Ask: e.Ask, Nonce: accepted.Nonce})
-		}()
+		})
 	case unlock.AskRelease:
 		body, err := k.releaseRequest(e)
 		open := k.keys.opener(k.Identity, e.Case)
-		go func() {
+		k.beside.Go(func() {
 			if err != nil {
 				k.tell(k.refused(e.Ask, err))
 				return
@@ -79,7 +79,7 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 			}
 			grant.ExpiresAt = k.Central.Local(sealed.ExpiresAt)
 			k.tell(unlock.Granted{Ask: e.Ask, Grant: grant})
-		}()
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package kiosk
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"latchkey/card"
 	"latchkey/firmware/unlock"
@@ -21,15 +22,44 @@ func (k *Kiosk) serveCards(ctx context.Context) {
 	defer func() { c.close() }()
 	for {
 		select {
-		case job := <-k.cards:
-			job(&c)
+		case <-k.cards.more:
 		case <-ctx.Done():
 			return
+		}
+		for job := k.cards.next(); job != nil && ctx.Err() == nil; job = k.cards.next() {
+			job(&c)
 		}
 	}
 }
 
-func (k *Kiosk) onCard(job func(*served)) { k.cards <- job }
+func (k *Kiosk) onCard(job func(*served)) { k.cards.add(job) }
+
+// cardJobs is what is still to be done with cards, in order. It has no bound, since the loop must not wait for a card that
+// hangs; people put cards in more slowly than hung cards are given up.
+type cardJobs struct {
+	mu      sync.Mutex
+	waiting []func(*served)
+	more    chan struct{} // there may be something waiting
+}
+
+func (j *cardJobs) add(job func(*served)) {
+	j.mu.Lock()
+	j.waiting = append(j.waiting, job)
+	j.mu.Unlock()
+	select {
+	case j.more <- struct{}{}:
+	default:
+	}
+}
+
+func (j *cardJobs) next() (job func(*served)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.waiting) > 0 {
+		job, j.waiting = j.waiting[0], j.waiting[1:]
+	}
+	return job
+}
 
 // read opens the session and reads who the card is.
 func (c *served) read(ctx context.Context, open func(context.Context) (Session, error), family func(card.Transport) card.Card, number uint64) unlock.CardRead {

@@ -23,10 +23,13 @@ const (
 	batchMost = 200
 )
 
-// final: central has answered for good, and asking again would change nothing.
+// final: central has answered for good, and asking again would change nothing. A kiosk that is not served now may be again.
 func final(err error) bool {
 	var p *wire.Problem
-	return errors.As(err, &p) && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
+	if !errors.As(err, &p) || p.Code == wire.CodeKioskDisabled || p.Code == wire.CodeKioskUnknown {
+		return false
+	}
+	return p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
 }
 
 // reportOutcome tells one outcome until central has it. The Idempotency-Key is made of the case, so that a restart repeats
@@ -101,7 +104,10 @@ func (k *Kiosk) deliverBatch(ctx context.Context) (more bool, err error) {
 	if receipt.Kiosk != k.Identity.ID || !ecdsa.VerifyASN1(k.Identity.CentralKey, digest[:], receipt.Signature) {
 		return false, errors.New("central's receipt does not verify")
 	}
-	if err := k.Journal.Held(receipt.Held); err != nil {
+	if len(receipt.Hash) != len(head.Hash) {
+		return false, errors.New("central's receipt has no hash")
+	}
+	if err := k.Journal.Held(receipt.Held, [32]byte(receipt.Hash)); err != nil {
 		return false, err
 	}
 	k.Journal.Forget(receipt.BackedUp)

@@ -3,7 +3,7 @@
 //
 // Three things run beside it: the card's goroutine, since a card can hang; one goroutine for each question to central;
 // and the delivery of outcomes and journal entries, which goes on until central has them. The loop never waits for any
-// of them. It waits for the journal alone: an entry is durable before the effect that it announces.
+// of them, but when it ends. It waits for the journal alone: an entry is durable before the effect that it announces.
 package kiosk
 
 import (
@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"latchkey/card"
@@ -82,17 +83,18 @@ type Kiosk struct {
 	machine  *unlock.Machine
 	results  chan unlock.Input // from the card and from central
 	session  uint64
-	cards    chan func(*served) // run one after the other
+	cards    cardJobs
 	keys     walkKey
 	boot     string        // makes Idempotency-Keys of this run unlike those of others
 	written  chan struct{} // the journal has something to deliver
 	stopping context.Context
+	beside   sync.WaitGroup // what runs beside the loop
 }
 
 // New makes a kiosk; Run starts it.
 func New(c Config) *Kiosk {
 	return &Kiosk{
-		Config: c, machine: unlock.New(c.Machine), results: make(chan unlock.Input, 16), cards: make(chan func(*served), 16),
+		Config: c, machine: unlock.New(c.Machine), results: make(chan unlock.Input, 16), cards: cardJobs{more: make(chan struct{}, 1)},
 		boot: rand.Text(), written: make(chan struct{}, 1),
 	}
 }
@@ -100,19 +102,27 @@ func New(c Config) *Kiosk {
 // tickEvery is how often time is told to the machine and the countdown is drawn.
 const tickEvery = time.Second
 
-// Run serves until ctx ends or the journal's file cannot be written any more. A card that is being written is finished first.
+// goodbye is how long Run waits for what runs beside it: a card that hangs is left behind.
+const goodbye = 2 * time.Second
+
+// Run serves until ctx ends. A card that is being written is finished first.
 func (k *Kiosk) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
 	k.stopping = background
-	go k.serveCards(background)
-	go k.deliver(background)
-	go k.watchCentral(background)
+	defer func() {
+		stop()
+		gone := make(chan struct{})
+		go func() { k.beside.Wait(); close(gone) }()
+		select {
+		case <-gone:
+		case <-time.After(goodbye):
+		}
+	}()
+	k.beside.Go(func() { k.serveCards(background) })
+	k.beside.Go(func() { k.deliver(background) })
+	k.beside.Go(func() { k.watchCentral(background) })
 
 	k.step(unlock.Started{Intents: k.Journal.Intents(), Unsettled: k.Journal.Unsettled()})
-	if k.Journal.Full() {
-		k.step(unlock.JournalFailed{Reason: unlock.ReasonJournalFull})
-	}
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	done := ctx.Done()
@@ -133,6 +143,7 @@ func (k *Kiosk) Run(ctx context.Context) error {
 				return errors.New("the watch over the card readers ended")
 			}
 			if _, is := in.(unlock.CardIn); is {
+				k.heedRoom()
 				k.session++
 				in = unlock.CardIn{Session: k.session}
 			}
@@ -140,11 +151,20 @@ func (k *Kiosk) Run(ctx context.Context) error {
 		case in := <-k.Holder:
 			k.step(in)
 		case <-tick.C:
-			if k.machine.View().Reason == unlock.ReasonJournalFull && !k.Journal.Full() {
-				k.step(unlock.JournalReady{})
-			}
+			k.heedRoom()
 			k.step(unlock.Tick{})
 		}
+	}
+}
+
+// heedRoom takes no card that the journal has no room for, and takes cards again when it has.
+func (k *Kiosk) heedRoom() {
+	full, v := k.Journal.Full(), k.machine.View()
+	switch {
+	case full && v.Screen == unlock.ScreenAttract:
+		k.step(unlock.JournalFailed{Reason: unlock.ReasonJournalFull})
+	case !full && v.Reason == unlock.ReasonJournalFull:
+		k.step(unlock.JournalReady{})
 	}
 }
 
@@ -206,9 +226,9 @@ func (k *Kiosk) perform(effect unlock.Effect) {
 		k.keys.forget()
 		k.onCard(func(c *served) { c.leave(e.Session) })
 	case unlock.AskOutcome:
-		go k.reportOutcome(k.stopping, e.Outcome)
+		k.beside.Go(func() { k.reportOutcome(k.stopping, e.Outcome) })
 	case unlock.EndCase:
-		go k.endCase(k.stopping, e)
+		k.beside.Go(func() { k.endCase(k.stopping, e) })
 	default:
 		k.ask(effect)
 	}

@@ -20,8 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"latchkey/card"
 	"latchkey/card/piv"
+	"latchkey/firmware/audit"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/secret"
 	"latchkey/firmware/unlock"
@@ -31,7 +34,7 @@ import (
 
 func TestMain(m *testing.M) {
 	journal.CheckMain()
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 const (
@@ -51,6 +54,8 @@ type central struct {
 	signer *ecdsa.PrivateKey // signs grants; key but for a test of it
 	nonce  []byte
 	sealTo []byte
+	refuse wire.Code // what the first outcome is answered with
+	forge  func(*wire.Receipt)
 	away   chan struct{} // while it is open, outcomes get no answer
 	mu     sync.Mutex
 	heard  bytes.Buffer
@@ -143,9 +148,14 @@ func (c *central) Outcome(ctx context.Context, key, _ string, r wire.Outcome) (*
 	c.hear(key, r)
 	b, _ := json.Marshal(r)
 	c.mu.Lock()
-	away := c.away
+	away, refuse := c.away, c.refuse
+	c.refuse = ""
 	c.mu.Unlock()
 	c.told <- key + " " + string(b)
+	if refuse != "" {
+		p := wire.NewProblem(refuse)
+		return nil, &p
+	}
 	if away != nil {
 		select {
 		case <-away:
@@ -165,6 +175,9 @@ func (c *central) Deliver(_ context.Context, b wire.EntryBatch) (*wire.Receipt, 
 	c.hear("entries", b)
 	last := b.Entries[len(b.Entries)-1].Seq
 	r := &wire.Receipt{Kiosk: "kiosk-1", Held: last, Hash: b.Head.Hash}
+	if c.forge != nil {
+		c.forge(r)
+	}
 	d := wire.ReceiptDigest(r)
 	var err error
 	r.Signature, err = c.key.Sign(rand.Reader, d[:], crypto.SHA256)
@@ -178,6 +191,7 @@ type bench struct {
 	card    *cardsim.Card
 	journal *journal.Journal
 	path    string
+	room    int64 // of the journal
 	log     bytes.Buffer
 	reader  chan unlock.Input
 	holder  chan unlock.Input
@@ -216,7 +230,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 func (b *bench) start() {
 	b.t.Helper()
 	var err error
-	if b.journal, _, err = journal.Open(b.path, "kiosk-1", b.central.kiosk, journal.Config{}); err != nil {
+	if b.journal, _, err = journal.Open(b.path, "kiosk-1", b.central.kiosk, journal.Config{MaxEntries: b.room}); err != nil {
 		b.t.Fatal(err)
 	}
 	b.reader, b.holder = make(chan unlock.Input), make(chan unlock.Input)
@@ -357,5 +371,91 @@ func TestOutcomeIsToldAgainAfterARestart(t *testing.T) {
 	b.start()
 	if after := <-b.central.told; after != before {
 		t.Errorf("told before: %s\ntold after: %s", before, after)
+	}
+}
+
+// A card that hangs holds up neither the screen nor the end of the program, however often cards come and go meanwhile.
+func TestAHungCardStopsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	release := make(chan struct{})
+	b.card.Before = func([]byte) error { <-release; return card.ErrHung }
+	b.reader <- unlock.CardOut{}
+	for range 40 {
+		b.see(unlock.ScreenAttract)
+		b.reader <- unlock.CardIn{}
+		b.see(unlock.ScreenReading)
+		b.reader <- unlock.CardOut{}
+		b.see(unlock.ScreenStopped)
+		b.holder <- unlock.Touched{}
+		b.reader <- unlock.CardMute{} // and out: the shortest way to the first screen
+		b.reader <- unlock.CardOut{}
+	}
+	b.end()
+	close(release)
+}
+
+// No walk is begun that the journal has no room for, whenever it filled up.
+func TestAFullJournalTakesNoCards(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.end()
+	b.room = 40
+	b.start()
+	b.reader <- unlock.CardOut{}
+	b.see(unlock.ScreenAttract)
+	for !b.journal.Full() {
+		if err := b.journal.Append(audit.Entry{Kind: audit.KindStarted, At: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.reader <- unlock.CardIn{}
+	if v := b.see(unlock.ScreenOutOfService); v.Reason != unlock.ReasonJournalFull {
+		t.Errorf("out of service for %s", v.Reason)
+	}
+}
+
+// A kiosk that is not served at the moment keeps its outcome until it is served again.
+func TestADisabledKioskKeepsItsOutcome(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.central.refuse = wire.CodeKioskDisabled
+	b.walkTo(unlock.ScreenUnlocked)
+	before := <-b.central.told
+	if after := <-b.central.told; after != before {
+		t.Errorf("told while disabled: %s\ntold after: %s", before, after)
+	}
+}
+
+// A receipt that central did not sign for this kiosk and this very chain counts for nothing.
+func TestReceiptsOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, forge := range map[string]func(*wire.Receipt){
+		"other kiosk": func(r *wire.Receipt) { r.Kiosk = "kiosk-2" },
+		"a fork":      func(r *wire.Receipt) { r.Hash = bytes.Repeat([]byte{1}, 32) },
+		"no hash":     func(r *wire.Receipt) { r.Hash = nil },
+		"ahead":       func(r *wire.Receipt) { r.Held++ },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.end()
+			j, _, err := journal.Open(b.path, "kiosk-1", b.central.kiosk, journal.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer j.Close()
+			if err := j.Append(audit.Entry{Kind: audit.KindStarted, At: 1}); err != nil {
+				t.Fatal(err)
+			}
+			b.central.forge = forge
+			k := New(Config{Identity: Identity{ID: "kiosk-1", CentralKey: &b.central.key.PublicKey}, Central: b.central, Journal: j})
+			if _, err := k.deliverBatch(t.Context()); err == nil {
+				t.Error("the receipt was believed")
+			}
+			if batch, _, err := j.Pending(10); err != nil || len(batch) == 0 {
+				t.Errorf("%d entries are pending: %v", len(batch), err)
+			}
+		})
 	}
 }
