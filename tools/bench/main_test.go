@@ -17,6 +17,9 @@ BenchmarkOpenSCWrite-2   	      61	  18909794 ns/op
 --- FAIL: BenchmarkOther
 pkg: latchkey/firmware/journal
 BenchmarkReopen         	    1	  80906743 ns/op
+pkg: latchkey/cmd/central/internal/api
+BenchmarkFlowsSQLite-2   	       1	         6.789 cpu-ms/flow	       136.0 flows/s	       372.1 p99-ms
+BenchmarkFlowsFloor-2    	       1	         1.374 cpu-ms/flow	       544.0 flows/s	        17.2 p99-ms
 `
 
 // Whoever reads the last lines learns what was measured, what was missed, and what is not there.
@@ -38,6 +41,9 @@ func TestReport(t *testing.T) {
 		"figure card.write.vs_opensc 0.02967 ratio aim <= 0.25 ok",
 		"figure journal.reopen_ms 80.91 ms aim <= 10 missed",
 		"figure journal.commits_per_unlock none commits aim <= 3 missed (its benchmark gave no result)",
+		"figure central.sqlite.vs_floor 0.25 ratio aim >= 0.5 missed",
+		"figure central.cpu_ms_per_flow 6.789 ms aim <= 0.6 missed",
+		"figure central.p99_ms 372.1 ms aim <= 20 missed",
 		"figure card.gids.total.apdus none APDUs aim <= 8 missed (not built yet: GIDS cards)",
 		"figure sim.unlocks_per_s none 1/s aim >= 1000 missed (not built yet: the simulation of the whole system)",
 	} {
@@ -54,7 +60,7 @@ func TestFiguresAreWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"card/piv", "card/pcsc", "firmware/journal"} {
+	for _, p := range []string{"card/piv", "card/pcsc", "firmware/journal", "cmd/central/internal/api"} {
 		if !slices.ContainsFunc(packages, func(s string) bool { return strings.HasSuffix(s, "/"+p) }) {
 			t.Errorf("no benchmark found in %s, only in %v", p, packages)
 		}

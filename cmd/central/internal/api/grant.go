@@ -39,7 +39,17 @@ func (s *routes) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire
 		if err != nil {
 			return nil, also(err, st.tx.SetCase(c), st.event(ledger.Refused, c.Card, string(codeOf(err))))
 		}
-		out, err := st.seal(c, g, rec.Profile.PUK)
+		current, err := st.puk(g.Card, g.Base, rec.Profile.PUK)
+		if err != nil {
+			return nil, err
+		}
+		defer current.Wipe()
+		next, err := st.puk(g.Card, g.Base+1, rec.Profile.PUK)
+		if err != nil {
+			return nil, err
+		}
+		defer next.Wipe()
+		out, err := st.seal(st.rq, c, g, wire.Candidates{Current: wire.Secret{Value: current}, Next: wire.Secret{Value: next}})
 		if err != nil {
 			return nil, err
 		}
@@ -49,18 +59,8 @@ func (s *routes) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire
 }
 
 // seal makes the grant as it travels: both PUKs, for the key of this walk alone, signed.
-func (st *step) seal(c cases.Case, g cases.Grant, form profiles.PUK) (*wire.Grant, error) {
-	current, err := st.puk(g.Card, g.Base, form)
-	if err != nil {
-		return nil, err
-	}
-	defer current.Wipe()
-	next, err := st.puk(g.Card, g.Base+1, form)
-	if err != nil {
-		return nil, err
-	}
-	defer next.Wipe()
-	plain, err := json.Marshal(wire.Candidates{Current: wire.Secret{Value: current}, Next: wire.Secret{Value: next}})
+func (s *Server) seal(rq *request, c cases.Case, g cases.Grant, both wire.Candidates) (*wire.Grant, error) {
+	plain, err := json.Marshal(both)
 	if err != nil {
 		return nil, fmt.Errorf("encode candidates: %w", err)
 	}
@@ -70,7 +70,7 @@ func (st *step) seal(c cases.Case, g cases.Grant, form profiles.PUK) (*wire.Gran
 		return nil, fmt.Errorf("grant: kiosk's key: %w", err)
 	}
 	out := &wire.Grant{Card: g.Card, Base: g.Base, First: g.First, Tries: g.Tries, ExpiresAt: g.ExpiresAt.UnixMilli()}
-	enc, sender, err := hpke.NewSender(key, wire.KDF(), wire.AEAD(), wire.GrantInfo(c.ID, st.rq.certificate.Raw, out))
+	enc, sender, err := hpke.NewSender(key, wire.KDF(), wire.AEAD(), wire.GrantInfo(c.ID, rq.certificate.Raw, out))
 	if err != nil {
 		return nil, fmt.Errorf("seal grant: %w", err)
 	}
@@ -78,8 +78,8 @@ func (st *step) seal(c cases.Case, g cases.Grant, form profiles.PUK) (*wire.Gran
 		return nil, fmt.Errorf("seal grant: %w", err)
 	}
 	out.Enc = enc
-	d := wire.GrantDigest(c.ID, st.rq.certificate.Raw, out)
-	if out.Signature, err = ecdsa.SignASN1(rand.Reader, st.Signing, d[:]); err != nil {
+	d := wire.GrantDigest(c.ID, rq.certificate.Raw, out)
+	if out.Signature, err = ecdsa.SignASN1(rand.Reader, s.Signing, d[:]); err != nil {
 		return nil, fmt.Errorf("sign grant: %w", err)
 	}
 	return out, nil

@@ -101,7 +101,10 @@ type requestKey struct{}
 func requestOf(ctx context.Context) *request { return ctx.Value(requestKey{}).(*request) }
 
 // Handler is the API without its listener. It must stand behind TLS with verified client certificates.
-func (s *Server) Handler() http.Handler {
+func (s *Server) Handler() http.Handler { return s.handler(&routes{s}) }
+
+// handler is all that stands before the routes: it knows none of them.
+func (s *Server) handler(routes wire.StrictServerInterface) http.Handler {
 	malformed := func(w http.ResponseWriter, r *http.Request, _ error) {
 		refuse(requestOf(r.Context()), wire.CodeMalformed).write(w)
 	}
@@ -119,7 +122,7 @@ func (s *Server) Handler() http.Handler {
 		refuse(requestOf(r.Context()), wire.CodeNotFound).write(w)
 	})
 	wire.HandlerWithOptions(
-		wire.NewStrictHandlerWithOptions(&routes{s}, nil, wire.StrictHTTPServerOptions{
+		wire.NewStrictHandlerWithOptions(routes, nil, wire.StrictHTTPServerOptions{
 			RequestErrorHandlerFunc: malformed, ResponseErrorHandlerFunc: failed,
 		}),
 		wire.StdHTTPServerOptions{BaseRouter: mux, ErrorHandlerFunc: malformed})

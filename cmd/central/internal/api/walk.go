@@ -140,22 +140,27 @@ func (s *routes) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (
 				return nil, err
 			}
 		}
-		out := wire.Proved{
-			Holder:   cases.ShownName(st.Policy, rec.Holder.Name),
-			Channels: []wire.Channel{},
-			Passcode: wire.PasscodeRules{
-				Min: rec.Profile.Passcode.Min, Max: rec.Profile.Passcode.Max, DigitsOnly: rec.Profile.Passcode.DigitsOnly,
-			},
-		}
-		for _, ch := range rec.Channels {
-			out.Channels = append(out.Channels, wire.Channel{Id: ch.ID, Kind: ch.Kind, Masked: ch.Masked})
-		}
-		if c.State == cases.CodeSent {
-			status := c.CodeStatus(st.Policy)
-			out.Code = &status
-		}
-		return out, nil
+		return s.proved(c, rec), nil
 	})
+}
+
+// proved is what a kiosk learns of a genuine card's holder.
+func (s *Server) proved(c cases.Case, rec cases.Record) wire.Proved {
+	out := wire.Proved{
+		Holder:   cases.ShownName(s.Policy, rec.Holder.Name),
+		Channels: []wire.Channel{},
+		Passcode: wire.PasscodeRules{
+			Min: rec.Profile.Passcode.Min, Max: rec.Profile.Passcode.Max, DigitsOnly: rec.Profile.Passcode.DigitsOnly,
+		},
+	}
+	for _, ch := range rec.Channels {
+		out.Channels = append(out.Channels, wire.Channel{Id: ch.ID, Kind: ch.Kind, Masked: ch.Masked})
+	}
+	if c.State == cases.CodeSent {
+		status := c.CodeStatus(s.Policy)
+		out.Code = &status
+	}
+	return out
 }
 
 // CheckCode judges a code; the attempt is booked with the answer or not at all.

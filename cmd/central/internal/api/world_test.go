@@ -307,6 +307,7 @@ type kiosk struct {
 	name string
 	cert tls.Certificate
 	http *http.Client
+	took func(time.Duration) // if not nil, told how long each request took
 }
 
 func (w *world) kiosk(name string) *kiosk {
@@ -327,7 +328,7 @@ func (w *world) stranger(name string) *kiosk {
 	cert := w.ca.issue(w.t, name, x509.ExtKeyUsageClientAuth)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}}, ForceAttemptHTTP2: true}
 	w.t.Cleanup(transport.CloseIdleConnections)
-	return &kiosk{w, name, cert, &http.Client{Transport: transport}}
+	return &kiosk{world: w, name: name, cert: cert, http: &http.Client{Transport: transport}}
 }
 
 func (k *kiosk) sign(d [32]byte) []byte {
@@ -368,6 +369,7 @@ func (k *kiosk) send(path, key string, body any) answer {
 
 func (k *kiosk) do(req *http.Request) answer {
 	k.t.Helper()
+	began := time.Now()
 	resp, err := k.http.Do(req)
 	if err != nil {
 		k.t.Fatal(err)
@@ -376,6 +378,9 @@ func (k *kiosk) do(req *http.Request) answer {
 	a := answer{status: resp.StatusCode, header: resp.Header}
 	if a.body, err = io.ReadAll(resp.Body); err != nil {
 		k.t.Fatal(err)
+	}
+	if k.took != nil {
+		k.took(time.Since(began))
 	}
 	if resp.Header.Get(wire.TimeHeader) == "" {
 		k.t.Errorf("%s: an answer without central's clock", req.URL.Path)
