@@ -7,7 +7,7 @@ import (
 )
 
 // Everything that a holder reads stands in this file, and for central's problems in wire.Catalogue. Words in braces are
-// filled in by Face.fill.
+// filled in by Face.filled.
 
 // story tells why the walk ended, or goes on in another way than was hoped.
 type story struct {
@@ -35,6 +35,7 @@ var english = struct {
 	chooseHead, repeatHead, repeatSub          string
 	repeatLeft, sameAsBefore                   string
 	rulesDigits, rulesAny, rulesOne, rulesOneA string
+	chooseOf, chooseOne                        string
 	typed, tooLong, onlyDigits                 string
 	cancel, back, ok, del, delWide             string
 	lower, capitals, signs, space              string
@@ -47,6 +48,7 @@ var english = struct {
 	still, endsIn, moreTime                    string
 	help, reference, tooSmall                  string
 	oneTry, tries                              string
+	oneTryCard, triesCard                      string
 	ranOut, ranOutOn                           string
 	unknown                                    story
 	stories                                    map[unlock.Reason]story
@@ -98,6 +100,8 @@ var english = struct {
 	rulesDigits:  "Use {min} to {max} digits.",
 	rulesAny:     "Use {min} to {max} letters, digits or signs.",
 	rulesOne:     "Use {max} digits.",
+	chooseOf:     "Choose a passcode of {min} to {max} characters",
+	chooseOne:    "Choose a passcode of {max} characters",
 	rulesOneA:    "Use {max} letters, digits or signs.",
 	typed:        "{n} typed",
 	tooLong:      "{n} typed: too long",
@@ -137,13 +141,15 @@ var english = struct {
 	endsIn:   "This visit ends in {ends}",
 	moreTime: "More time",
 
-	help:      "Need help? {help}",
-	reference: "Reference {reference}",
-	tooSmall:  "This screen is too small for the kiosk: it needs 50 columns and 15 rows.",
-	oneTry:    "1 try left.",
-	tries:     "{tries} tries left.",
-	ranOut:    "have run out",
-	ranOutOn:  "ran out on {day}",
+	help:       "Need help? {help}",
+	reference:  "Reference {reference}",
+	tooSmall:   "This screen is too small for the kiosk: it needs 50 columns and 15 rows.",
+	oneTry:     "1 try left.",
+	tries:      "{tries} tries left.",
+	oneTryCard: "There is 1 try left for its passcode.",
+	triesCard:  "There are {tries} tries left for its passcode.",
+	ranOut:     "have run out",
+	ranOutOn:   "ran out on {day}",
 
 	unknown: story{
 		head: "Something went wrong",

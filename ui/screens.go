@@ -1,10 +1,8 @@
 package ui
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"latchkey/firmware/unlock"
 	"latchkey/firmware/wire"
@@ -345,16 +343,7 @@ func (f *Face) boxes(p *page, r rect, digits int) {
 }
 
 func (f *Face) passcode(p *page) {
-	rules := english.rulesDigits
-	switch r := f.view.Rules; {
-	case r.DigitsOnly && r.Min == r.Max:
-		rules = english.rulesOne
-	case !r.DigitsOnly && r.Min == r.Max:
-		rules = english.rulesOneA
-	case !r.DigitsOnly:
-		rules = english.rulesAny
-	}
-	head, sub, more := english.chooseHead, rules, english.sameAsBefore
+	head, sub, more := english.chooseHead, rulesOf(f.view.Rules), english.sameAsBefore
 	aside, asideLabel := unlock.PressCancel, english.cancel
 	if f.view.Screen == unlock.ScreenRepeat {
 		head, sub, more = english.repeatHead, english.repeatSub, english.repeatLeft
@@ -363,7 +352,11 @@ func (f *Face) passcode(p *page) {
 	p.cancelBy(aside)
 	if !f.view.Rules.DigitsOnly {
 		if !p.roomy() && f.view.Screen == unlock.ScreenPasscode {
-			head, sub = f.filled(rules), more
+			// One row each: the keyboard below says which characters.
+			head, sub = f.filled(english.chooseOf), more
+			if f.view.Rules.Min == f.view.Rules.Max {
+				head = f.filled(english.chooseOne)
+			}
 		} else {
 			sub += " " + more
 		}
@@ -472,65 +465,4 @@ func (f *Face) warn(p *page) {
 	p.add(target{id: "more time", label: english.moreTime, look: lookPrimary, r: rect{p.w - bw - 1, 0, bw, 3},
 		act: func() unlock.Input { return unlock.Touched{} }})
 	p.first = "more time"
-}
-
-// filled puts the view's facts in place of the braces.
-func (f *Face) filled(s string) string {
-	if !strings.Contains(s, "{") {
-		return s
-	}
-	v := f.view
-	rules := english.rulesDigits
-	if !v.Rules.DigitsOnly {
-		rules = english.rulesAny
-	}
-	s = strings.ReplaceAll(s, "{rules}", rules)
-	pairs := []string{
-		"{help}", f.opts.Help,
-		"{min}", strconv.Itoa(v.Rules.Min), "{max}", strconv.Itoa(v.Rules.Max),
-		"{expired}", f.ranOut(),
-		"{back}", f.clock(v.ReturnBefore), "{backleft}", clockDown(v.ReturnBefore.Sub(f.now)),
-		"{triesleft}", triesLeft(v.TriesLeft),
-	}
-	if c := v.Code; c != nil {
-		pairs = append(pairs,
-			"{digits}", strconv.Itoa(c.Digits),
-			"{validity}", minutes(c.ExpiresAt.Sub(c.SentAt)),
-			"{sent}", f.clock(c.SentAt), "{until}", f.clock(c.ExpiresAt),
-			"{left}", clockDown(c.ExpiresAt.Sub(f.now)),
-			"{attempts}", triesLeft(c.AttemptsLeft))
-	}
-	return strings.NewReplacer(pairs...).Replace(s)
-}
-
-func triesLeft(n int) string {
-	switch {
-	case n <= 0:
-		return ""
-	case n == 1:
-		return english.oneTry
-	}
-	return strings.ReplaceAll(english.tries, "{tries}", strconv.Itoa(n))
-}
-
-func (f *Face) ranOut() string {
-	if f.view.Expired.IsZero() {
-		return english.ranOut
-	}
-	return strings.ReplaceAll(english.ranOutOn, "{day}", f.view.Expired.In(f.opts.Zone).Format("2 January 2006"))
-}
-
-func (f *Face) clock(t time.Time) string { return t.In(f.opts.Zone).Format("15:04") }
-
-// clockDown is a remaining time as m:ss, never less than what remains.
-func clockDown(d time.Duration) string {
-	s := int(max(d+time.Second-1, 0) / time.Second)
-	return fmt.Sprintf("%d:%02d", s/60, s%60)
-}
-
-func minutes(d time.Duration) string {
-	if m := int(d.Round(time.Minute) / time.Minute); m != 1 {
-		return strconv.Itoa(m) + " minutes"
-	}
-	return "1 minute"
 }
