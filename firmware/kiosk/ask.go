@@ -2,6 +2,7 @@ package kiosk
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
@@ -122,7 +123,8 @@ func (k *Kiosk) code(s *wire.CodeStatus) *unlock.Code {
 
 // endCase tells central once; a case that it does not learn of runs out by itself.
 func (k *Kiosk) endCase(ctx context.Context, e unlock.EndCase) {
-	if err := k.Central.End(ctx, "end-"+e.Case, e.Case, wire.EndRequest{Reason: e.Reason}); err != nil {
+	// A case can be left more than once: a card that came back and did not prove itself ends nothing.
+	if err := k.Central.End(ctx, "end-"+rand.Text(), e.Case, wire.EndRequest{Reason: e.Reason}); err != nil {
 		k.Log.Warn("case not ended at central", "case", e.Case, "err", err)
 	}
 }

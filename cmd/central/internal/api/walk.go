@@ -193,14 +193,15 @@ func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (
 	})
 }
 
-// EndCase closes a case that the holder leaves. Ending a closed case is harmless.
+// EndCase closes a case that the holder leaves. Ending a closed case is harmless; a card that came back and was pulled
+// before it proved itself ends nothing.
 func (s *routes) EndCase(ctx context.Context, r wire.EndCaseRequestObject) (wire.EndCaseResponseObject, error) {
 	return s.once(ctx, ask{"end", r.Params.IdempotencyKey, r.Case}, http.StatusNoContent, func(st *step) (any, error) {
 		if !r.Body.Reason.Valid() {
 			return nil, cases.Refuse(wire.CodeMalformed)
 		}
 		c, err := st.theCase()
-		if err != nil || c.State.Over() {
+		if err != nil || c.State.Over() || c.Unproved() {
 			return nil, err
 		}
 		c.Close(cases.Reason(r.Body.Reason))

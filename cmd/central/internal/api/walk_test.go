@@ -177,6 +177,39 @@ func TestCounterfeitLearnsNothing(t *testing.T) {
 	original.check()
 }
 
+// While the holder reads the mail, what is done at the same kiosk with a card that does not prove itself does not end the
+// visit: neither a counterfeit's proof nor a card that is pulled at once.
+func TestAnUnprovedCardEndsNoVisit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	k := w.kiosk("k1")
+	v := k.begin(w.card)
+	v.prove()
+	v.sendCode()
+
+	fake := k.begin(&plastic{w.card.serial, newPlastic(t, w.card.serial, "00000000").key, w.card.cert, ""})
+	if fake.id != v.id {
+		t.Fatal("the kiosk did not go back to the open case")
+	}
+	proof := fake.proof()
+	k.refused(fake.path("proof"), proof, wire.CodeCardNotGenuine)
+	k.refused(fake.path("proof"), proof, wire.CodeWrongStep)
+	k.refused(fake.path("code/check"), typed(w.mail.codes()[0]), wire.CodeWrongStep)
+	k.begin(w.card)
+	if a := k.send(v.path("end"), newKeyName(), wire.EndRequest{Reason: wire.Removed}); a.status != http.StatusNoContent {
+		t.Errorf("ending: %d %s", a.status, a.body)
+	}
+
+	back := k.begin(w.card)
+	if back.id != v.id {
+		t.Fatal("the visit was ended")
+	}
+	if p := back.prove(); p.Code == nil {
+		t.Error("the code is out no more")
+	}
+	back.check()
+}
+
 func TestHolderTakesTheCardToReadMail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -92,12 +92,24 @@ type Record struct {
 	Grants   []Grant   // every grant of the card, oldest first
 }
 
-// Prove judges the card's first proof. Every refusal from here on ends the case. After success the holder may be named.
+// Unproved says that the card which came back to this case has not shown that it is the one. It ends nothing: it may be a
+// counterfeit, and its original's holder be reading the mail.
+func (c *Case) Unproved() bool { return c.State == Begun && c.Sends > 0 }
+
+// Prove judges the card's first proof. Every refusal ends the case, but for a counterfeit's in a case that it came back to.
+// After success the holder may be named.
 func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, signature []byte) error {
 	if err := c.at(now, Begun); err != nil {
 		return err
 	}
+	if c.Nonce == nil {
+		return Refuse(wire.CodeWrongStep) // one nonce, one proof
+	}
 	if !Genuine(r.Card.Certificate, shown, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), signature) {
+		if c.Unproved() {
+			c.Nonce = nil
+			return Refuse(wire.CodeCardNotGenuine)
+		}
 		return c.end(wire.CodeCardNotGenuine)
 	}
 	if err := c.stillEligible(now, r); err != nil {
