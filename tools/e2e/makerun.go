@@ -80,7 +80,8 @@ func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) 
 		}
 		v.see(attract)
 		v.press("C-c")
-		v.see("Pane is dead")
+		v.see("everything that was started has ended")
+		v.must(t.ended())
 	})
 	if err != nil {
 		return w, r, err

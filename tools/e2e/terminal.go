@@ -77,6 +77,24 @@ func (t *terminal) awaitFrom(column int, texts ...string) (string, error) {
 	}
 }
 
+// ended waits until nothing holds the terminal any more. tmux's own "Pane is dead" is no sign of that: tmux 3.3a may leave
+// it away for as long as it has not fetched the program's exit status.
+func (t *terminal) ended() error {
+	for give := time.Now().Add(patience); ; {
+		dead, err := t.tmux("display-message", "-p", "#{pane_dead}")
+		if err != nil {
+			return fmt.Errorf("ask tmux whether the program has ended: %w", err)
+		}
+		if strings.TrimSpace(dead) == "1" {
+			return nil
+		}
+		if time.Now().After(give) || t.ctx.Err() != nil {
+			return fmt.Errorf("waited %s for the program to end and saw\n%s", patience, t.screen())
+		}
+		time.Sleep(look)
+	}
+}
+
 func rightOf(screen string, column int) string {
 	rows := strings.Split(screen, "\n")
 	for i, row := range rows {
