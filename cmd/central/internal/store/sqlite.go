@@ -18,8 +18,9 @@ var migrationFiles embed.FS
 
 // SQLite is a Store in one file. Several processes of one machine may use it at once: the service and its commands.
 type SQLite struct {
-	write *sql.DB // one connection: writers queue here, in order, instead of polling the file's lock
+	write *sql.DB // one connection: writers queue for it, instead of polling the file's lock
 	read  *sql.DB
+	queue *queue
 }
 
 var _ Store = (*SQLite)(nil)
@@ -31,7 +32,7 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	f.Close()
-	s := &SQLite{}
+	s := &SQLite{queue: newQueue()}
 	if s.write, err = sql.Open("sqlite", dsn(path, "immediate")); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
@@ -72,11 +73,15 @@ func (s *SQLite) migrations() (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectSQLite3, s.write, files)
 }
 
-// Update implements Store.
-func (s *SQLite) Update(ctx context.Context, f func(*Tx) error) error { return run(ctx, s.write, f) }
-
 // View implements Store.
-func (s *SQLite) View(ctx context.Context, f func(*Tx) error) error { return run(ctx, s.read, f) }
+func (s *SQLite) View(ctx context.Context, f func(*Tx) error) error {
+	tx, err := s.read.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer tx.Rollback() // there is nothing to commit
+	return f(&Tx{ctx: ctx, run: ctx, tx: tx})
+}
 
 // Close implements Store.
 func (s *SQLite) Close() error {
@@ -85,19 +90,4 @@ func (s *SQLite) Close() error {
 		err = e
 	}
 	return err
-}
-
-func run(ctx context.Context, db *sql.DB, f func(*Tx) error) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	defer tx.Rollback() // after Commit it does nothing
-	if err := f(&Tx{ctx, tx}); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit transaction: %w", err)
-	}
-	return nil
 }

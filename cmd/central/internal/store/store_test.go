@@ -18,7 +18,12 @@ import (
 
 func open(t *testing.T) *SQLite {
 	t.Helper()
-	s, err := OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "central db?.sqlite"))
+	return openAt(t, filepath.Join(t.TempDir(), "central db?.sqlite"))
+}
+
+func openAt(t *testing.T, path string) *SQLite {
+	t.Helper()
+	s, err := OpenSQLite(context.Background(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,15 +166,7 @@ func TestViewCannotWrite(t *testing.T) {
 func TestConcurrentGuessesAreCounted(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "db")
-	var stores []*SQLite
-	for range 2 {
-		s, err := OpenSQLite(context.Background(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { s.Close() })
-		stores = append(stores, s)
-	}
+	stores := []*SQLite{openAt(t, path), openAt(t, path)}
 	seed(t, stores[0])
 	policy := cases.Policy{Attempts: 3, LockoutAfter: 10, CodeValidity: time.Hour}
 	update(t, stores[0], func(tx *Tx) error {
