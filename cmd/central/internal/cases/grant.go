@@ -108,7 +108,8 @@ func (o Outcome) reason() Reason {
 //
 //   - Rotated: the card has base+1 and, having been given a new PUK, its full count of tries; bookings made until this
 //     grant are cleared. A later grant's may have been spent since and stay.
-//   - Opened by base+1: the card has base+1. Nothing was written to the PUK, so nothing is cleared.
+//   - Opened by base+1: the card has base+1, and this grant did not write it: an earlier one of this base did. Bookings made
+//     until the first that can have been it are cleared.
 //   - Anything else leaves both candidates standing.
 func Settle(r *Record, grant int, o Outcome) {
 	g := &r.Grants[grant]
@@ -129,15 +130,26 @@ func Settle(r *Record, grant int, o Outcome) {
 	switch {
 	case opened == g.Base && o.Rotated == wire.Yes:
 		r.Card.Settled = g.Base + 1
-		for i := range r.Grants {
-			if r.Grants[i].Number <= g.Number {
-				r.Grants[i].Booked = 0
-			}
-		}
+		r.clear(g.Number)
 	case opened == g.Base+1:
 		r.Card.Settled = g.Base + 1
+		for _, before := range r.Grants { // oldest first
+			if before.Base == g.Base && before.Number < g.Number && before.mayHaveRotated() {
+				r.clear(before.Number)
+				break
+			}
+		}
 	}
 	if o.Passcode == wire.Yes {
 		r.Card.WrongCodes, r.Holder.WrongCodes = 0, 0
+	}
+}
+
+// clear takes back the bookings of grants up to a number: the card's count was full after them.
+func (r *Record) clear(last int) {
+	for i := range r.Grants {
+		if r.Grants[i].Number <= last {
+			r.Grants[i].Booked = 0
+		}
 	}
 }

@@ -3,6 +3,7 @@ package cases
 import (
 	"crypto"
 	"crypto/elliptic"
+	"slices"
 	"testing"
 	"time"
 
@@ -152,4 +153,27 @@ func TestOneFaultIsPutRightByTheNextWalk(t *testing.T) {
 			rt.Fatalf("the next walk ends with %+v; the card has generation %d and %d tries", o, p.generation, p.left)
 		}
 	})
+}
+
+// A card that was rotated by a walk of which no outcome came has a full count again: the walk that finds it opened by the
+// next generation clears what was booked until then, and nothing that was booked since.
+func TestALostRotationClearsWhatWasBookedBefore(t *testing.T) {
+	t.Parallel()
+	unknown := &Outcome{Passcode: wire.Unknown, Rotated: wire.Unknown, Tries: -1}
+	kept := &Outcome{Passcode: wire.Unknown, Rotated: wire.No, Tries: -1}
+	r := Record{Card: Card{Settled: 3}, Grants: []Grant{
+		{Number: 1, Base: 2, Booked: 1},
+		{Number: 2, Base: 3, Booked: 1, Outcome: kept},
+		{Number: 3, Base: 3, Booked: 1, Outcome: unknown}, // this one, or
+		{Number: 4, Base: 3, Booked: 2},                   // this one rotated
+		{Number: 5, Base: 3, Booked: 2},
+	}}
+	Settle(&r, 4, Outcome{Passcode: wire.Yes, Opened: number(4), Rotated: wire.No, Tries: 1})
+	var booked []int
+	for _, g := range r.Grants {
+		booked = append(booked, g.Booked)
+	}
+	if !slices.Equal(booked, []int{0, 0, 0, 2, 1}) || r.Card.Settled != 4 {
+		t.Errorf("booked %v, settled %d", booked, r.Card.Settled)
+	}
 }
