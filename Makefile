@@ -11,7 +11,7 @@ GO ?= go
 # Settled here, not by the machine: the same bytes from any clone, whoever owns it.
 BUILD = $(GO) build -trimpath -buildvcs=false
 
-PROGRAMS = kiosk central run e2e cardsim devmail screens
+PROGRAMS = kiosk central cardctl run e2e cardsim devmail screens
 
 .PHONY: help
 help: ## this list
@@ -72,7 +72,7 @@ SOURCES = cmd firmware card ui tools
 deps-build deps-run deps-arm64:
 	@tools/deps $(@:deps-%=%)
 
-bin/kiosk bin/central: SOURCE = ./cmd/$(@F)
+bin/kiosk bin/central bin/cardctl: SOURCE = ./cmd/$(@F)
 bin/run bin/e2e bin/screens: SOURCE = ./tools/$(@F)
 bin/cardsim bin/devmail: SOURCE = ./tools/$(@F)/cmd
 bin/%: FORCE
