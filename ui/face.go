@@ -28,6 +28,7 @@ type Options struct {
 // Face is the screen of one kiosk. It is for one goroutine.
 type Face struct {
 	screen tcell.Screen
+	canvas canvas
 	opts   Options
 
 	view unlock.View
@@ -53,7 +54,7 @@ func New(screen tcell.Screen, opts Options) *Face {
 		opts.Zone = time.UTC
 	}
 	f := &Face{screen: screen, opts: opts, typed: newField()}
-	f.page = &page{screen: screen}
+	f.page = &page{}
 	return f
 }
 
@@ -236,12 +237,13 @@ func (f *Face) steer(dx, dy int) {
 }
 
 func (f *Face) draw() {
-	p := newPage(f.screen)
+	f.canvas.clear(f.screen, style(ink, paper))
+	p := newPage(&f.canvas)
 	f.page = p
 	f.screen.HideCursor()
 	if p.w < minWidth || p.h < minHeight {
 		p.text(rect{0, 0, p.w, p.h}, english.tooSmall, style(ink, paper))
-		f.screen.Show()
+		f.canvas.show(f.screen)
 		return
 	}
 	f.build(p)
@@ -251,5 +253,5 @@ func (f *Face) draw() {
 		focus = t.id
 	}
 	p.paintTargets(focus, f.pressed)
-	f.screen.Show()
+	f.canvas.show(f.screen)
 }

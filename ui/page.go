@@ -40,7 +40,7 @@ type target struct {
 
 // page is one screen being laid out. Texts are painted at once, targets at the end, when the focus is known.
 type page struct {
-	screen  tcell.Screen
+	canvas  *canvas
 	w, h    int
 	x, cw   int // the content's left edge and width
 	bar     int // rows of the title bar
@@ -57,9 +57,9 @@ type page struct {
 	cut     []string // texts that did not fit
 }
 
-func newPage(s tcell.Screen) *page {
-	p := &page{screen: s}
-	p.w, p.h = s.Size()
+// newPage lays out an empty page on a canvas that has been cleared.
+func newPage(c *canvas) *page {
+	p := &page{canvas: c, w: c.w, h: c.h}
 	p.cw = min(p.w-2, 60+p.w/4, 94)
 	p.x = (p.w - p.cw) / 2
 	switch {
@@ -71,7 +71,6 @@ func newPage(s tcell.Screen) *page {
 		p.bar, p.head, p.sub, p.subs, p.body, p.tall = 1, 1, 2, 1, 3, 3
 	}
 	p.bottom = p.h
-	s.Fill(' ', style(ink, paper))
 	return p
 }
 
@@ -80,7 +79,7 @@ func (p *page) roomy() bool { return p.gap > 0 }
 func (p *page) fill(r rect, st tcell.Style) {
 	for y := r.y; y < r.y+r.h; y++ {
 		for x := r.x; x < r.x+r.w; x++ {
-			p.screen.SetContent(x, y, ' ', nil, st)
+			p.canvas.set(x, y, ' ', st)
 		}
 	}
 }
@@ -91,7 +90,7 @@ func (p *page) put(x, y int, s string, st tcell.Style) {
 		p.cut = append(p.cut, s)
 	}
 	for _, r := range s {
-		p.screen.SetContent(x, y, r, nil, st)
+		p.canvas.set(x, y, r, st)
 		x++
 	}
 }
@@ -134,17 +133,17 @@ func (p *page) block(r rect, s string, st tcell.Style) {
 func (p *page) box(r rect, st tcell.Style) {
 	p.fill(r, st)
 	for x := r.x + 1; x < r.x+r.w-1; x++ {
-		p.screen.SetContent(x, r.y, '─', nil, st)
-		p.screen.SetContent(x, r.y+r.h-1, '─', nil, st)
+		p.canvas.set(x, r.y, '─', st)
+		p.canvas.set(x, r.y+r.h-1, '─', st)
 	}
 	for y := r.y + 1; y < r.y+r.h-1; y++ {
-		p.screen.SetContent(r.x, y, '│', nil, st)
-		p.screen.SetContent(r.x+r.w-1, y, '│', nil, st)
+		p.canvas.set(r.x, y, '│', st)
+		p.canvas.set(r.x+r.w-1, y, '│', st)
 	}
-	p.screen.SetContent(r.x, r.y, '┌', nil, st)
-	p.screen.SetContent(r.x+r.w-1, r.y, '┐', nil, st)
-	p.screen.SetContent(r.x, r.y+r.h-1, '└', nil, st)
-	p.screen.SetContent(r.x+r.w-1, r.y+r.h-1, '┘', nil, st)
+	p.canvas.set(r.x, r.y, '┌', st)
+	p.canvas.set(r.x+r.w-1, r.y, '┐', st)
+	p.canvas.set(r.x, r.y+r.h-1, '└', st)
+	p.canvas.set(r.x+r.w-1, r.y+r.h-1, '┘', st)
 }
 
 func (p *page) add(t target) { p.targets = append(p.targets, t) }
@@ -211,12 +210,12 @@ func (p *page) cell(t target, label string, st tcell.Style) {
 	p.put(t.r.x+(t.r.w-width(label))/2, t.r.y, label, st.Bold(true))
 	last := t.r.y + t.r.h - 1
 	for x := t.r.x; x < t.r.x+t.r.w-1; x++ {
-		p.screen.SetContent(x, last, '─', nil, st)
+		p.canvas.set(x, last, '─', st)
 	}
 	for y := t.r.y; y < last; y++ {
-		p.screen.SetContent(t.r.x+t.r.w-1, y, '│', nil, st)
+		p.canvas.set(t.r.x+t.r.w-1, y, '│', st)
 	}
-	p.screen.SetContent(t.r.x+t.r.w-1, last, '┘', nil, st)
+	p.canvas.set(t.r.x+t.r.w-1, last, '┘', st)
 }
 
 // towards is the nearest target in a direction, or the same one.
