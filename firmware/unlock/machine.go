@@ -127,6 +127,9 @@ type walk struct {
 	returnBefore time.Time
 }
 
+// codeOut: a code was sent that the holder can still come back with.
+func (w *walk) codeOut(now time.Time) bool { return w.code != nil && now.Before(w.code.ExpiresAt) }
+
 func (w *walk) wipe() {
 	w.passcode.Wipe()
 	w.typedCode.Wipe()
@@ -164,11 +167,8 @@ func (m *Machine) View() View {
 	if len(w.caseID) >= 8 {
 		v.Reference = w.caseID[:8]
 	}
-	if m.phase == phaseCode || m.phase == phaseChecking {
-		v.Code = w.code
-		if w.code != nil {
-			v.ReturnBefore = w.code.ExpiresAt
-		}
+	if w.code != nil {
+		v.Code, v.ReturnBefore = w.code, w.code.ExpiresAt
 	}
 	if m.interactive() {
 		v.EndsAt = m.until
@@ -351,7 +351,7 @@ func (m *Machine) cardOut() {
 	switch {
 	case m.changing():
 		// The card's answer, or its silence, says what became of it.
-	case m.phase == phaseCode || m.phase == phaseChecking || m.phase == phaseSending && m.walk.code != nil:
+	case m.walking() && m.walk.codeOut(m.now):
 		m.away()
 	case m.walking():
 		m.stop(ReasonRemoved)
@@ -396,14 +396,14 @@ func (m *Machine) stop(r Reason) {
 		}
 		m.note(audit.Entry{Kind: kind, Case: w.caseID, Reason: string(r)})
 		m.record()
-		switch codeOut := m.phase == phaseCode || m.phase == phaseChecking; {
+		switch {
 		case w.caseID == "" || !ours:
 			// There is no case, or central ended it.
 		case m.phase == phaseReleasing:
 			// The outcome closes it.
 		case m.phase == phaseSending:
 			// The code may be on its way: the holder can come back with it.
-		case r == ReasonIdle && codeOut:
+		case r == ReasonIdle && w.codeOut(m.now):
 			keep.returnBefore = w.code.ExpiresAt
 		default:
 			m.do(EndCase{Case: w.caseID, Reason: why})

@@ -84,7 +84,7 @@ type View struct {
 	CardIn   bool
 	Holder   string // from consent on
 	Channels []Channel
-	Code     *Code // on ScreenCode, ScreenChecking
+	Code     *Code // while one is out
 	Rules    card.Rules
 	// TriesLeft of a card that is not locked; -1 if it does not tell.
 	TriesLeft int
