@@ -13,8 +13,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"latchkey/firmware/wire"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server answers with what the test wants, over real TLS 1.3.
 func server(t *testing.T, answer http.HandlerFunc) *Central {

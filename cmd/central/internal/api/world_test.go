@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+	"go.uber.org/goleak"
 
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/config"
@@ -39,6 +40,8 @@ import (
 	"latchkey/firmware/audit"
 	"latchkey/firmware/wire"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // authority is the CA of central and kiosks in a test.
 type authority struct {
