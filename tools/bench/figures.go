@@ -37,19 +37,18 @@ func scaled(benchmark, unit string, by float64) func(results) (float64, bool) {
 }
 
 // ratio is ours over the floor or peer, in time, measured in the same run.
-func ratio(ours, theirs string) func(results) (float64, bool) {
-	return func(r results) (float64, bool) {
-		a, okA := r[key{ours, "ns/op"}]
-		b, okB := r[key{theirs, "ns/op"}]
-		return a / b, okA && okB && b > 0
-	}
-}
+func ratio(ours, theirs string) func(results) (float64, bool) { return quotient(ours, theirs, "ns/op") }
 
 // rates is ours over the floor or peer, in flows a second.
 func rates(ours, theirs string) func(results) (float64, bool) {
+	return quotient(ours, theirs, "flows/s")
+}
+
+// quotient is ours over theirs in any metric.
+func quotient(ours, theirs, unit string) func(results) (float64, bool) {
 	return func(r results) (float64, bool) {
-		a, okA := r[key{ours, "flows/s"}]
-		b, okB := r[key{theirs, "flows/s"}]
+		a, okA := r[key{ours, unit}]
+		b, okB := r[key{theirs, unit}]
 		return a / b, okA && okB && b > 0
 	}
 }
@@ -57,6 +56,8 @@ func rates(ours, theirs string) func(results) (float64, bool) {
 const perMillisecond = 1e-6 // of nanoseconds
 
 const (
+	keyOurs     = "tools/bench/form.Key/latchkey"
+	keyTview    = "tools/bench/form.Key/tview"
 	flowsSQLite = "cmd/central/internal/api.FlowsSQLite"
 	flowsFloor  = "cmd/central/internal/api.FlowsFloor"
 )
@@ -70,12 +71,17 @@ var figures = []figure{
 	{"card.gids.total.apdus", "APDUs", atMost(8), nil, "GIDS cards"},
 	// The same virtual card behind pcscd; pkcs15-tool --unblock-pin as a whole process.
 	{"card.write.vs_opensc", "ratio", atMost(0.25), ratio("card/pcsc.Write", "card/pcsc.OpenSCWrite"), ""},
-	{"kiosk.insert_ms", "ms", atMost(700), nil, "a benchmark of the whole kiosk"},
-	{"kiosk.ready_ms", "ms", atMost(10), nil, "a benchmark of the whole kiosk"},
-	{"kiosk.rss_mib", "MiB", atMost(16), nil, "a benchmark of the whole kiosk"},
-	{"ui.key.vs_tview", "ratio", atMost(0.33), nil, "the same form in tview"},
-	{"ui.bytes.vs_tview", "ratio", atMost(0.05), nil, "the same form in tview"},
-	{"ui.key.p99_ms", "ms", atMost(16.7), nil, "a benchmark of the screens"},
+	// Card in to "reading" on the screen, median of 20.
+	{"kiosk.insert_ms", "ms", atMost(700), metric("tools/bench/kiosk.Insert", "median-ms"), ""},
+	// Process start to first paint, with the journal open.
+	{"kiosk.ready_ms", "ms", atMost(10), metric("tools/bench/kiosk.Ready", "median-ms"), ""},
+	// After 100 walks.
+	{"kiosk.rss_mib", "MiB", atMost(16), metric("tools/bench/kiosk.Walks", "rss-MiB"), ""},
+	// The same form on two consoles, TERM=linux: key to first byte, and bytes for one changed field.
+	{"ui.key.vs_tview", "ratio", atMost(0.33), quotient(keyOurs, keyTview, "median-µs/key"), ""},
+	{"ui.bytes.vs_tview", "ratio", atMost(0.05), quotient(keyOurs, keyTview, "bytes/key"), ""},
+	// One frame.
+	{"ui.key.p99_ms", "ms", atMost(16.7), metric(keyOurs, "p99-ms/key"), ""},
 	// The entries of one unlock as the machine's transcript has them.
 	{"journal.commits_per_unlock", "commits", atMost(3), metric("firmware/journal.UnlockJournal", "commits/op"), ""},
 	{"journal.device_bytes_per_unlock", "bytes", atMost(75000), nil, "a private file system to count sectors on"},

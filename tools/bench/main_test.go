@@ -20,6 +20,9 @@ BenchmarkReopen         	    1	  80906743 ns/op
 pkg: latchkey/cmd/central/internal/api
 BenchmarkFlowsSQLite-2   	       1	         6.789 cpu-ms/flow	       136.0 flows/s	       372.1 p99-ms
 BenchmarkFlowsFloor-2    	       1	         1.374 cpu-ms/flow	       544.0 flows/s	        17.2 p99-ms
+pkg: latchkey/tools/bench/form
+BenchmarkKey/latchkey-2 	    1	        69.0 bytes/key	       300.0 median-µs/key
+BenchmarkKey/tview-2    	    1	      1670 bytes/key	       600.0 median-µs/key
 `
 
 // Whoever reads the last lines learns what was measured, what was missed, and what is not there.
@@ -39,6 +42,8 @@ func TestReport(t *testing.T) {
 		"figure card.piv.state.apdus 3 APDUs aim <= 4 ok",
 		"figure card.piv.write.apdus 5 APDUs aim <= 3 missed",
 		"figure card.write.vs_opensc 0.02967 ratio aim <= 0.25 ok",
+		"figure ui.bytes.vs_tview 0.04132 ratio aim <= 0.05 ok",
+		"figure ui.key.vs_tview 0.5 ratio aim <= 0.33 missed",
 		"figure journal.reopen_ms 80.91 ms aim <= 10 missed",
 		"figure journal.commits_per_unlock none commits aim <= 3 missed (its benchmark gave no result)",
 		"figure central.sqlite.vs_floor 0.25 ratio aim >= 0.5 missed",
@@ -60,7 +65,7 @@ func TestFiguresAreWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"card/piv", "card/pcsc", "firmware/journal", "cmd/central/internal/api"} {
+	for _, p := range []string{"card/piv", "card/pcsc", "firmware/journal", "cmd/central/internal/api", "tools/bench/kiosk", "tools/bench/form"} {
 		if !slices.ContainsFunc(packages, func(s string) bool { return strings.HasSuffix(s, "/"+p) }) {
 			t.Errorf("no benchmark found in %s, only in %v", p, packages)
 		}
