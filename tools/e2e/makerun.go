@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -31,8 +32,8 @@ func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) 
 		return w, r, err
 	}
 	defer t.close()
-	before := d.programs()
 	v := &visit{ctx: ctx, terminal: t}
+	var started []process
 	err = v.run(func(v *visit) {
 		you := func(texts ...string) string {
 			text, err := t.awaitFrom(youColumn, texts...)
@@ -40,14 +41,10 @@ func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) 
 			return text
 		}
 		v.see(attract)
-		started := 0
-		for pid := range d.programs() {
-			if before[pid] == "" {
-				started++
-			}
-		}
-		if started < 3 {
-			v.must(fmt.Errorf("only %d of our programs run, so their end would prove nothing", started))
+		pane, err := t.tmux("display-message", "-p", "#{pane_pid}")
+		v.must(err)
+		if started, err = family(strings.TrimSpace(pane)); len(started) < 6 {
+			v.must(fmt.Errorf("make, run, central, kiosk and their like are more than %d processes, so their end would prove nothing: %w", len(started), err))
 		}
 		you("[i Insert]")
 		v.tap("[i Insert]")
@@ -86,22 +83,55 @@ func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) 
 	if err != nil {
 		return w, r, err
 	}
-	for pid, name := range d.programs() {
-		if before[pid] == "" {
-			return w, r, fmt.Errorf("after Ctrl-C %s still runs as process %s", name, pid)
+	for _, p := range started {
+		if now, err := processOf(p.id); err == nil && now.started == p.started {
+			return w, r, fmt.Errorf("after Ctrl-C process %s still runs (%s)", p.id, p.name)
 		}
 	}
 	return w, r, w.judge(r)
 }
 
-// programs are the processes of our own programs, by process id.
-func (d *driver) programs() map[string]string {
-	found := map[string]string{}
-	links, _ := filepath.Glob("/proc/[0-9]*/exe")
-	for _, l := range links {
-		if exe, err := os.Readlink(l); err == nil && filepath.Dir(exe) == d.bin {
-			found[filepath.Base(filepath.Dir(l))] = exe
+// process is what /proc/ID/stat tells (proc(5)).
+type process struct{ id, name, parent, started string }
+
+func processOf(id string) (process, error) {
+	b, err := os.ReadFile(filepath.Join("/proc", id, "stat"))
+	if err != nil {
+		return process{}, err
+	}
+	open, shut := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 0 || shut < open {
+		return process{}, fmt.Errorf("process %s: no name in its stat", id)
+	}
+	rest := strings.Fields(string(b[shut+1:])) // from the third field on
+	if len(rest) < 20 {
+		return process{}, fmt.Errorf("process %s: short stat", id)
+	}
+	if rest[0] == "Z" {
+		return process{}, fmt.Errorf("process %s has ended", id)
+	}
+	return process{id, string(b[open+1 : shut]), rest[1], rest[19]}, nil
+}
+
+// family is a process with all that descend from it.
+func family(id string) ([]process, error) {
+	first, err := processOf(id)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	children := map[string][]process{}
+	for _, path := range stats {
+		if p, err := processOf(filepath.Base(filepath.Dir(path))); err == nil { // else it has just ended
+			children[p.parent] = append(children[p.parent], p)
 		}
 	}
-	return found
+	all := []process{first}
+	for i := 0; i < len(all); i++ {
+		all = append(all, children[all[i].id]...)
+	}
+	return all, nil
 }

@@ -77,8 +77,8 @@ func (t *terminal) awaitFrom(column int, texts ...string) (string, error) {
 	}
 }
 
-// ended waits until nothing holds the terminal any more. tmux's own "Pane is dead" is no sign of that: tmux 3.3a may leave
-// it away for as long as it has not fetched the program's exit status.
+// ended waits until the terminal's program has ended; of what that started it says nothing. It asks tmux, since tmux 3.3a
+// writes "Pane is dead" only once it has fetched the exit status, and sometimes it never does.
 func (t *terminal) ended() error {
 	for give := time.Now().Add(patience); ; {
 		dead, err := t.tmux("display-message", "-p", "#{pane_dead}")
