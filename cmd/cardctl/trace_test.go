@@ -93,9 +93,10 @@ func TestTheLogDoesNotDependOnHiddenData(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		c := apdu.Command{
-			CLA: rapid.Byte().Draw(t, "class"), P1: rapid.Byte().Draw(t, "P1"), P2: rapid.Byte().Draw(t, "P2"),
+			CLA: rapid.Byte().Draw(t, "class"), P1: rapid.Byte().Draw(t, "P1"),
+			P2: rapid.OneOf(rapid.Just(byte(cardAuthenticationKey)), rapid.Byte()).Draw(t, "P2"),
 			INS: rapid.OneOf(rapid.SampledFrom([]byte{insVerify, insVerify + 1, insChangeReferenceData, insChangeReferenceData + 1,
-				insResetRetryCounter, insResetRetryCounter + 1, insGeneralAuthenticate, insGetData}), rapid.Byte()).Draw(t, "instruction"),
+				insResetRetryCounter, insResetRetryCounter + 1, insGeneralAuthenticate, insGetData, insSelect}), rapid.Byte()).Draw(t, "instruction"),
 			Le: rapid.SampledFrom([]int{0, 256, 65536}).Draw(t, "Le"),
 		}
 		if plain := c.CLA&^apdu.Chained == 0; plain && (c.INS == insSelect || c.INS == insGeneralAuthenticate && c.P2 == cardAuthenticationKey) {
