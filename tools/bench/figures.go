@@ -58,8 +58,8 @@ const perMillisecond = 1e-6 // of nanoseconds
 const (
 	keyOurs     = "tools/bench/form.Key/latchkey"
 	keyTview    = "tools/bench/form.Key/tview"
-	flowsSQLite = "cmd/central/internal/api.FlowsSQLite"
-	flowsFloor  = "cmd/central/internal/api.FlowsFloor"
+	flowsSQLite = "cmd/central/internal/api.Flows/SQLite"
+	flowsFloor  = "cmd/central/internal/api.Flows/Floor"
 )
 
 // figures in the order in which they are printed. A benchmark is named by its package within the module, and its name.

@@ -18,8 +18,8 @@ BenchmarkOpenSCWrite-2   	      61	  18909794 ns/op
 pkg: latchkey/firmware/journal
 BenchmarkReopen         	    1	  80906743 ns/op
 pkg: latchkey/cmd/central/internal/api
-BenchmarkFlowsSQLite-2   	       1	         6.789 cpu-ms/flow	       136.0 flows/s	       372.1 p99-ms
-BenchmarkFlowsFloor-2    	       1	         1.374 cpu-ms/flow	       544.0 flows/s	        17.2 p99-ms
+BenchmarkFlows/SQLite-2   	       1	         6.789 cpu-ms/flow	       136.0 flows/s	       372.1 p99-ms
+BenchmarkFlows/Floor-2    	       1	         1.374 cpu-ms/flow	       544.0 flows/s	        17.2 p99-ms
 pkg: latchkey/tools/bench/form
 BenchmarkKey/latchkey-2 	    1	        69.0 bytes/key	       300.0 median-µs/key
 BenchmarkKey/tview-2    	    1	      1670 bytes/key	       600.0 median-µs/key

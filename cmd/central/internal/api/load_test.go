@@ -57,7 +57,7 @@ func init() {
 
 // BenchmarkFlows is central as trusts run it, 64 kiosks at once: begin, proof, code, check, release and outcome, every commit
 // durable on the disk below the temporary folder. The same work without a store (floor) is measured in turns with it, so
-// that what else the machine does meanwhile meets both alike; its metrics begin with floor-.
+// that what else the machine does meanwhile meets both alike.
 //
 // Each server is a process of its own, so that CPU is the server's alone, TLS, SMTP client and garbage collection included.
 // Clients and mail host share the machine's cores with it; they do little: a kiosk's HPKE key is made once, and of its
@@ -65,15 +65,12 @@ func init() {
 // of single requests, the one that waits for the mail host included.
 func BenchmarkFlows(b *testing.B) {
 	sqlite, floor := newLoad(b, "sqlite"), newLoad(b, "floor")
-	for b.Loop() { // once: it takes longer than what is asked for by default
-		for range rounds {
-			sqlite.measure(b)
-			floor.measure(b)
-		}
+	for range rounds {
+		sqlite.measure(b)
+		floor.measure(b)
 	}
-	b.ReportMetric(0, "ns/op") // of all rounds: it says nothing
-	sqlite.report(b, "")
-	floor.report(b, "floor-")
+	b.Run("SQLite", sqlite.report)
+	b.Run("Floor", floor.report)
 }
 
 // traffic is one server's.
@@ -133,18 +130,19 @@ func (l *traffic) measure(b *testing.B) {
 	wg.Wait()
 }
 
-func (l *traffic) report(b *testing.B, prefix string) {
-	b.Helper()
+// report tells what was measured; there is nothing left to run.
+func (l *traffic) report(b *testing.B) {
 	if l.flows == 0 || len(l.took) == 0 {
 		b.Fatal("no flow came to its end")
 	}
 	slices.Sort(l.took)
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-	b.ReportMetric(float64(l.flows)/l.lasted.Seconds(), prefix+"flows/s")
-	b.ReportMetric(ms(l.ofServer)/float64(l.flows), prefix+"cpu-ms/flow")
-	b.ReportMetric(ms(l.ofClients)/float64(l.flows), prefix+"clients-cpu-ms/flow")
-	b.ReportMetric(ms(l.took[len(l.took)/2]), prefix+"p50-ms")
-	b.ReportMetric(ms(l.took[len(l.took)*99/100]), prefix+"p99-ms")
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(l.flows)/l.lasted.Seconds(), "flows/s")
+	b.ReportMetric(ms(l.ofServer)/float64(l.flows), "cpu-ms/flow")
+	b.ReportMetric(ms(l.ofClients)/float64(l.flows), "clients-cpu-ms/flow")
+	b.ReportMetric(ms(l.took[len(l.took)/2]), "p50-ms")
+	b.ReportMetric(ms(l.took[len(l.took)*99/100]), "p99-ms")
 }
 
 // visitor is a kiosk with the cards that come to it.

@@ -37,11 +37,15 @@ var serialForm = regexp.MustCompile(`^[0-9a-f]{2,64}$`)
 
 // BeginCase opens a case for a locked card, or returns to its open one.
 func (s *routes) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (wire.BeginCaseResponseObject, error) {
+	// What needs no record is judged before the transaction, in which writers wait for one another.
+	rq := requestOf(ctx)
+	signed := signedByDevice(rq, wire.BeginDigest(rq.kiosk, r.Body), r.Body.Signature)
+	_, badKey := wire.KEM().NewPublicKey(r.Body.HpkePublicKey)
 	return s.once(ctx, ask{"begin", r.Params.IdempotencyKey, ""}, http.StatusCreated, func(st *step) (any, error) {
-		if !signedByDevice(st.rq, wire.BeginDigest(st.rq.kiosk, r.Body), r.Body.Signature) {
+		if !signed {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
-		if _, err := wire.KEM().NewPublicKey(r.Body.HpkePublicKey); err != nil || !serialForm.MatchString(r.Body.Serial) {
+		if badKey != nil || !serialForm.MatchString(r.Body.Serial) {
 			return nil, cases.Refuse(wire.CodeMalformed)
 		}
 		begun, err := st.begin(r.Body)
