@@ -1,17 +1,25 @@
 package ui
 
-import "github.com/gdamore/tcell/v2"
+import (
+	"slices"
+
+	"github.com/gdamore/tcell/v2"
+)
 
 // canvas is where a page is drawn. Only cells that differ from what stands on the screen reach tcell, which takes a cell
 // that was emptied and then written as before for a changed one, and would send the whole screen for each key.
 type canvas struct {
 	w, h         int
 	drawn, shown []cell
+	styles       []tcell.Style // by pen; a page has a dozen
 }
 
+// pen is a style by its number: cells that are small are quickly compared.
+type pen int32
+
 type cell struct {
-	r     rune // 0 if nothing was shown yet
-	style tcell.Style
+	r   rune // 0 if nothing was shown yet
+	pen pen
 }
 
 // clear begins a new page of the screen's size.
@@ -20,15 +28,25 @@ func (c *canvas) clear(s tcell.Screen, st tcell.Style) {
 		c.w, c.h = w, h
 		c.drawn, c.shown = make([]cell, w*h), make([]cell, w*h)
 	}
+	blank := cell{' ', c.pen(st)}
 	for i := range c.drawn {
-		c.drawn[i] = cell{' ', st}
+		c.drawn[i] = blank
 	}
 }
 
+func (c *canvas) pen(st tcell.Style) pen {
+	i := slices.Index(c.styles, st)
+	if i < 0 {
+		i = len(c.styles)
+		c.styles = append(c.styles, st)
+	}
+	return pen(i)
+}
+
 // set writes one cell. What lies outside the screen is not written.
-func (c *canvas) set(x, y int, r rune, st tcell.Style) {
+func (c *canvas) set(x, y int, r rune, p pen) {
 	if x >= 0 && y >= 0 && x < c.w && y < c.h {
-		c.drawn[y*c.w+x] = cell{r, st}
+		c.drawn[y*c.w+x] = cell{r, p}
 	}
 }
 
@@ -37,7 +55,7 @@ func (c *canvas) show(s tcell.Screen) {
 	changed := false
 	for i, now := range c.drawn {
 		if now != c.shown[i] {
-			s.SetContent(i%c.w, i/c.w, now.r, nil, now.style)
+			s.SetContent(i%c.w, i/c.w, now.r, nil, c.styles[now.pen])
 			changed = true
 		}
 	}

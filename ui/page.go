@@ -77,20 +77,22 @@ func newPage(c *canvas) *page {
 func (p *page) roomy() bool { return p.gap > 0 }
 
 func (p *page) fill(r rect, st tcell.Style) {
+	pen := p.canvas.pen(st)
 	for y := r.y; y < r.y+r.h; y++ {
 		for x := r.x; x < r.x+r.w; x++ {
-			p.canvas.set(x, y, ' ', st)
+			p.canvas.set(x, y, ' ', pen)
 		}
 	}
 }
 
 // put writes one line.
 func (p *page) put(x, y int, s string, st tcell.Style) {
+	pen := p.canvas.pen(st)
 	if x < 0 || y < 0 || y >= p.h || x+width(s) > p.w {
 		p.cut = append(p.cut, s)
 	}
 	for _, r := range s {
-		p.canvas.set(x, y, r, st)
+		p.canvas.set(x, y, r, pen)
 		x++
 	}
 }
@@ -132,18 +134,19 @@ func (p *page) block(r rect, s string, st tcell.Style) {
 
 func (p *page) box(r rect, st tcell.Style) {
 	p.fill(r, st)
+	pen := p.canvas.pen(st)
 	for x := r.x + 1; x < r.x+r.w-1; x++ {
-		p.canvas.set(x, r.y, '─', st)
-		p.canvas.set(x, r.y+r.h-1, '─', st)
+		p.canvas.set(x, r.y, '─', pen)
+		p.canvas.set(x, r.y+r.h-1, '─', pen)
 	}
 	for y := r.y + 1; y < r.y+r.h-1; y++ {
-		p.canvas.set(r.x, y, '│', st)
-		p.canvas.set(r.x+r.w-1, y, '│', st)
+		p.canvas.set(r.x, y, '│', pen)
+		p.canvas.set(r.x+r.w-1, y, '│', pen)
 	}
-	p.canvas.set(r.x, r.y, '┌', st)
-	p.canvas.set(r.x+r.w-1, r.y, '┐', st)
-	p.canvas.set(r.x, r.y+r.h-1, '└', st)
-	p.canvas.set(r.x+r.w-1, r.y+r.h-1, '┘', st)
+	p.canvas.set(r.x, r.y, '┌', pen)
+	p.canvas.set(r.x+r.w-1, r.y, '┐', pen)
+	p.canvas.set(r.x, r.y+r.h-1, '└', pen)
+	p.canvas.set(r.x+r.w-1, r.y+r.h-1, '┘', pen)
 }
 
 func (p *page) add(t target) { p.targets = append(p.targets, t) }
@@ -207,15 +210,16 @@ func (p *page) paintTargets(focus, pressed string) {
 // cell draws a key of two rows: its label, and the lines to its right and below.
 func (p *page) cell(t target, label string, st tcell.Style) {
 	p.fill(t.r, st)
+	pen := p.canvas.pen(st)
 	p.put(t.r.x+(t.r.w-width(label))/2, t.r.y, label, st.Bold(true))
 	last := t.r.y + t.r.h - 1
 	for x := t.r.x; x < t.r.x+t.r.w-1; x++ {
-		p.canvas.set(x, last, '─', st)
+		p.canvas.set(x, last, '─', pen)
 	}
 	for y := t.r.y; y < last; y++ {
-		p.canvas.set(t.r.x+t.r.w-1, y, '│', st)
+		p.canvas.set(t.r.x+t.r.w-1, y, '│', pen)
 	}
-	p.canvas.set(t.r.x+t.r.w-1, last, '┘', st)
+	p.canvas.set(t.r.x+t.r.w-1, last, '┘', pen)
 }
 
 // towards is the nearest target in a direction, or the same one.

@@ -335,7 +335,7 @@ func (f *Face) boxes(p *page, r rect, digits int) {
 		}
 		switch {
 		case i < len(typed):
-			p.canvas.set(x+each/2, r.y+1, rune(typed[i]), st.Bold(true))
+			p.canvas.set(x+each/2, r.y+1, rune(typed[i]), p.canvas.pen(st.Bold(true)))
 		case i == len(typed):
 			p.put(x+each/2, r.y+1, "_", st)
 		}

@@ -21,8 +21,7 @@ pkg: latchkey/cmd/central/internal/api
 BenchmarkFlows/SQLite-2   	       1	         6.789 cpu-ms/flow	       136.0 flows/s	       372.1 p99-ms
 BenchmarkFlows/Floor-2    	       1	         1.374 cpu-ms/flow	       544.0 flows/s	        17.2 p99-ms
 pkg: latchkey/tools/bench/form
-BenchmarkKey/latchkey-2 	    1	        69.0 bytes/key	       300.0 median-µs/key
-BenchmarkKey/tview-2    	    1	      1670 bytes/key	       600.0 median-µs/key
+BenchmarkKey-2          	    1	        69.00 bytes/key	       300.0 median-µs/key	      1670 tview-bytes/key	       600.0 tview-median-µs/key
 `
 
 // Whoever reads the last lines learns what was measured, what was missed, and what is not there.
