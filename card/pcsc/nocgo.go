@@ -18,6 +18,9 @@ func Watch(ctx context.Context) <-chan Event {
 	return events
 }
 
+// Slots returns ErrNotBuilt.
+func Slots() ([]Slot, error) { return nil, ErrNotBuilt }
+
 // Session cannot be had in this build.
 type Session struct{}
 

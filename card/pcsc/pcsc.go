@@ -50,5 +50,20 @@ type Event struct {
 	Err    error  // for NoService
 }
 
+// Slot is one reader and what it holds.
+type Slot struct {
+	Reader string
+	In     bool   // a card is in
+	Mute   bool   // and does not answer to reset
+	ATR    []byte // answer to reset, if it has one
+}
+
 // ErrBusy: another program holds the card, and did not let it go while Connect waited.
 var ErrBusy = errors.New("card is in use by another program")
+
+// Why pcscd cannot be asked.
+var (
+	ErrNoService = errors.New("pcscd cannot be reached")
+	ErrRefused   = errors.New("pcscd refuses this user") // polkit, or the socket's mode; also for the card of a Connect
+	ErrSilent    = errors.New("pcscd does not answer")
+)

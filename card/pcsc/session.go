@@ -42,7 +42,7 @@ type Session struct {
 var _ card.Transport = (*Session)(nil)
 
 // Connect opens a session with the card in a reader. While another program holds the card it waits a little. Errors:
-// ErrBusy, card.ErrRemoved (no card there, or no reader, or no pcscd), card.ErrHung (the card is mute), or ctx's.
+// ErrBusy, ErrRefused, card.ErrRemoved (no card there, or no reader, or no pcscd), card.ErrHung (the card is mute), or ctx's.
 func Connect(ctx context.Context, reader string) (*Session, error) {
 	s, err := connect(ctx, reader, hungAfter)
 	if err != nil {
@@ -106,6 +106,8 @@ func open(reader string, patience time.Duration, gone <-chan struct{}) (*Session
 		switch {
 		case busy:
 			return nil, ErrBusy
+		case refused(err):
+			return nil, fmt.Errorf("%w (%w)", ErrRefused, err)
 		case errors.Is(err, scard.ErrUnpoweredCard): // it did not answer to reset
 			return nil, fmt.Errorf("%w (%w)", card.ErrHung, err)
 		}

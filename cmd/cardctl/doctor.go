@@ -7,6 +7,8 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"latchkey/card/pcsc"
 )
 
 // diagnosis is what doctor found.
@@ -46,7 +48,7 @@ func examine(ctx context.Context, want string, m machine, now time.Time) *diagno
 }
 
 func (d *diagnosis) look(ctx context.Context, want string, m machine, now time.Time) {
-	slots, err := listReaders()
+	slots, err := pcsc.Slots()
 	if err != nil {
 		f := m.unreachable(err)
 		if f.Check == checkPermission {

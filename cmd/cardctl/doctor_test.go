@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"latchkey/card/pcsc"
 )
 
 func files(names ...string) fstest.MapFS {
@@ -31,13 +33,13 @@ func TestWhyPCSCDIsOutOfReach(t *testing.T) {
 		check        string
 		says         string
 	}{
-		{"not installed", errNoDaemon, fs.ErrNotExist, false, checkPCSCD, "apt-get install pcscd"},
-		{"not started", errNoDaemon, fs.ErrNotExist, true, checkPCSCD, "systemctl start pcscd.socket"},
-		{"ended", errNoDaemon, unix.ECONNREFUSED, true, checkPCSCD, "nobody listens"},
-		{"no right to the socket", errNoDaemon, unix.EACCES, true, checkPermission, "socket"},
-		{"polkit", fmt.Errorf("%w (…)", errRefused), nil, true, checkPermission, "org.debian.pcsc-lite.access_pcsc"},
-		{"hangs", errSilent, nil, true, checkPCSCD, "does not answer"},
-		{"something else", errNoDaemon, nil, true, checkPCSCD, "no PC/SC comes of it"},
+		{"not installed", pcsc.ErrNoService, fs.ErrNotExist, false, checkPCSCD, "apt-get install pcscd"},
+		{"not started", pcsc.ErrNoService, fs.ErrNotExist, true, checkPCSCD, "systemctl start pcscd.socket"},
+		{"ended", pcsc.ErrNoService, unix.ECONNREFUSED, true, checkPCSCD, "nobody listens"},
+		{"no right to the socket", pcsc.ErrNoService, unix.EACCES, true, checkPermission, "socket"},
+		{"polkit", fmt.Errorf("%w (…)", pcsc.ErrRefused), nil, true, checkPermission, "org.debian.pcsc-lite.access_pcsc"},
+		{"hangs", pcsc.ErrSilent, nil, true, checkPCSCD, "does not answer"},
+		{"something else", pcsc.ErrNoService, nil, true, checkPCSCD, "no PC/SC comes of it"},
 	} {
 		m := machine{root: files(), socket: "/s", dial: func(string) error { return test.dialled }}
 		if test.installed {
@@ -59,11 +61,11 @@ func TestDriver(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		files []string
-		slots []slot
+		slots []pcsc.Slot
 		level level
 		says  string
 	}{
-		{"driven", nil, []slot{{name: "A"}}, ok, `pcscd drives "A"`},
+		{"driven", nil, []pcsc.Slot{{Reader: "A"}}, ok, `pcscd drives "A"`},
 		{"no driver", reader, nil, wrong, "does not drive Smart Reader (USB 04e6:5116) no driver is installed"},
 		{"wrong driver", append(reader, driver), nil, wrong, "the installed driver (ifd-ccid) does not know it"},
 		{"nothing plugged in", []string{driver}, nil, ok, "no CCID reader is on USB"},
@@ -103,7 +105,7 @@ func TestExpiry(t *testing.T) {
 // Whatever goes wrong with a session is one sentence that says what to do and who does it.
 func TestEveryTroubleSaysWhoPutsItRight(t *testing.T) {
 	t.Parallel()
-	f := sessionTrouble(slot{name: "A"}, errors.Join(errors.New("read CHUID: damaged"), errors.New("close")))
+	f := sessionTrouble(pcsc.Slot{Reader: "A"}, errors.Join(errors.New("read CHUID: damaged"), errors.New("close")))
 	if f.Cause == "" || f.Cure == "" || f.Fixer != ra || strings.Contains(f.Error(), "\n") {
 		t.Errorf("%+v", f)
 	}

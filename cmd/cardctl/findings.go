@@ -58,7 +58,7 @@ func (f *finding) Error() string { return f.Seen + "; " + f.Cure }
 var noReader = &finding{checkReader, wrong, "pcscd has no card reader",
 	"none is plugged in, or pcscd has no driver for it", "plug one in, or give it a driver", engineer}
 
-func noCard(readers []slot) *finding {
+func noCard(readers []pcsc.Slot) *finding {
 	seen := "no card is in the reader " + quoted(readers)
 	if len(readers) > 1 {
 		seen = "no card is in any of the readers " + quoted(readers)
@@ -67,7 +67,7 @@ func noCard(readers []slot) *finding {
 		"there is none, or it is not in all the way", "push the card in until it stops, chip first", holder}
 }
 
-func severalCards(in []slot) *finding {
+func severalCards(in []pcsc.Slot) *finding {
 	return &finding{checkCard, wrong, "more than one card is in: readers " + quoted(in),
 		"a card was left in another reader; a kiosk takes none while there are two", "take out all but one, or choose with --reader", holder}
 }
@@ -78,29 +78,29 @@ func muteCard(reader string) *finding {
 		"put it in again, chip first and facing the contacts; if another card works in this reader, the RA replaces it", holder}
 }
 
-func wrongReader(seen string, slots []slot) *finding {
+func wrongReader(seen string, slots []pcsc.Slot) *finding {
 	return &finding{checkWanted, wrong, seen, "--reader is not a name that fits exactly one reader",
 		"name one of " + quoted(slots), engineer}
 }
 
 // sessionTrouble says why the card could not be opened or read.
-func sessionTrouble(s slot, err error) *finding {
+func sessionTrouble(s pcsc.Slot, err error) *finding {
 	f := func(seen, cause, cure string, who fixer) *finding {
 		return &finding{checkCard, wrong, seen, cause, cure, who}
 	}
-	in := fmt.Sprintf("the card in the reader %q", s.name)
+	in := fmt.Sprintf("the card in the reader %q", s.Reader)
 	var status *card.StatusError
 	switch {
 	case errors.Is(err, pcsc.ErrBusy):
 		return f("another program holds "+in,
 			"a card middleware, a browser, gpg's scdaemon, or a kiosk on this machine that is serving a holder",
 			"end that program, or wait until it is done", engineer)
-	case refused(err):
+	case errors.Is(err, pcsc.ErrRefused):
 		f := f("this user may not open "+in, "polkit does not allow it", "allow the user the polkit action org.debian.pcsc-lite.access_card", engineer)
 		f.Check = checkPermission
 		return f
 	case errors.Is(err, card.ErrNotThisFamily):
-		return f(fmt.Sprintf("%s is of no family that is known here (piv); its ATR is %X", in, s.atr),
+		return f(fmt.Sprintf("%s is of no family that is known here (piv); its ATR is %X", in, s.ATR),
 			"it is another kind of card, or an empty one", "use a card of the RA; if this is one, its ATR tells the engineer what is missing", ra)
 	case errors.Is(err, card.ErrReset):
 		return f(in+" was reset while it was read", "another program reset it, or its contact is bad", "try again", holder)

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"latchkey/card/pcsc"
 )
 
 // machine is what is looked at beside PC/SC itself.
@@ -52,14 +54,14 @@ func (m machine) unreachable(err error) *finding {
 	f := &finding{Check: checkPCSCD, Level: wrong, Fixer: engineer}
 	dialled := m.dial(m.socket)
 	switch {
-	case errors.Is(err, errRefused):
+	case errors.Is(err, pcsc.ErrRefused):
 		f.Check, f.Seen, f.Cause = checkPermission, "pcscd refuses this user", "polkit does not allow it"
 		f.Cure = "allow the user the polkit actions org.debian.pcsc-lite.access_pcsc and access_card"
 	case errors.Is(dialled, unix.EACCES):
 		f.Check, f.Seen = checkPermission, fmt.Sprintf("this user may not open pcscd's socket %s", m.socket)
 		f.Cause = "the mode of the socket or of its folder keeps the user out"
 		f.Cure = "run cardctl as a user who may, or mend the mode"
-	case errors.Is(err, errSilent):
+	case errors.Is(err, pcsc.ErrSilent):
 		f.Seen, f.Cause = "pcscd does not answer", "it hangs, often in the driver of a reader"
 		f.Cure = `unplug the readers and restart it ("systemctl restart pcscd")`
 	case dialled == nil:
@@ -114,7 +116,7 @@ func (m machine) drivers() (names []string) {
 }
 
 // driver says why pcscd has no reader, or that the readers it has are driven.
-func (m machine) driver(slots []slot) *finding {
+func (m machine) driver(slots []pcsc.Slot) *finding {
 	f := &finding{Check: checkDriver, Level: wrong, Fixer: engineer}
 	plugged, drivers := m.usbReaders(), m.drivers()
 	switch {

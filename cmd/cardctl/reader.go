@@ -5,88 +5,48 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"latchkey/card"
 	"latchkey/card/pcsc"
 )
 
-// slot is one reader and what it holds.
-type slot struct {
-	name string
-	in   bool // a card is in
-	mute bool // and does not answer to reset
-	atr  []byte
-}
-
-// Why the readers cannot be listed.
-var (
-	errNoDaemon = errors.New("pcscd cannot be reached")
-	errRefused  = errors.New("pcscd refuses this user")
-	errSilent   = errors.New("pcscd does not answer")
-)
-
-// patience is how long pcscd may take to list its readers.
-const patience = 5 * time.Second
-
-// listReaders asks pcscd. A call into libpcsclite cannot be interrupted: one that hangs is left behind.
-func listReaders() ([]slot, error) {
-	type result struct {
-		slots []slot
-		err   error
-	}
-	done := make(chan result, 1)
-	go func() {
-		slots, err := slots()
-		done <- result{slots, err}
-	}()
-	give := time.NewTimer(patience)
-	defer give.Stop()
-	select {
-	case r := <-done:
-		return r.slots, r.err
-	case <-give.C:
-		return nil, errSilent
-	}
-}
-
 // pick finds the one reader that is meant, with a card that answers. If want is empty it is the one with a card in it.
 // Every error is a *finding.
-func pick(slots []slot, want string) (slot, error) {
+func pick(slots []pcsc.Slot, want string) (pcsc.Slot, error) {
 	if len(slots) == 0 {
-		return slot{}, noReader
+		return pcsc.Slot{}, noReader
 	}
 	meant := slots
 	if want != "" {
 		var err error
 		if meant, err = named(slots, want); err != nil {
-			return slot{}, err
+			return pcsc.Slot{}, err
 		}
 	}
-	var in []slot
+	var in []pcsc.Slot
 	for _, s := range meant {
-		if s.in {
+		if s.In {
 			in = append(in, s)
 		}
 	}
 	switch {
 	case len(in) == 0:
-		return slot{}, noCard(meant)
+		return pcsc.Slot{}, noCard(meant)
 	case len(in) > 1:
-		return slot{}, severalCards(in)
-	case in[0].mute:
-		return slot{}, muteCard(in[0].name)
+		return pcsc.Slot{}, severalCards(in)
+	case in[0].Mute:
+		return pcsc.Slot{}, muteCard(in[0].Reader)
 	}
 	return in[0], nil
 }
 
-func named(slots []slot, want string) ([]slot, error) {
-	var part []slot
+func named(slots []pcsc.Slot, want string) ([]pcsc.Slot, error) {
+	var part []pcsc.Slot
 	for _, s := range slots {
-		if s.name == want {
-			return []slot{s}, nil
+		if s.Reader == want {
+			return []pcsc.Slot{s}, nil
 		}
-		if strings.Contains(strings.ToLower(s.name), strings.ToLower(want)) {
+		if strings.Contains(strings.ToLower(s.Reader), strings.ToLower(want)) {
 			part = append(part, s)
 		}
 	}
@@ -100,10 +60,10 @@ func named(slots []slot, want string) ([]slot, error) {
 }
 
 // quoted lists names for a sentence.
-func quoted(slots []slot) string {
+func quoted(slots []pcsc.Slot) string {
 	var names []string
 	for _, s := range slots {
-		names = append(names, fmt.Sprintf("%q", s.name))
+		names = append(names, fmt.Sprintf("%q", s.Reader))
 	}
 	return strings.Join(names, ", ")
 }
@@ -114,7 +74,7 @@ func direct(t card.Transport) card.Transport { return t }
 // readCard reads the card in the reader that want names, over what wrap makes of the session. The session is exclusive,
 // and the card is reset at its end. Every error is a *finding.
 func readCard(ctx context.Context, want string, wrap func(card.Transport) card.Transport) (*status, error) {
-	slots, err := listReaders()
+	slots, err := pcsc.Slots()
 	if err != nil {
 		return nil, thisMachine().unreachable(err)
 	}
@@ -125,8 +85,8 @@ func readCard(ctx context.Context, want string, wrap func(card.Transport) card.T
 	return readSlot(ctx, s, wrap)
 }
 
-func readSlot(ctx context.Context, s slot, wrap func(card.Transport) card.Transport) (*status, error) {
-	session, err := pcsc.Connect(ctx, s.name)
+func readSlot(ctx context.Context, s pcsc.Slot, wrap func(card.Transport) card.Transport) (*status, error) {
+	session, err := pcsc.Connect(ctx, s.Reader)
 	if err != nil {
 		return nil, sessionTrouble(s, err)
 	}
@@ -134,6 +94,6 @@ func readSlot(ctx context.Context, s slot, wrap func(card.Transport) card.Transp
 	if err = errors.Join(err, session.Close()); err != nil {
 		return nil, sessionTrouble(s, err)
 	}
-	found.Reader, found.ATR = s.name, fmt.Sprintf("%X", s.atr)
+	found.Reader, found.ATR = s.Reader, fmt.Sprintf("%X", s.ATR)
 	return found, nil
 }
