@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -57,7 +58,11 @@ The configuration is TOML. Relative paths count from its folder; a setting that 
 	}
 }
 
+// gcPercent is half of Go's default: a kiosk allocates little and seldom, and small boards have little memory.
+const gcPercent = 50
+
 func serve(ctx context.Context, path string) error {
+	debug.SetGCPercent(gcPercent)
 	if err := secret.ForbidDumps(); err != nil {
 		return err
 	}
