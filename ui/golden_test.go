@@ -153,8 +153,12 @@ func TestEveryReasonHasItsOwnWords(t *testing.T) {
 				if len(s.page.cut) > 0 {
 					t.Errorf("stopped, %s at %v: cut: %q\n%s", r, size, s.page.cut, s.text())
 				}
-				if in && !strings.Contains(s.text(), "Take your card.") {
-					t.Errorf("stopped, %s at %v: does not say to take the card", r, size)
+				take := "Take your card."
+				if r == unlock.ReasonTwoCards {
+					take = "Take all cards out."
+				}
+				if in && !strings.Contains(s.text(), take) {
+					t.Errorf("stopped, %s at %v: does not say %q", r, size, take)
 				}
 			}
 			for _, where := range []unlock.Screen{unlock.ScreenOutOfService, unlock.ScreenChannel, unlock.ScreenCode, unlock.ScreenPasscode} {

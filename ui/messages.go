@@ -42,7 +42,7 @@ var english = struct {
 	reading, sending, checking, writing        string
 	leaveIn, sendingTo, moment, doNotTake      string
 	unlockedHead, unlockedTake, unlockedUse    string
-	unlockedOut, takeCard                      string
+	unlockedOut, takeCard, takeAll             string
 	awayHead, awayWhat, awayDo                 string
 	comeBack                                   string
 	still, endsIn, moreTime                    string
@@ -98,11 +98,11 @@ var english = struct {
 	repeatLeft:   "Leave your card in.",
 	sameAsBefore: "You can use the same passcode as before.",
 	rulesDigits:  "Use {min} to {max} digits.",
-	rulesAny:     "Use {min} to {max} letters, digits or signs.",
+	rulesAny:     "Use {min} to {max} letters, digits or symbols.",
 	rulesOne:     "Use {max} digits.",
 	chooseOf:     "Choose a passcode of {min} to {max} characters",
 	chooseOne:    "Choose a passcode of {max} characters",
-	rulesOneA:    "Use {max} letters, digits or signs.",
+	rulesOneA:    "Use {max} letters, digits or symbols.",
 	typed:        "{n} typed",
 	tooLong:      "{n} typed: too long",
 	onlyDigits:   "Use digits only, 0 to 9.",
@@ -131,6 +131,7 @@ var english = struct {
 	unlockedUse:  "You can use it now with the passcode that you have just chosen. Nobody else knows it: do not share it.",
 	unlockedOut:  "Thank you. You can go now.",
 	takeCard:     "Take your card.",
+	takeAll:      "Take all cards out.",
 
 	awayHead: "Come back before {back}",
 	awayWhat: "You have taken your card. Your code is valid until {back}: {backleft} left.",
@@ -187,7 +188,7 @@ var english = struct {
 		},
 		unlock.ReasonTwoCards: {
 			head: "There is more than one card",
-			body: "We can unlock one card at a time. Take all cards out, then insert yours.",
+			body: "We can unlock one card at a time. When all are out, insert the one to unlock.",
 		},
 		unlock.ReasonMute: {
 			head: "The card does not answer",
@@ -262,9 +263,9 @@ var english = struct {
 			note: "Your passcode can have digits only. {rules}",
 		},
 		unlock.Reason(card.FlawNotASCII): {
-			head: "That passcode has a sign that cards do not take.",
+			head: "That passcode has a symbol that cards do not take.",
 			body: "Nothing has been changed on your card. Start again.",
-			note: "Your card does not take that sign. {rules}",
+			note: "Your card does not take that symbol. {rules}",
 		},
 
 		// The change itself.
@@ -308,9 +309,9 @@ var english = struct {
 		unlock.Reason(wire.CodeSignatureInvalid):  {head: "This kiosk is out of service"},
 		unlock.Reason(wire.CodeRateLimited):       {head: "There were too many tries", note: "There were too many tries. Wait a while, then try again."},
 		unlock.Reason(wire.CodeCardUnknown):       {head: "We do not know this card"},
-		unlock.Reason(wire.CodeCardRevoked):       {head: "This card has been cancelled"},
+		unlock.Reason(wire.CodeCardRevoked):       {head: "This card has been cancelled", body: "It can no longer be used. Your Registration Authority can give you a new one."},
 		unlock.Reason(wire.CodeCardCannotProve):   {head: "This card cannot be unlocked here"},
-		unlock.Reason(wire.CodeCardNotGenuine):    {head: "We cannot verify this card"},
+		unlock.Reason(wire.CodeCardNotGenuine):    {head: "We cannot verify this card", body: "Do not use it. Take it to your Registration Authority."},
 		unlock.Reason(wire.CodeCardReferred):      {head: "This card cannot be unlocked here"},
 		unlock.Reason(wire.CodeHolderInactive):    {head: "This card cannot be unlocked here"},
 		unlock.Reason(wire.CodeNoChannel):         {head: "We have nowhere to send a code"},

@@ -441,7 +441,11 @@ func (f *Face) stopped(p *page) {
 	y += p.tall + max(p.gap, 1)
 	if f.view.CardIn && f.view.Screen == unlock.ScreenStopped {
 		p.bottom -= p.tall + min(p.gap, 1)
-		p.block(rect{p.x, p.bottom, p.cw, p.tall}, english.takeCard, style(ink, yellow))
+		take := english.takeCard
+		if f.view.Reason == unlock.ReasonTwoCards {
+			take = english.takeAll
+		}
+		p.block(rect{p.x, p.bottom, p.cw, p.tall}, take, style(ink, yellow))
 	}
 	plain := style(ink, paper)
 	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(s.body), plain)

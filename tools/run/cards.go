@@ -29,7 +29,7 @@ func hands() []hand {
 			expect: "Three wrong passcodes locked it. The kiosk mails a code and takes a new passcode.",
 			issue:  cardsim.Issue{Profile: "piv", Holder: john, Spec: blocked}},
 		{key: "2", name: "Locked, any characters", was: "ward7!",
-			expect: "An older kind of card: 4 to 8 letters, digits or signs.",
+			expect: "An older kind of card: 4 to 8 letters, digits or symbols.",
 			issue: cardsim.Issue{Profile: "piv-any", Spec: blocked,
 				Holder: cardsim.Holder{ID: "1002", Name: "Ms Siân Powell", Email: "sian.powell@wales.nhs.uk"}}},
 		{key: "3", name: "Not locked", was: "135791",
