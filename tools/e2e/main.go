@@ -95,7 +95,7 @@ type place struct {
 
 func (d *driver) all(ctx context.Context) (count, good int, err error) {
 	fmt.Printf("%-52s %-44s %-16s %-8s %-6s %s\n", "walk", "last screen", "client accepts", "rotated", "mails", "case")
-	report := func(name string, w walk, r result, err error) {
+	report := func(name string, r result, err error) {
 		count++
 		verdict := "as expected"
 		if err != nil {
@@ -103,11 +103,11 @@ func (d *driver) all(ctx context.Context) (count, good int, err error) {
 		} else {
 			good++
 		}
-		fmt.Printf("%-52s %-44s %-16s %-8s %-6d %-22s %s\n", name, cut(w.last, 44), r.client, r.rotated, r.mails, r.state, verdict)
+		fmt.Printf("%-52s %-44s %-16s %-8s %-6d %-22s %s\n", name, cut(r.last, 44), r.client, r.rotated, r.mails, r.state, verdict)
 	}
 	if first := "make run"; strings.Contains(first, d.only) {
-		w, r, err := d.walkMakeRun(ctx)
-		report(first, w, r, err)
+		r, err := d.walkMakeRun(ctx)
+		report(first, r, err)
 	}
 	if d.clients, err = reader.Start(ctx, reader.Config{Dir: filepath.Join(d.dir, "c"), Log: os.Stderr}); err != nil {
 		return count, good, err
@@ -124,7 +124,7 @@ func (d *driver) all(ctx context.Context) (count, good int, err error) {
 			return count, good, err
 		}
 		r, err := d.walk(ctx, p, w, fileOf(i))
-		report(w.name, w, r, err)
+		report(w.name, r, err)
 	}
 	for _, p := range d.places {
 		entries, err := p.evidence()
@@ -193,6 +193,7 @@ func (d *driver) close() {
 
 // result is what was found after a walk.
 type result struct {
+	last                   string // of the screen, as it was seen
 	client, rotated, state string
 	mails                  int
 }
@@ -219,7 +220,7 @@ func (d *driver) walk(ctx context.Context, p *place, w walk, file string) (r res
 	v := &visit{ctx: ctx, rig: p.rig, terminal: p.terminal, card: file, mails: len(messages)}
 	err = v.run(w.do)
 	if err == nil {
-		err = v.run(func(v *visit) { v.see(w.last) })
+		err = v.run(func(v *visit) { r.last = v.see(w.last) })
 	}
 	// Whatever happened, the next walk finds the kiosk ready.
 	p.rig.Network.Mend()

@@ -19,17 +19,17 @@ const (
 
 // walkMakeRun is a newcomer who types `make run` into a terminal of the usual size, does one unlock by hand, asks the
 // independent client that the pane offers, and stops everything with Ctrl-C.
-func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) {
-	w = walk{last: unlocked, client: "new passcode", rotated: "not asked", state: "not asked", mails: 1}
+func (d *driver) walkMakeRun(ctx context.Context) (r result, err error) {
+	w := walk{client: "new passcode", rotated: "not asked", state: "not asked", mails: 1}
 	r = result{rotated: w.rotated, state: w.state}
 	dir := filepath.Join(d.dir, "r")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return w, r, err
+		return r, err
 	}
 	// A terminal of its own, as a person has one: nothing of the make that runs us.
 	t, err := openTerminal(ctx, dir, runColumns, runRows, []string{"env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "-u", "MFLAGS", "make", "-s", "run"}, nil)
 	if err != nil {
-		return w, r, err
+		return r, err
 	}
 	defer t.close()
 	v := &visit{ctx: ctx, terminal: t}
@@ -62,7 +62,7 @@ func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) 
 		v.enter(code)
 		v.see(passcode)
 		v.choose(newPasscode)
-		v.see(unlocked)
+		r.last = v.see(unlocked)
 		v.tap("[p Prove it]")
 		you("Passcode that you set there")
 		v.enter(newPasscode)
@@ -81,14 +81,14 @@ func (d *driver) walkMakeRun(ctx context.Context) (w walk, r result, err error) 
 		v.must(t.ended())
 	})
 	if err != nil {
-		return w, r, err
+		return r, err
 	}
 	for _, p := range started {
 		if now, err := processOf(p.id); err == nil && now.started == p.started {
-			return w, r, fmt.Errorf("after Ctrl-C process %s still runs (%s)", p.id, p.name)
+			return r, fmt.Errorf("after Ctrl-C process %s still runs (%s)", p.id, p.name)
 		}
 	}
-	return w, r, w.judge(r)
+	return r, w.judge(r)
 }
 
 // process is what /proc/ID/stat tells (proc(5)).
