@@ -26,7 +26,7 @@ The card_certificate is that of the card authentication key (PIV 9E), DER in bas
 contacts in clear: destroy them when they are imported.`,
 		Args: takes(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.with(cmd.Context(), func(of office) error {
+			return o.withNew(cmd.Context(), func(of office) error {
 				k := of.config.Keys
 				v, err := vault.OpenFiles(k.KEK, k.Root, k.Codes)
 				if err != nil {

@@ -49,7 +49,7 @@ func kioskAdd(o *options) *cobra.Command {
 			}
 			now := time.Now()
 			k := store.Kiosk{Name: name, Certificate: sha256.Sum256(cert.Raw), State: store.KioskActive, AddedAt: now.UnixMilli()}
-			return o.with(cmd.Context(), func(of office) error {
+			return o.withNew(cmd.Context(), func(of office) error {
 				err := of.store.Update(cmd.Context(), func(tx *store.Tx) error {
 					added, err := tx.AddKiosk(k)
 					if err != nil {

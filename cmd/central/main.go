@@ -6,7 +6,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -44,12 +46,29 @@ type office struct {
 // options that every command has.
 type options struct{ config string }
 
-// with opens what the configuration names, for one command.
+// with opens what the configuration names, for one command. A database that is not there is an error: central would
+// know no card, and a mistyped path is likelier than that.
 func (o *options) with(ctx context.Context, f func(office) error) error {
 	c, err := config.Load(o.config)
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(c.Database); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database %s: mend database in %s, or make one with central import or central kiosk add", c.Database, o.config)
+	}
+	return o.open(ctx, c, f)
+}
+
+// withNew is with for the commands that a new central begins with: they make the database if it is not there.
+func (o *options) withNew(ctx context.Context, f func(office) error) error {
+	c, err := config.Load(o.config)
+	if err != nil {
+		return err
+	}
+	return o.open(ctx, c, f)
+}
+
+func (o *options) open(ctx context.Context, c *config.Config, f func(office) error) error {
 	s, err := store.OpenSQLite(ctx, c.Database)
 	if err != nil {
 		return err
