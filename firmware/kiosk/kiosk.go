@@ -89,6 +89,8 @@ type Kiosk struct {
 	written  chan struct{} // the journal has something to deliver
 	stopping context.Context
 	beside   sync.WaitGroup // what runs beside the loop
+
+	nearlyFull bool // as it was said last
 }
 
 // New makes a kiosk; Run starts it.
@@ -159,6 +161,10 @@ func (k *Kiosk) Run(ctx context.Context) error {
 
 // heedRoom takes no card that the journal has no room for, and takes cards again when it has.
 func (k *Kiosk) heedRoom() {
+	if nearly := k.Journal.Nearly(); nearly != k.nearlyFull {
+		k.nearlyFull = nearly
+		k.Log.Warn("journal", "three quarters full", nearly)
+	}
 	full, v := k.Journal.Full(), k.machine.View()
 	switch {
 	case full && v.Screen == unlock.ScreenAttract:
@@ -190,11 +196,11 @@ func (k *Kiosk) step(in unlock.Input) {
 }
 
 func (k *Kiosk) record(entries []audit.Entry) error {
-	for _, e := range entries {
-		k.Log.Info("walk", "kind", string(e.Kind), "case", e.Case, "reason", e.Reason)
-	}
 	if err := k.Journal.Append(entries...); err != nil {
 		return err
+	}
+	for _, e := range entries {
+		k.Log.Info("walk", "kind", string(e.Kind), "case", e.Case, "reason", e.Reason)
 	}
 	select {
 	case k.written <- struct{}{}:

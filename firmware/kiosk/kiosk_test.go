@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -404,7 +405,7 @@ func TestAFullJournalTakesNoCards(t *testing.T) {
 	b.start()
 	b.reader <- unlock.CardOut{}
 	b.see(unlock.ScreenAttract)
-	for !b.journal.Full() {
+	for !b.journal.Full() || !b.journal.Nearly() {
 		if err := b.journal.Append(audit.Entry{Kind: audit.KindStarted, At: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -412,6 +413,10 @@ func TestAFullJournalTakesNoCards(t *testing.T) {
 	b.reader <- unlock.CardIn{}
 	if v := b.see(unlock.ScreenOutOfService); v.Reason != unlock.ReasonJournalFull {
 		t.Errorf("out of service for %s", v.Reason)
+	}
+	b.end()
+	if !strings.Contains(b.log.String(), `"three quarters full"=true`) {
+		t.Errorf("the log does not say that the journal fills up:\n%s", b.log.String())
 	}
 }
 
