@@ -12,7 +12,7 @@ import (
 // counted is a screen that counts what it is told.
 type counted struct {
 	tcell.SimulationScreen
-	cells, shows int
+	cells, shows, syncs int
 }
 
 func (c *counted) SetContent(x, y int, r rune, more []rune, st tcell.Style) {
@@ -23,6 +23,11 @@ func (c *counted) SetContent(x, y int, r rune, more []rune, st tcell.Style) {
 func (c *counted) Show() {
 	c.shows++
 	c.SimulationScreen.Show()
+}
+
+func (c *counted) Sync() {
+	c.syncs++
+	c.SimulationScreen.Sync()
 }
 
 // The console of a small board is slow: a key costs the cells that it changes, and a view that says the same costs nothing.
@@ -56,5 +61,22 @@ func TestOnlyWhatChangedIsSent(t *testing.T) {
 	f.Handle(tcell.NewEventResize(80, 24), samples.Now)
 	if screen.cells != 80*24 {
 		t.Errorf("a new size took %d cells", screen.cells)
+	}
+}
+
+// The kernel may write to the console, too: the next holder finds a clean screen.
+func TestTheFirstScreenIsSentWhole(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, minWidth, minHeight)
+	screen := &counted{SimulationScreen: s.sim}
+	f := New(screen, testOptions)
+	for range 2 {
+		f.Show(samples.Of(unlock.ScreenUnlocked, ""), samples.Now)
+		screen.syncs = 0
+		f.Show(samples.Of(unlock.ScreenAttract, ""), samples.Now)
+		f.Show(samples.Of(unlock.ScreenAttract, ""), samples.Now)
+		if screen.syncs != 1 {
+			t.Errorf("the first screen was sent whole %d times", screen.syncs)
+		}
 	}
 }

@@ -64,8 +64,12 @@ func (f *Face) Show(v unlock.View, now time.Time) {
 		f.typed.wipe()
 		f.hint, f.layer, f.channel, f.focus, f.pressed = "", layerLower, 0, "", ""
 	}
+	fresh := v.Screen == unlock.ScreenAttract && f.view.Screen != v.Screen
 	f.view, f.now = v, now
 	f.draw()
+	if fresh {
+		f.screen.Sync() // whatever else wrote to the console is gone for the next holder
+	}
 }
 
 // Handle takes one event of the terminal. It returns nil if the event is nothing to the machine, and unlock.Touched for
