@@ -22,12 +22,7 @@ import (
 // Release judges the second proof and answers with the grant. Its tries are booked with the answer or not at all.
 func (s *routes) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire.ReleaseResponseObject, error) {
 	return s.once(ctx, ask{"release", r.Params.IdempotencyKey, r.Case}, http.StatusOK, func(st *step) (any, error) {
-		c, err := st.theCase()
-		if err != nil {
-			return nil, err
-		}
-		rec, email, err := st.record(c.Card)
-		email.Wipe()
+		c, rec, err := st.known()
 		if err != nil {
 			return nil, err
 		}
@@ -100,12 +95,7 @@ func (st *step) puk(card string, generation int64, form profiles.PUK) (secret.Va
 // ReportOutcome settles a grant, also after its case was closed, and closes the case.
 func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestObject) (wire.ReportOutcomeResponseObject, error) {
 	return s.once(ctx, ask{"outcome", r.Params.IdempotencyKey, r.Case}, http.StatusOK, func(st *step) (any, error) {
-		c, err := st.theCase()
-		if err != nil {
-			return nil, err
-		}
-		rec, email, err := st.record(c.Card)
-		email.Wipe()
+		c, rec, err := st.known()
 		if err != nil {
 			return nil, err
 		}

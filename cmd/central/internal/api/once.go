@@ -165,6 +165,17 @@ func (st *step) theCase() (cases.Case, error) {
 	return c, err
 }
 
+// known finds the request's case, and all that the rules ask of its card.
+func (st *step) known() (cases.Case, cases.Record, error) {
+	c, err := st.theCase()
+	if err != nil {
+		return c, cases.Record{}, err
+	}
+	rec, email, err := st.record(c.Card)
+	email.Wipe()
+	return c, rec, err
+}
+
 // record finds all that the rules ask of a card, and the holder's address, which is the caller's to wipe.
 func (st *step) record(card string) (r cases.Record, email secret.Value, err error) {
 	if r.Card, err = st.tx.Card(card); err != nil {

@@ -117,12 +117,7 @@ func (st *step) close(o cases.Case) error {
 // ProveCard judges the card's first proof and, if it is genuine, names the holder.
 func (s *routes) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (wire.ProveCardResponseObject, error) {
 	return s.once(ctx, ask{"proof", r.Params.IdempotencyKey, r.Case}, http.StatusOK, func(st *step) (any, error) {
-		c, err := st.theCase()
-		if err != nil {
-			return nil, err
-		}
-		rec, email, err := st.record(c.Card)
-		defer email.Wipe()
+		c, rec, err := st.known()
 		if err != nil {
 			return nil, err
 		}
@@ -174,12 +169,7 @@ func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (
 		if n := r.Body.Code.Len(); n < 1 || n > 64 {
 			return nil, cases.Refuse(wire.CodeMalformed)
 		}
-		c, err := st.theCase()
-		if err != nil {
-			return nil, err
-		}
-		rec, email, err := st.record(c.Card)
-		email.Wipe()
+		c, rec, err := st.known()
 		if err != nil {
 			return nil, err
 		}
