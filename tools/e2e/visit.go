@@ -178,6 +178,14 @@ func (v *visit) choose(p string) {
 	v.enter(p)
 }
 
+// finish goes from the code to a card that is unlocked.
+func (v *visit) finish(code string) {
+	v.enter(code)
+	v.see(passcode)
+	v.choose(newPasscode)
+	v.see(unlocked)
+}
+
 // verdict is what an independent client says of a card, on a reader that the kiosk does not see.
 type verdict struct {
 	stack *reader.Reader

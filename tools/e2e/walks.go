@@ -94,10 +94,7 @@ var walks = []walk{
 		v.see(channel)
 		v.press("Enter")
 		v.see(code)
-		v.enter(v.code(1))
-		v.see(passcode)
-		v.choose(newPasscode)
-		v.see(unlocked)
+		v.finish(v.code(1))
 	}}.unlocks(),
 	walk{name: "by taps alone", issue: locked(), do: func(v *visit) {
 		v.toCode()
@@ -137,10 +134,7 @@ var walks = []walk{
 		v.see(attract)
 		v.insert()
 		v.see(code)
-		v.enter(v.code(1))
-		v.see(passcode)
-		v.choose(newPasscode)
-		v.see(unlocked)
+		v.finish(v.code(1))
 	}}.unlocks(),
 
 	walk{name: "wrong code once, then right", issue: locked(), do: func(v *visit) {
@@ -148,10 +142,7 @@ var walks = []walk{
 		right := v.code(1)
 		v.enter(wrong(right, 1))
 		v.see(wrongCode)
-		v.enter(right)
-		v.see(passcode)
-		v.choose(newPasscode)
-		v.see(unlocked)
+		v.finish(right)
 	}}.unlocks(),
 	walk{name: "three wrong codes", issue: locked(), do: func(v *visit) {
 		v.toCode()
@@ -170,10 +161,7 @@ var walks = []walk{
 		v.enter(first)
 		v.tapUntil("Send again", "Again in") // the first tap may come while the code is checked
 		second := v.code(2)
-		v.enter(second)
-		v.see(passcode)
-		v.choose(newPasscode)
-		v.see(unlocked)
+		v.finish(second)
 	}}.unlocks().after(2, "settled"),
 	walk{name: "a code is accepted once", issue: locked(), do: func(v *visit) {
 		v.toCode()
@@ -251,10 +239,7 @@ var walks = []walk{
 		v.hooks = nil
 		v.toConsent()
 		v.consentAndSend()
-		v.enter(v.code(2))
-		v.see(passcode)
-		v.choose(newPasscode)
-		v.see(unlocked)
+		v.finish(v.code(2))
 	}}.unlocks().after(2, "closed, settled"),
 	walk{name: "pulled when the passcode is set", issue: locked(), do: func(v *visit) {
 		v.pullAt(insReset, 1, true)
@@ -349,10 +334,7 @@ var walks = []walk{
 		v.see(consent)
 		v.consentAndSend()
 		v.press("C-c")
-		v.enter(v.code(1))
-		v.see(passcode)
-		v.choose(newPasscode)
-		v.see(unlocked)
+		v.finish(v.code(1))
 	}}.unlocks(),
 
 	walk{name: "pcscd stopped", issue: locked(), do: func(v *visit) {
@@ -395,10 +377,7 @@ var walks = []walk{
 		v.rig.Network.Mend()
 		v.tap("Email to")
 		v.see(code)
-		v.enter(v.code(1))
-		v.see(passcode)
-		v.choose(newPasscode)
-		v.see(unlocked)
+		v.finish(v.code(1))
 	}}.unlocks(),
 	walk{name: "central away when the code is checked, then back", issue: locked(), do: func(v *visit) {
 		v.toCode()
@@ -407,10 +386,7 @@ var walks = []walk{
 		v.enter(right)
 		v.see(unreachable)
 		v.rig.Network.Mend()
-		v.enter(right)
-		v.see(passcode)
-		v.choose(newPasscode)
-		v.see(unlocked)
+		v.finish(right)
 	}}.unlocks(),
 	walk{name: "central away at the release", issue: locked(), do: func(v *visit) {
 		v.at(insSign, 2, v.rig.Network.Cut)
@@ -443,10 +419,7 @@ var walks = []walk{
 		v.rig.Network.LoseNext()
 		v.tap("Email to")
 		v.see(code)
-		v.enter(v.code(1))
-		v.see(passcode)
-		v.choose(newPasscode)
-		v.see(unlocked)
+		v.finish(v.code(1))
 	}}.unlocks(),
 }
 
