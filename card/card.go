@@ -1,5 +1,8 @@
 // Package card says what the kiosk asks of a smartcard, whatever its family: who are you, are you locked, are you
-// genuine, take a new passcode, change your PUK.
+// genuine, take a new passcode, change the secret that let me set it.
+//
+// That secret is called the PUK here, whatever a family calls it: PUK, reset code, administrator's PIN, security
+// officer's PIN. Families that unlock by challenge and response have none that ever reaches a kiosk.
 //
 // Families live in packages of their own (card/piv), transports too (card/pcsc, the one importer of scard). This package
 // imports nothing of ours but the secret type and talks to no device. It never retries a command that can cost a try.
@@ -40,17 +43,29 @@ var (
 	ErrUnknown = errors.New("card failed within the command")
 	// ErrNoKey: the card has no key that signs without a passcode.
 	ErrNoKey = errors.New("card has no card authentication key")
+	// ErrNoPUK: the card was made without the secret that resets its passcode, or does not let it be replaced.
+	ErrNoPUK = errors.New("card has no such secret")
 )
 
 // WrongSecretError: the card counted a wrong PUK or passcode.
 type WrongSecretError struct {
-	// TriesLeft after this one, as the card told it (SW 63CX); always 1 or more, since 0 is ErrBlocked.
+	// TriesLeft after this one, as the card told it (SW 63CX): 1 or more, since 0 is ErrBlocked; -1 if it did not tell.
 	TriesLeft int
 }
 
 func (e *WrongSecretError) Error() string {
+	if e.TriesLeft < 0 {
+		return "wrong secret"
+	}
 	return fmt.Sprintf("wrong secret, %d tries left", e.TriesLeft)
 }
+
+// RetiredError: the card is of a kind that was withdrawn; it was not spoken to.
+type RetiredError struct {
+	Title string // what people call such cards, "NHS smartcard of series 4, 5 or 6"
+}
+
+func (e *RetiredError) Error() string { return "card was withdrawn: " + e.Title }
 
 // StatusError is an answer that the family does not define for its command.
 type StatusError struct {
@@ -66,11 +81,16 @@ type Identity struct {
 	Serial string // lower-case hex; for PIV the GUID of the CHUID (SP 800-73-4 part 1 §3.1.2)
 }
 
-// State is what a card tells of its passcode without spending a try.
+// State is what a card tells of its passcode and PUK without spending a try.
 type State struct {
 	Locked bool
 	// TriesLeft is how many wrong passcodes remain; 0 when locked, -1 when the card does not tell.
 	TriesLeft int
+	// PUKTriesLeft is how many wrong PUKs remain: 0 when that is blocked or the card was given none, -1 when the card
+	// does not tell. With challenge and response it is the counter of the administrator's key.
+	PUKTriesLeft int
+	// Uninitialised: the card was never given a passcode; the other fields mean nothing.
+	Uninitialised bool
 }
 
 // Certificates are what a card shows without a passcode.
@@ -88,19 +108,27 @@ type Certificates struct {
 type Card interface {
 	// Identify selects the application and reads the serial. ErrNotThisFamily if it is not there.
 	Identify() (Identity, error)
-	// State reads the passcode's retry counter. It never costs a try.
+	// State reads the retry counters. It never costs a try.
 	State() (State, error)
 	// Certificates reads and decompresses the certificates.
 	Certificates() (Certificates, error)
 	// Prove signs a SHA-256 digest with the card authentication key, without a passcode. The signature is ASN.1
 	// ECDSA or RSA PKCS #1 v1.5, as the certificate's key is. ErrNoKey if there is none.
 	Prove(digest [32]byte) ([]byte, error)
-	// Reset sets a new passcode by the PUK. WrongSecretError and ErrBlocked speak of the PUK.
+	// Challenge asks the card for a challenge, whose answer Reset then presents; each call makes the one before
+	// worthless. It is nil, and nothing is sent, for a family whose PUK is presented as it is.
+	Challenge() ([]byte, error)
+	// Reset sets a new passcode by the PUK, or by the answer to the last Challenge. WrongSecretError and ErrBlocked
+	// speak of the PUK or the administrator's key.
 	Reset(puk, passcode secret.Value) error
-	// Confirm presents the passcode. It is asked once, right after Reset, and tells whether the card means what it
-	// answered: nil only if the card accepts the passcode.
+	// Confirm presents the passcode. Right after Reset and Change it tells whether the card means what it answered: nil
+	// only if the card accepts the passcode. It can cost a try of the passcode.
 	Confirm(passcode secret.Value) error
-	// Rotate replaces the PUK. WrongSecretError and ErrBlocked speak of the present PUK.
+	// Change replaces the passcode by one that the holder chose. WrongSecretError and ErrBlocked speak of the present
+	// passcode.
+	Change(present, passcode secret.Value) error
+	// Rotate replaces the PUK. WrongSecretError and ErrBlocked speak of the present PUK; ErrNoPUK if the card does not
+	// let it be replaced, and nothing was sent.
 	Rotate(puk, next secret.Value) error
 }
 
@@ -108,6 +136,11 @@ type Card interface {
 type Rules struct {
 	Min, Max   int  // length in characters
 	DigitsOnly bool // else any printable ASCII
+}
+
+// Both are rules that satisfy r and o alike; Min is above Max if nothing does.
+func (r Rules) Both(o Rules) Rules {
+	return Rules{Min: max(r.Min, o.Min), Max: min(r.Max, o.Max), DigitsOnly: r.DigitsOnly || o.DigitsOnly}
 }
 
 // Flaw is why a passcode is not within the rules.

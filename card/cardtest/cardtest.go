@@ -25,9 +25,12 @@ type Fixture struct {
 	Passcode, PUK secret.Value // the present ones; the passcode is not blocked
 	PasscodeTries int          // until it is blocked; 2 or more
 	PUKTries      int          // 2 or more
+	TellsPUKTries bool         // the card tells how many wrong PUKs are left
 	NewPasscode   secret.Value // well-formed
-	NewPUK        secret.Value // well-formed; empty if the family has no PUK
-	Refused       secret.Value // a passcode whose form the card refuses, without a try of the PUK; empty if it takes any
+	NewPUK        secret.Value // well-formed; empty if the card does not let its PUK be replaced
+	Refused       secret.Value // a passcode whose form the card refuses, without a try of any secret; empty if it takes any
+	// Answer answers a challenge as central does; nil if the family has none. Then PUK is empty.
+	Answer func(challenge []byte) secret.Value
 
 	// Transport counts what went to the card in this session.
 	Transport *Counter
@@ -64,6 +67,8 @@ func Run(t *testing.T, open func(t *testing.T) (card.Card, Fixture)) {
 		{"proof fits the certificate", proof},
 		{"wrong passcodes are counted until blocked", wrongPasscodes},
 		{"a blocked card gets a new passcode and PUK", unlock},
+		{"the holder changes the passcode", change},
+		{"an answer is good for one challenge", challenge},
 		{"few APDUs", apdus},
 		{"a wrong PUK is counted and sets nothing", wrongPUK},
 		{"a wrong PUK does not rotate", wrongPUKRotates},
@@ -93,7 +98,7 @@ func identity(t *testing.T, c card.Card, f Fixture) {
 func state(t *testing.T, c card.Card, f Fixture) {
 	identify(t, c)
 	for range f.PasscodeTries + 1 {
-		wantState(t, c, card.State{TriesLeft: f.PasscodeTries})
+		wantState(t, c, f.state(f.PasscodeTries, f.PUKTries))
 	}
 }
 
@@ -156,13 +161,13 @@ func verify(public any, digest [32]byte, signature []byte) error {
 func wrongPasscodes(t *testing.T, c card.Card, f Fixture) {
 	identify(t, c)
 	block(t, c, f)
-	wantState(t, c, card.State{Locked: true})
+	wantState(t, c, f.state(0, f.PUKTries))
 	if err := c.Confirm(f.Passcode); !errors.Is(err, card.ErrBlocked) {
 		t.Fatalf("right passcode on a blocked card: %v, want ErrBlocked", err)
 	}
 	c = f.Again(t)
 	identify(t, c)
-	wantState(t, c, card.State{Locked: true})
+	wantState(t, c, f.state(0, f.PUKTries))
 }
 
 func unlock(t *testing.T, c card.Card, f Fixture) {
@@ -172,15 +177,18 @@ func unlock(t *testing.T, c card.Card, f Fixture) {
 
 	c = f.Again(t)
 	identify(t, c)
-	wantState(t, c, card.State{TriesLeft: f.PasscodeTries})
+	wantState(t, c, f.state(f.PasscodeTries, f.PUKTries))
 	wantTries(t, "old passcode", c.Confirm(f.Passcode), f.PasscodeTries-1)
 	if err := c.Confirm(f.NewPasscode); err != nil {
 		t.Fatalf("new passcode: %v", err)
 	}
 	if f.NewPUK.Len() == 0 {
+		if err := c.Rotate(f.PUK, f.PUK); !errors.Is(err, card.ErrNoPUK) {
+			t.Fatalf("rotation of a PUK that stays: %v, want ErrNoPUK", err)
+		}
 		return
 	}
-	wantTries(t, "old PUK", c.Reset(f.PUK, f.Passcode), f.PUKTries-1)
+	f.wantPUKTries(t, c, "old PUK", c.Reset(f.PUK, f.Passcode), f.PUKTries-1)
 	if err := c.Reset(f.NewPUK, f.Passcode); err != nil {
 		t.Fatalf("new PUK: %v", err)
 	}
@@ -191,7 +199,7 @@ func unlock(t *testing.T, c card.Card, f Fixture) {
 
 func apdus(t *testing.T, c card.Card, f Fixture) {
 	identify(t, c)
-	wantState(t, c, card.State{TriesLeft: f.PasscodeTries})
+	wantState(t, c, f.state(f.PasscodeTries, f.PUKTries))
 	if f.Transport.N > f.StateAPDUs {
 		t.Errorf("%d APDUs until the state is known, want at most %d", f.Transport.N, f.StateAPDUs)
 	}
@@ -205,12 +213,12 @@ func apdus(t *testing.T, c card.Card, f Fixture) {
 
 func wrongPUK(t *testing.T, c card.Card, f Fixture) {
 	identify(t, c)
-	wantTries(t, "wrong PUK", c.Reset(other(f.PUK), f.NewPasscode), f.PUKTries-1)
+	f.wantPUKTries(t, c, "wrong PUK", c.Reset(f.wrongPUK(t, c), f.NewPasscode), f.PUKTries-1)
 	wantTries(t, "passcode of a refused reset", c.Confirm(f.NewPasscode), f.PasscodeTries-1)
 	if err := c.Confirm(f.Passcode); err != nil {
 		t.Fatalf("passcode after a refused reset: %v", err)
 	}
-	if err := c.Reset(f.PUK, f.NewPasscode); err != nil {
+	if err := c.Reset(f.rightPUK(t, c), f.NewPasscode); err != nil {
 		t.Fatalf("right PUK after a wrong one: %v", err)
 	}
 }
@@ -220,7 +228,7 @@ func wrongPUKRotates(t *testing.T, c card.Card, f Fixture) {
 		return
 	}
 	identify(t, c)
-	wantTries(t, "wrong PUK", c.Rotate(other(f.PUK), f.NewPUK), f.PUKTries-1)
+	f.wantPUKTries(t, c, "wrong PUK", c.Rotate(other(f.PUK), f.NewPUK), f.PUKTries-1)
 	if err := c.Reset(f.PUK, f.NewPasscode); err != nil {
 		t.Fatalf("PUK after a refused rotation: %v", err)
 	}
@@ -228,17 +236,81 @@ func wrongPUKRotates(t *testing.T, c card.Card, f Fixture) {
 
 func spentPUK(t *testing.T, c card.Card, f Fixture) {
 	identify(t, c)
-	wrong := other(f.PUK)
 	for left := f.PUKTries - 1; left > 0; left-- {
-		wantTries(t, "wrong PUK", c.Reset(wrong, f.NewPasscode), left)
+		f.wantPUKTries(t, c, "wrong PUK", c.Reset(f.wrongPUK(t, c), f.NewPasscode), left)
 	}
-	for _, puk := range []secret.Value{wrong, f.PUK} {
-		if err := c.Reset(puk, f.NewPasscode); !errors.Is(err, card.ErrBlocked) {
+	for _, puk := range []func(*testing.T, card.Card) secret.Value{f.wrongPUK, f.rightPUK} {
+		if err := c.Reset(puk(t, c), f.NewPasscode); !errors.Is(err, card.ErrBlocked) {
 			t.Fatalf("reset with a spent PUK: %v, want ErrBlocked", err)
 		}
 	}
+	if f.TellsPUKTries {
+		wantState(t, c, f.state(f.PasscodeTries, 0))
+	}
+	if f.NewPUK.Len() == 0 {
+		return
+	}
 	if err := c.Rotate(f.PUK, f.NewPUK); !errors.Is(err, card.ErrBlocked) {
 		t.Fatalf("rotation of a spent PUK: %v, want ErrBlocked", err)
+	}
+}
+
+// change: the holder knows the passcode; wrong ones are counted, and the PUK has no part in it.
+func change(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	wantTries(t, "wrong passcode", c.Change(other(f.Passcode), f.NewPasscode), f.PasscodeTries-1)
+	wantState(t, c, f.state(f.PasscodeTries-1, f.PUKTries))
+	if f.Refused.Len() > 0 {
+		if err := c.Change(f.Passcode, f.Refused); !errors.Is(err, card.ErrRefusedPasscode) {
+			t.Fatalf("change to a passcode of bad form: %v, want ErrRefusedPasscode", err)
+		}
+	}
+	if err := c.Confirm(f.Passcode); err != nil { // as a kiosk does before the new one is chosen
+		t.Fatalf("present passcode: %v", err)
+	}
+	if err := c.Change(f.Passcode, f.NewPasscode); err != nil {
+		t.Fatalf("change: %v", err)
+	}
+	if err := c.Confirm(f.NewPasscode); err != nil {
+		t.Fatalf("new passcode: %v", err)
+	}
+	c = f.Again(t)
+	identify(t, c)
+	wantTries(t, "old passcode", c.Confirm(f.Passcode), f.PasscodeTries-1)
+	if err := c.Confirm(f.NewPasscode); err != nil {
+		t.Fatalf("new passcode in a second session: %v", err)
+	}
+}
+
+func challenge(t *testing.T, c card.Card, f Fixture) {
+	identify(t, c)
+	first, err := c.Challenge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Answer == nil {
+		if first != nil {
+			t.Fatalf("a challenge of %d bytes from a family without", len(first))
+		}
+		return
+	}
+	answer := f.Answer(first)
+	second, err := c.Challenge()
+	if err != nil || bytes.Equal(first, second) {
+		t.Fatalf("second challenge: %v; it must be another than the first", err)
+	}
+	if err := c.Reset(answer, f.NewPasscode); err == nil {
+		t.Fatal("the answer to an older challenge was taken")
+	}
+	answer = f.rightPUK(t, c)
+	if err := c.Reset(answer, f.NewPasscode); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Reset(answer, f.Passcode); err == nil {
+		t.Fatal("an answer was taken twice")
+	}
+	if err := c.Confirm(f.NewPasscode); err != nil {
+		t.Fatalf("passcode after a replayed answer: %v", err)
 	}
 }
 
@@ -248,11 +320,11 @@ func refused(t *testing.T, c card.Card, f Fixture) {
 	}
 	identify(t, c)
 	for range f.PUKTries + 1 {
-		if err := c.Reset(f.PUK, f.Refused); !errors.Is(err, card.ErrRefusedPasscode) {
+		if err := c.Reset(f.rightPUK(t, c), f.Refused); !errors.Is(err, card.ErrRefusedPasscode) {
 			t.Fatalf("reset to a passcode of bad form: %v, want ErrRefusedPasscode", err)
 		}
 	}
-	wantTries(t, "wrong PUK", c.Reset(other(f.PUK), f.NewPasscode), f.PUKTries-1)
+	f.wantPUKTries(t, c, "wrong PUK", c.Reset(f.wrongPUK(t, c), f.NewPasscode), f.PUKTries-1)
 	if err := c.Confirm(f.Passcode); err != nil {
 		t.Fatalf("passcode after a refused reset: %v", err)
 	}
@@ -260,17 +332,18 @@ func refused(t *testing.T, c card.Card, f Fixture) {
 
 func discretion(t *testing.T, c card.Card, f Fixture) {
 	identify(t, c)
-	puk, passcode := f.PUK.Clone(), f.NewPasscode.Clone()
-	err := errors.Join(c.Reset(other(puk), passcode), c.Confirm(passcode), c.Rotate(other(puk), f.NewPUK))
+	wrong, passcode := f.wrongPUK(t, c), f.NewPasscode.Clone()
+	given := wrong.Clone()
+	err := errors.Join(c.Reset(given, passcode), c.Confirm(passcode), c.Change(passcode, f.Passcode), c.Rotate(given, f.NewPUK))
 	if err == nil {
 		t.Fatal("wrong secrets were taken")
 	}
-	for _, s := range []secret.Value{puk, passcode, other(puk)} {
-		if strings.Contains(err.Error(), string(s.Reveal())) {
+	for _, s := range []secret.Value{wrong, passcode, f.PUK, f.Passcode, f.NewPUK} {
+		if text := string(s.Reveal()); text != "" && strings.Contains(err.Error(), text) {
 			t.Error("an error tells a secret")
 		}
 	}
-	if !puk.Equal(f.PUK) || !passcode.Equal(f.NewPasscode) {
+	if !given.Equal(wrong) || !passcode.Equal(f.NewPasscode) {
 		t.Error("a secret of the caller was changed")
 	}
 }
@@ -289,6 +362,46 @@ func wantState(t *testing.T, c card.Card, want card.State) {
 	if got, err := c.State(); err != nil || got != want {
 		t.Fatalf("state %+v, %v, want %+v", got, err, want)
 	}
+}
+
+// state is what the card should tell of a passcode and a PUK with so many tries left.
+func (f Fixture) state(passcode, puk int) card.State {
+	if !f.TellsPUKTries {
+		puk = -1
+	}
+	return card.State{Locked: passcode == 0, TriesLeft: passcode, PUKTriesLeft: puk}
+}
+
+// rightPUK is what Reset takes now.
+func (f Fixture) rightPUK(t *testing.T, c card.Card) secret.Value {
+	t.Helper()
+	if f.Answer == nil {
+		return f.PUK
+	}
+	asked, err := c.Challenge()
+	if err != nil {
+		t.Fatalf("challenge: %v", err)
+	}
+	return f.Answer(asked)
+}
+
+// wrongPUK is what Reset must refuse and count now.
+func (f Fixture) wrongPUK(t *testing.T, c card.Card) secret.Value {
+	t.Helper()
+	return other(f.rightPUK(t, c))
+}
+
+// wantPUKTries is wantTries for the PUK, whose count some cards do not tell with their refusal.
+func (f Fixture) wantPUKTries(t *testing.T, c card.Card, what string, err error, left int) {
+	t.Helper()
+	var wrong *card.WrongSecretError
+	if errors.As(err, &wrong) && wrong.TriesLeft < 0 {
+		if s, err := c.State(); f.TellsPUKTries && (err != nil || s.PUKTriesLeft != left) {
+			t.Fatalf("%s: state %+v, %v, want %d tries of the PUK left", what, s, err, left)
+		}
+		return
+	}
+	wantTries(t, what, err, left)
 }
 
 // wantTries wants a wrong secret with so many tries left, which for 0 is ErrBlocked.
@@ -314,7 +427,7 @@ func block(t *testing.T, c card.Card, f Fixture) {
 // write does what the kiosk does with a grant.
 func write(t *testing.T, c card.Card, f Fixture) {
 	t.Helper()
-	if err := c.Reset(f.PUK, f.NewPasscode); err != nil {
+	if err := c.Reset(f.rightPUK(t, c), f.NewPasscode); err != nil {
 		t.Fatalf("reset: %v", err)
 	}
 	if err := c.Confirm(f.NewPasscode); err != nil {

@@ -10,6 +10,7 @@ import (
 	"latchkey/card"
 	"latchkey/card/cardtest"
 	"latchkey/card/piv"
+	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 )
@@ -83,10 +84,12 @@ func TestVirtualPIV(t *testing.T) {
 				}
 				f.Again = func(*testing.T) card.Card {
 					sim.Reset()
-					return piv.New(f.Transport)
+					return piv.New(f.Transport, strict)
 				}
-				return piv.New(f.Transport), f
+				return piv.New(f.Transport, strict), f
 			})
 		})
 	}
 }
+
+var strict = profiles.Embedded().Must("piv")

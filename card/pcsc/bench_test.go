@@ -47,7 +47,7 @@ func BenchmarkWrite(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer session.Close()
-	c := piv.New(session)
+	c := piv.New(session, strict)
 	if _, err := c.Identify(); err != nil {
 		b.Fatal(err)
 	}

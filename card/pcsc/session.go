@@ -34,6 +34,7 @@ const (
 type Session struct {
 	sc       *scard.Context
 	card     *scard.Card
+	atr      []byte
 	patience time.Duration
 	err      error         // what ended the session
 	stuck    chan struct{} // of the call that was left behind: closed when it comes back
@@ -92,7 +93,13 @@ func open(reader string, patience time.Duration, gone <-chan struct{}) (*Session
 	for {
 		c, err := sc.Connect(reader, scard.ShareExclusive, scard.ProtocolAny)
 		if err == nil {
-			return &Session{sc: sc, card: c, patience: patience}, nil
+			status, err := c.Status()
+			if err != nil {
+				c.Disconnect(scard.ResetCard)
+				sc.Release()
+				return nil, sessionError(err)
+			}
+			return &Session{sc: sc, card: c, atr: status.Atr, patience: patience}, nil
 		}
 		busy := errors.Is(err, scard.ErrSharingViolation)
 		if busy && time.Now().Before(deadline) {
@@ -114,6 +121,9 @@ func open(reader string, patience time.Duration, gone <-chan struct{}) (*Session
 		return nil, sessionError(err)
 	}
 }
+
+// ATR is the card's answer to reset.
+func (s *Session) ATR() []byte { return s.atr }
 
 // Transmit implements card.Transport. The first error of the card ends the session and is the answer to every later
 // call. A command of fewer than four bytes is refused and not sent: it is none, and vpcd would take a single byte for a

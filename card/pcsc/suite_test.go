@@ -11,6 +11,7 @@ import (
 	"latchkey/card"
 	"latchkey/card/cardtest"
 	"latchkey/card/piv"
+	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 )
@@ -34,7 +35,7 @@ func TestPIVThroughPCSCD(t *testing.T) {
 		certificate, err := x509.ParseCertificate(sim.Certificate())
 		must(t, err)
 		passcodeTries, pukTries := sim.TriesLeft()
-		return piv.New(counter), cardtest.Fixture{
+		return piv.New(counter, strict), cardtest.Fixture{
 			Identity: card.Identity{Family: piv.Family, Serial: sim.Serial()},
 			Certificates: card.Certificates{
 				Authentication: sim.Certificate(), Card: sim.CardCertificate(), Expires: certificate.NotAfter,
@@ -52,8 +53,10 @@ func TestPIVThroughPCSCD(t *testing.T) {
 			Again: func(t *testing.T) card.Card {
 				must(t, s.Close())
 				s = session(t)
-				return piv.New(s)
+				return piv.New(s, strict)
 			},
 		}
 	})
 }
+
+var strict = profiles.Embedded().Must("piv")

@@ -21,7 +21,7 @@ func BenchmarkState(b *testing.B) {
 	sim, counter := counted(b)
 	for b.Loop() {
 		sim.Reset()
-		c := piv.New(counter)
+		c := piv.New(counter, strict)
 		if _, err := c.Identify(); err != nil {
 			b.Fatal(err)
 		}
@@ -35,7 +35,7 @@ func BenchmarkState(b *testing.B) {
 // BenchmarkWrite is from the grant until the passcode is set and confirmed and the PUK replaced.
 func BenchmarkWrite(b *testing.B) {
 	_, counter := counted(b)
-	c := piv.New(counter)
+	c := piv.New(counter, strict)
 	if _, err := c.Identify(); err != nil {
 		b.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"latchkey/card"
 	"latchkey/card/apdu"
+	"latchkey/card/profiles"
 	"latchkey/tools/cardsim"
 )
 
@@ -32,7 +33,7 @@ func TestACounterfeitCannotProveItself(t *testing.T) {
 	}
 	digest := sha256.Sum256([]byte("nonce"))
 	for name, sim := range map[string]*cardsim.Card{"genuine": genuine, "counterfeit": counterfeit} {
-		c := New(sim)
+		c := New(sim, strict)
 		if id, err := c.Identify(); err != nil || id.Serial != genuine.Serial() {
 			t.Fatalf("%s: %+v, %v, want the genuine serial", name, id, err)
 		}
@@ -105,7 +106,7 @@ func TestNoKeyNoProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(sim).Prove([32]byte{}); !errors.Is(err, card.ErrNoKey) {
+	if _, err := New(sim, strict).Prove([32]byte{}); !errors.Is(err, card.ErrNoKey) {
 		t.Errorf("%v, want ErrNoKey", err)
 	}
 }
@@ -132,3 +133,5 @@ func FuzzCertificate(f *testing.F) {
 		}
 	})
 }
+
+var strict = profiles.Embedded().Must("piv")

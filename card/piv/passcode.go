@@ -26,38 +26,63 @@ func (c *Card) State() (card.State, error) {
 	n, counted := sw.Tries()
 	switch {
 	case sw == apdu.OK:
-		return card.State{TriesLeft: -1}, nil
-	case sw == apdu.Blocked || counted && n == 0:
-		return card.State{Locked: true}, nil
+		return card.State{TriesLeft: -1, PUKTriesLeft: -1}, nil
+	case apdu.IsBlocked(sw, c.profile.Blocked):
+		return card.State{Locked: true, PUKTriesLeft: -1}, nil
 	case counted:
-		return card.State{TriesLeft: n}, nil
+		return card.State{TriesLeft: n, PUKTriesLeft: -1}, nil
 	}
 	return card.State{}, &card.StatusError{Op: "read retry counter", SW: uint16(sw)}
 }
 
+// Challenge is none: a PUK is presented as it is.
+func (c *Card) Challenge() ([]byte, error) { return nil, nil }
+
 // Reset is RESET RETRY COUNTER (SP 800-73-4 part 2 §3.2.3): one APDU. A passcode that no PIV card can hold is refused
 // before it is sent.
 func (c *Card) Reset(puk, passcode secret.Value) error {
+	return c.replace("reset passcode", insResetRetryCounter, puk, passcode)
+}
+
+// Change is CHANGE REFERENCE DATA on the passcode (SP 800-73-4 part 2 §3.2.2): one APDU.
+func (c *Card) Change(present, passcode secret.Value) error {
+	return c.replace("change passcode", insChangeReferenceData, present, passcode)
+}
+
+// replace sets the passcode by another secret.
+func (c *Card) replace(op string, ins byte, by, passcode secret.Value) error {
 	if n := passcode.Len(); n < 1 || n > referenceLength {
-		return fmt.Errorf("reset passcode: passcode of %d characters, want 1 to %d: %w", n, referenceLength, card.ErrRefusedPasscode)
+		return fmt.Errorf("%s: passcode of %d characters, want 1 to %d: %w", op, n, referenceLength, card.ErrRefusedPasscode)
 	}
-	sw, err := c.present("reset passcode", insResetRetryCounter, refPasscode, puk, passcode)
-	if err == nil && sw == apdu.WrongData {
-		err = fmt.Errorf("reset passcode: %w", card.ErrRefusedPasscode)
+	sw, err := c.present(op, ins, refPasscode, by, passcode)
+	switch {
+	case err != nil:
+		return err
+	case sw == apdu.WrongData:
+		return fmt.Errorf("%s: %w", op, card.ErrRefusedPasscode)
 	}
-	return verdict("reset passcode", sw, err)
+	return apdu.Verdict(op, sw, c.profile.Blocked)
 }
 
 // Confirm is VERIFY with the passcode (SP 800-73-4 part 2 §3.2.1): one APDU.
 func (c *Card) Confirm(passcode secret.Value) error {
 	sw, err := c.present("confirm passcode", insVerify, refPasscode, passcode)
-	return verdict("confirm passcode", sw, err)
+	if err != nil {
+		return err
+	}
+	return apdu.Verdict("confirm passcode", sw, c.profile.Blocked)
 }
 
 // Rotate is CHANGE REFERENCE DATA on the PUK (SP 800-73-4 part 2 §3.2.2): one APDU.
 func (c *Card) Rotate(puk, next secret.Value) error {
+	if !c.profile.PUK.Rotates {
+		return fmt.Errorf("change PUK: %w", card.ErrNoPUK)
+	}
 	sw, err := c.present("change PUK", insChangeReferenceData, refPUK, puk, next)
-	return verdict("change PUK", sw, err)
+	if err != nil {
+		return err
+	}
+	return apdu.Verdict("change PUK", sw, c.profile.Blocked)
 }
 
 // present sends secrets, each padded with FF to eight bytes, in one APDU that is wiped whatever happens.
@@ -76,23 +101,4 @@ func (c *Card) present(op string, ins, ref byte, secrets ...secret.Value) (apdu.
 		return 0, fmt.Errorf("%s: %w", op, err)
 	}
 	return sw, nil
-}
-
-// verdict turns the status word of a command that presents a secret into the errors of package card.
-func verdict(op string, sw apdu.SW, err error) error {
-	if err != nil {
-		return err
-	}
-	n, counted := sw.Tries()
-	switch {
-	case sw == apdu.OK:
-		return nil
-	case sw == apdu.Blocked || counted && n == 0:
-		return fmt.Errorf("%s: %w", op, card.ErrBlocked)
-	case counted:
-		return fmt.Errorf("%s: %w", op, &card.WrongSecretError{TriesLeft: n})
-	case sw.Unknown():
-		return fmt.Errorf("%s: status %04X: %w", op, uint16(sw), card.ErrUnknown)
-	}
-	return &card.StatusError{Op: op, SW: uint16(sw)}
 }

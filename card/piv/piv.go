@@ -13,6 +13,7 @@ import (
 
 	"latchkey/card"
 	"latchkey/card/apdu"
+	"latchkey/card/profiles"
 )
 
 // Family is what Identity and card profiles call PIV.
@@ -48,7 +49,8 @@ const guidLength = 16
 
 // Card is one PIV card in one session.
 type Card struct {
-	t card.Transport
+	t       card.Transport
+	profile profiles.Profile
 
 	// The card authentication certificate, once read: Prove takes the algorithm from it.
 	cardCertificate *x509.Certificate
@@ -58,19 +60,22 @@ type Card struct {
 var _ card.Card = (*Card)(nil)
 
 // New returns the card behind t. Nothing is sent yet; Identify comes first, since it selects the application.
-func New(t card.Transport) *Card { return &Card{t: t} }
+func New(t card.Transport, p profiles.Profile) *Card {
+	if p.AID == nil {
+		p.AID = aid
+	}
+	return &Card{t: t, profile: p}
+}
 
 // Identify selects the PIV application and reads the serial: the GUID of the CHUID, or for cards without one the first
 // 16 bytes of the SHA-256 of the card authentication certificate. With neither the error wraps card.ErrNoKey.
 func (c *Card) Identify() (card.Identity, error) {
 	// What SELECT answers is not needed, so 61XX is left alone.
-	_, sw, err := apdu.Send(c.t, apdu.Command{INS: insSelect, P1: 0x04, Data: aid, Le: apdu.MaxShort})
+	_, sw, err := apdu.Send(c.t, apdu.Command{INS: insSelect, P1: 0x04, Data: c.profile.AID, Le: apdu.MaxShort})
 	if err != nil {
 		return card.Identity{}, fmt.Errorf("select application: %w", err)
 	}
-	switch sw {
-	case apdu.NotFound, apdu.FunctionNotSupported, apdu.WrongParameters, apdu.AppletSelectionFailed,
-		apdu.InsNotSupported, apdu.ClassNotSupported:
+	if sw.Absent() {
 		return card.Identity{}, fmt.Errorf("select application: status %04X: %w", uint16(sw), card.ErrNotThisFamily)
 	}
 	if _, more := sw.More(); sw != apdu.OK && !more {

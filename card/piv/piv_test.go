@@ -12,6 +12,7 @@ import (
 	"latchkey/card/apdu"
 	"latchkey/card/cardtest"
 	"latchkey/card/piv"
+	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 )
@@ -94,7 +95,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 			"6102": "status 6102", "6F00": "unknown", "6581": "unknown", "": "removed", "90": "removed",
 		} {
 			card := says(t, answer)
-			if got := kind(op.do(piv.New(card))); got != want {
+			if got := kind(op.do(piv.New(card, strict))); got != want {
 				t.Errorf("%s answered by %q: %s, want %s", op.name, answer, got, want)
 			}
 			if len(card.asked) != 1 || card.asked[0] != op.command {
@@ -109,7 +110,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 
 func TestSecretsThatNoCardHoldsAreNotSent(t *testing.T) {
 	t.Parallel()
-	c := piv.New(says(t)) // fails on any command
+	c := piv.New(says(t), strict) // fails on any command
 	for _, bad := range []string{"", "123456789"} {
 		if err := c.Reset(value("12345678"), value(bad)); !errors.Is(err, card.ErrRefusedPasscode) {
 			t.Errorf("reset to %q: %v, want ErrRefusedPasscode", bad, err)
@@ -130,10 +131,10 @@ func TestSecretsThatNoCardHoldsAreNotSent(t *testing.T) {
 func TestState(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]card.State{
-		"9000": {TriesLeft: -1}, "63C3": {TriesLeft: 3}, "63CF": {TriesLeft: 15}, "63C0": {Locked: true}, "6983": {Locked: true},
+		"9000": {TriesLeft: -1, PUKTriesLeft: -1}, "63C3": {TriesLeft: 3, PUKTriesLeft: -1}, "63CF": {TriesLeft: 15, PUKTriesLeft: -1}, "63C0": {Locked: true, PUKTriesLeft: -1}, "6983": {Locked: true, PUKTriesLeft: -1},
 	} {
 		card := says(t, answer)
-		if got, err := piv.New(card).State(); err != nil || got != want {
+		if got, err := piv.New(card, strict).State(); err != nil || got != want {
 			t.Errorf("%s: %+v, %v, want %+v", answer, got, err, want)
 		}
 		if card.asked[0] != "00200080" {
@@ -141,7 +142,7 @@ func TestState(t *testing.T) {
 		}
 	}
 	for answer, want := range map[string]string{"6A88": "status 6A88", "6700": "status 6700", "": "removed"} {
-		if _, err := piv.New(says(t, answer)).State(); kind(err) != want {
+		if _, err := piv.New(says(t, answer), strict).State(); kind(err) != want {
 			t.Errorf("%q: %v, want %s", answer, err, want)
 		}
 	}
@@ -162,7 +163,7 @@ func TestIdentify(t *testing.T) {
 		"signed, three parts": {"9000", fmt.Sprintf("%X", chuid(guid, 2800)[:256]) + "6100"},
 	} {
 		card := says(t, answers...)
-		id, err := piv.New(card).Identify()
+		id, err := piv.New(card, strict).Identify()
 		if err != nil || id.Family != "piv" || id.Serial != strings.Repeat("ab", 16) {
 			t.Errorf("%s: %+v, %v", name, id, err)
 		}
@@ -171,19 +172,19 @@ func TestIdentify(t *testing.T) {
 		}
 	}
 	for answer, want := range map[string]string{"6985": "status 6985", "6F00": "status 6F00", "": "removed"} {
-		if _, err := piv.New(says(t, answer)).Identify(); kind(err) != want {
+		if _, err := piv.New(says(t, answer), strict).Identify(); kind(err) != want {
 			t.Errorf("select answered by %q: %v, want %s", answer, err, want)
 		}
 	}
 	for _, answer := range []string{"6A82", "6A81", "6A86", "6D00", "6E00", "6999"} {
-		if _, err := piv.New(says(t, answer)).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
+		if _, err := piv.New(says(t, answer), strict).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
 			t.Errorf("select answered by %s: %v, want ErrNotThisFamily", answer, err)
 		}
 	}
-	if _, err := piv.New(says(t, "9000", "6982")).Identify(); kind(err) != "status 6982" {
+	if _, err := piv.New(says(t, "9000", "6982"), strict).Identify(); kind(err) != "status 6982" {
 		t.Errorf("unreadable CHUID: %v", err)
 	}
-	if _, err := piv.New(says(t, "9000", "6A82", "6A82")).Identify(); !errors.Is(err, card.ErrNoKey) {
+	if _, err := piv.New(says(t, "9000", "6A82", "6A82"), strict).Identify(); !errors.Is(err, card.ErrNoKey) {
 		t.Errorf("neither CHUID nor certificate: %v, want ErrNoKey", err)
 	}
 }
@@ -192,7 +193,7 @@ func TestAGUIDOfZerosNamesNoCard(t *testing.T) {
 	t.Parallel()
 	sim := virtual(t, cardsim.Spec{Quirks: cardsim.Quirks{NoCHUID: true}})
 	zeros := apdu.Append(nil, 0x53, apdu.Append(nil, 0x34, make([]byte, 16)...)...)
-	id, err := piv.New(replaced{sim, append(zeros, 0x90, 0x00)}).Identify()
+	id, err := piv.New(replaced{sim, append(zeros, 0x90, 0x00)}, strict).Identify()
 	if err != nil || id.Serial != sim.Serial() {
 		t.Fatalf("%+v, %v, want the serial from the certificate, %s", id, err, sim.Serial())
 	}
@@ -214,11 +215,11 @@ func (r replaced) Transmit(command []byte) ([]byte, error) {
 func TestForeignAndMuteCards(t *testing.T) {
 	t.Parallel()
 	foreign := virtual(t, cardsim.Spec{Quirks: cardsim.Quirks{Foreign: true}})
-	if _, err := piv.New(foreign).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
+	if _, err := piv.New(foreign, strict).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
 		t.Errorf("foreign card: %v, want ErrNotThisFamily", err)
 	}
 	mute := virtual(t, cardsim.Spec{Quirks: cardsim.Quirks{Mute: true}})
-	if _, err := piv.New(mute).Identify(); !errors.Is(err, card.ErrHung) {
+	if _, err := piv.New(mute, strict).Identify(); !errors.Is(err, card.ErrHung) {
 		t.Errorf("mute card: %v, want ErrHung", err)
 	}
 }
@@ -226,7 +227,7 @@ func TestForeignAndMuteCards(t *testing.T) {
 func TestALyingCardIsCaughtByConfirm(t *testing.T) {
 	t.Parallel()
 	sim := virtual(t, cardsim.Spec{Blocked: true, Quirks: cardsim.Quirks{Lie: true}})
-	c := piv.New(sim)
+	c := piv.New(sim, strict)
 	if _, err := c.Identify(); err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +263,7 @@ func TestAPulledCardEndsEveryMethod(t *testing.T) {
 			if sim.Before = pull; n%2 == 0 {
 				sim.Before, sim.After = nil, pull
 			}
-			err := method(piv.New(counter))
+			err := method(piv.New(counter, strict))
 			if counter.N < n {
 				if err != nil {
 					t.Errorf("%s: %v", name, err)
@@ -278,3 +279,5 @@ func TestAPulledCardEndsEveryMethod(t *testing.T) {
 		}
 	}
 }
+
+var strict = profiles.Embedded().Must("piv")

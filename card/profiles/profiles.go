@@ -1,18 +1,19 @@
-// Package profiles knows the kinds of card that are out there: which family they speak, which passcodes they take, what
-// their PUK is. A profile is a TOML file in this folder, read strictly: an unknown or a missing key is an error, so that
-// a misspelt rule never becomes a lax one.
+// Package profiles knows the kinds of card that are out there: how one is recognised, which family it speaks, which
+// passcodes it takes, what its PUK is. A profile is a TOML file, in this folder or in one that the configuration names,
+// read strictly: an unknown or a missing key is an error, so that a misspelt rule never becomes a lax one. README.md
+// beside this file describes every key.
 //
 // A profile tells what a card can do. Policy may demand more of a passcode, never less.
 package profiles
 
 import (
 	"embed"
+	"errors"
 	"fmt"
-	"path"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
-
-	"github.com/BurntSushi/toml"
 
 	"latchkey/card"
 )
@@ -20,113 +21,148 @@ import (
 // Profile is one kind of card.
 type Profile struct {
 	Name     string // the file's name without .toml
-	Family   string // card.Identity.Family
-	Passcode card.Rules
+	Title    string // what people call such cards, "PIV card"
+	Family   string // card.Identity.Family; empty if Retired
+	ATRs     []ATR  // of such cards alone; none: any card on which the family's application answers
+	AID      []byte // of the application; nil: the family's own
+	Extended bool   // takes long commands in one APDU of extended length, not as a chain
+	Module   string // path of the maker's PKCS#11 module; family pkcs11 alone
+	Passcode Passcode
 	PUK      PUK
+	Blocked  []uint16 // status words that say "blocked", besides 63C0; never empty but for Retired and pkcs11
+	Retired  bool     // withdrawn: the card is recognised to be named, and not spoken to
 }
 
-// PUK is what a kind of card takes as PUK.
+// Passcode is what a kind of card takes as passcode, and how it stands in commands.
+type Passcode struct {
+	card.Rules
+	Tries     int  // wrong ones in a row until it is locked
+	Reference byte // P2 of its commands; 0: the family's own
+	Padding
+}
+
+// Padding fills a secret up in commands; its zero value is the family's own.
+type Padding struct {
+	To   int  // bytes
+	With byte // FF or 00
+}
+
+// PUK is what a kind of card takes as PUK. With challenge and response it is the administrator's key, in hex.
 type PUK struct {
-	Length     int // characters
+	Kind       string // one of the constants; empty where the family has one kind alone
+	Length     int    // characters
 	DigitsOnly bool
-	Tries      int // wrong ones in a row until the card is beyond rescue
+	Tries      int  // wrong ones in a row until the card is beyond rescue
+	Rotates    bool // it is replaced after each unlock
+	Restores   bool // the right one restores its own count of tries
+	Reference  byte // P2 of its commands; 0: the family's own
+	Padding
 }
 
-// file is what a profile's TOML holds.
-type file struct {
-	Family   string `toml:"family"`
-	Passcode struct {
-		Min        int  `toml:"min"`
-		Max        int  `toml:"max"`
-		DigitsOnly bool `toml:"digits_only"`
-	} `toml:"passcode"`
-	PUK struct {
-		Length     int  `toml:"length"`
-		DigitsOnly bool `toml:"digits_only"`
-		Tries      int  `toml:"tries"`
-	} `toml:"puk"`
+// Kinds of PUK of the OpenPGP family.
+const (
+	ResetCode = "reset-code"
+	Admin     = "admin"
+)
+
+// Embedded are the profiles that this build knows by itself.
+func Embedded() Set { return embedded }
+
+// Load returns the embedded profiles and those of a folder; "" is no folder.
+func Load(dir string) (Set, error) {
+	if dir == "" {
+		return embedded, nil
+	}
+	own, err := read(os.DirFS(dir))
+	if err != nil {
+		return Set{}, fmt.Errorf("card profiles in %s: %w", dir, err)
+	}
+	for _, p := range own {
+		if _, err := embedded.Named(p.Name); err == nil {
+			return Set{}, fmt.Errorf("card profiles in %s: %s.toml: this build has a profile of that name, so choose another", dir, p.Name)
+		}
+	}
+	return Set{append(own, embedded.list...)}, nil
 }
 
-var required = []toml.Key{
-	{"family"},
-	{"passcode", "min"}, {"passcode", "max"}, {"passcode", "digits_only"},
-	{"puk", "length"}, {"puk", "digits_only"}, {"puk", "tries"},
+// Set is the profiles that a program goes by: those of its configuration before the embedded ones.
+type Set struct{ list []Profile }
+
+// Named returns the profile of that name.
+func (s Set) Named(name string) (Profile, error) {
+	for _, p := range s.list {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return Profile{}, fmt.Errorf("card profile %q is not known; there are: %s", name, strings.Join(s.Names(), ", "))
+}
+
+// Must is Named for names that are known to be there; it panics otherwise.
+func (s Set) Must(name string) Profile {
+	p, err := s.Named(name)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// Names lists the profiles of cards that are served.
+func (s Set) Names() (names []string) {
+	for _, p := range s.list {
+		if !p.Retired {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// For lists the profiles that a card with this answer to reset can have: those that name it, else those that name none.
+func (s Set) For(atr []byte) (list []Profile) {
+	for _, named := range []bool{true, false} {
+		for _, p := range s.list {
+			if named == (len(p.ATRs) > 0) && (!named || slices.ContainsFunc(p.ATRs, func(a ATR) bool { return a.Matches(atr) })) {
+				list = append(list, p)
+			}
+		}
+		if len(list) > 0 {
+			return list
+		}
+	}
+	return nil
 }
 
 //go:embed *.toml
 var files embed.FS
 
-var all, allErr = load()
-
-// Named returns the profile of that name.
-func Named(name string) (Profile, error) {
-	if allErr != nil {
-		return Profile{}, allErr
-	}
-	for _, p := range all {
-		if p.Name == name {
-			return p, nil
-		}
-	}
-	return Profile{}, fmt.Errorf("card profile %q is not known; there are: %s", name, strings.Join(Names(), ", "))
-}
-
-// Names lists the profiles in order.
-func Names() []string {
-	var names []string
-	for _, p := range all {
-		names = append(names, p.Name)
-	}
-	return names
-}
-
-func load() ([]Profile, error) {
-	entries, err := files.ReadDir(".")
+var embedded = func() Set {
+	list, err := read(files)
 	if err != nil {
-		return nil, fmt.Errorf("card profiles: %w", err)
+		panic(err) // a test holds what is embedded
+	}
+	return Set{list}
+}()
+
+func read(dir fs.FS) ([]Profile, error) {
+	names, err := fs.Glob(dir, "*.toml")
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, errors.New("there is no .toml file")
 	}
 	var list []Profile
-	for _, e := range entries {
-		b, err := files.ReadFile(e.Name())
+	for _, name := range names {
+		b, err := fs.ReadFile(dir, name)
 		if err != nil {
-			return nil, fmt.Errorf("card profiles: %w", err)
+			return nil, err
 		}
-		p, err := parse(strings.TrimSuffix(path.Base(e.Name()), ".toml"), string(b))
+		p, err := parse(strings.TrimSuffix(name, ".toml"), string(b))
 		if err != nil {
-			return nil, fmt.Errorf("card profile %s: %w", e.Name(), err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		list = append(list, p)
 	}
 	slices.SortFunc(list, func(a, b Profile) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
-}
-
-func parse(name, text string) (Profile, error) {
-	var f file
-	meta, err := toml.Decode(text, &f)
-	if err != nil {
-		return Profile{}, err
-	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return Profile{}, fmt.Errorf("key %q is not known", unknown[0])
-	}
-	for _, k := range required {
-		if !meta.IsDefined(k...) {
-			return Profile{}, fmt.Errorf("key %q is missing", k)
-		}
-	}
-	switch {
-	case f.Family == "":
-		return Profile{}, fmt.Errorf("family is empty")
-	case f.Passcode.Min < 1 || f.Passcode.Max < f.Passcode.Min:
-		return Profile{}, fmt.Errorf("passcode of %d to %d characters: want 1 or more, and max not below min", f.Passcode.Min, f.Passcode.Max)
-	case f.PUK.Length < 1 || f.PUK.Tries < 1:
-		return Profile{}, fmt.Errorf("PUK of length %d with %d tries: want 1 or more of each", f.PUK.Length, f.PUK.Tries)
-	}
-	return Profile{
-		Name:     name,
-		Family:   f.Family,
-		Passcode: card.Rules{Min: f.Passcode.Min, Max: f.Passcode.Max, DigitsOnly: f.Passcode.DigitsOnly},
-		PUK:      PUK(f.PUK),
-	}, nil
 }

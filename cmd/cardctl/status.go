@@ -61,7 +61,11 @@ type proof struct {
 
 // inspect reads what a card tells. Errors are those of the families.
 func inspect(t card.Transport) (*status, error) {
-	c := piv.New(t)
+	fit, err := profiles.Embedded().Named("piv")
+	if err != nil {
+		return nil, err
+	}
+	c := piv.New(t, fit)
 	id, err := c.Identify()
 	if errors.Is(err, card.ErrNoKey) { // it has neither GUID nor certificate: nameless, and still a card of the family
 		id, err = card.Identity{Family: piv.Family}, nil
@@ -77,8 +81,8 @@ func inspect(t card.Transport) (*status, error) {
 	if state.TriesLeft >= 0 {
 		s.TriesLeft = &state.TriesLeft
 	}
-	for _, name := range profiles.Names() {
-		if p, err := profiles.Named(name); err == nil && p.Family == id.Family {
+	for _, name := range profiles.Embedded().Names() {
+		if p, err := profiles.Embedded().Named(name); err == nil && p.Family == id.Family {
 			s.Profiles = append(s.Profiles, name)
 		}
 	}

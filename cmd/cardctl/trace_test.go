@@ -11,6 +11,7 @@ import (
 	"latchkey/card"
 	"latchkey/card/apdu"
 	"latchkey/card/piv"
+	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 )
@@ -25,7 +26,7 @@ func TestNoSecretPassesTheTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log bytes.Buffer
-		c := piv.New(tracedTo(&log)(sim))
+		c := piv.New(tracedTo(&log)(sim), profiles.Embedded().Must("piv"))
 		secrets := []string{cardsim.DefaultPUK, "864213", "90817263", "135790"}
 		value := func(i int) secret.Value { return secret.New([]byte(secrets[i])) }
 		if _, err := c.Identify(); err != nil {

@@ -18,8 +18,7 @@ import (
 	"github.com/gdamore/tcell/v2"
 	"github.com/spf13/cobra"
 
-	"latchkey/card"
-	"latchkey/card/piv"
+	"latchkey/card/profiles"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/kiosk"
 	"latchkey/firmware/link"
@@ -103,10 +102,10 @@ func serve(ctx context.Context, path string) error {
 	face := &face{face: ui.New(screen, ui.Options{Help: c.Help, Zone: c.zone})}
 	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
-	r := watchReaders(watch, log)
+	r := watchReaders(watch, log, profiles.Embedded())
 	err = kiosk.New(kiosk.Config{
 		Identity: c.identity, Machine: c.machine, Central: central, Journal: evidence,
-		Reader: r.inputs, Open: r.open, Family: func(t card.Transport) card.Card { return piv.New(t) },
+		Reader: r.inputs, Open: r.open,
 		Holder: face.inputs(watch, screen), Show: face.show, Log: log,
 	}).Run(ctx)
 	if err != nil {

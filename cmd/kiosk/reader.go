@@ -6,7 +6,9 @@ import (
 	"sync/atomic"
 
 	"latchkey/card"
+	"latchkey/card/families"
 	"latchkey/card/pcsc"
+	"latchkey/card/profiles"
 	"latchkey/firmware/kiosk"
 	"latchkey/firmware/unlock"
 )
@@ -14,11 +16,12 @@ import (
 // readers is what package pcsc sees, in the machine's words.
 type readers struct {
 	inputs chan unlock.Input
+	known  profiles.Set
 	holds  atomic.Pointer[string] // the reader with the one card in it
 }
 
-func watchReaders(ctx context.Context, log *slog.Logger) *readers {
-	r := &readers{inputs: make(chan unlock.Input)}
+func watchReaders(ctx context.Context, log *slog.Logger, known profiles.Set) *readers {
+	r := &readers{inputs: make(chan unlock.Input), known: known}
 	go func() {
 		defer close(r.inputs)
 		for event := range pcsc.Watch(ctx) {
@@ -50,10 +53,19 @@ func watchReaders(ctx context.Context, log *slog.Logger) *readers {
 	return r
 }
 
-func (r *readers) open(ctx context.Context) (kiosk.Session, error) {
+func (r *readers) open(ctx context.Context) (*kiosk.Session, error) {
 	name := r.holds.Load()
 	if name == nil {
 		return nil, card.ErrRemoved
 	}
-	return pcsc.Connect(ctx, *name)
+	session, err := pcsc.Connect(ctx, *name)
+	if err != nil {
+		return nil, err
+	}
+	found, err := families.Recognise(session, session.ATR(), r.known)
+	if err != nil {
+		session.Close() // what ended it is the first error
+		return nil, err
+	}
+	return &kiosk.Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Closer: session}, nil
 }

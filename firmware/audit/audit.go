@@ -15,7 +15,7 @@
 //	base      generation n of the grant               (intent, outcome)
 //	first     candidate that is tried first           (intent, outcome)
 //	opened    generation that the card accepted       (intent, outcome)
-//	passcode  "yes", "no" or "unknown"                (intent, outcome)
+//	passcode  "yes", "no" or "unknown"                (intent, outcome, changed)
 //	rotated   "yes", "no" or "unknown"                (intent, outcome)
 //	tries     wrong PUKs that the card counted        (intent, outcome)
 //
@@ -123,8 +123,8 @@ func Decode(b []byte) (Entry, error) {
 func (e *Entry) check() error {
 	switch e.Kind {
 	case KindStarted, KindBegun, KindRefused, KindConsented, KindCodeAsked, KindCodeAccepted, KindCodeRefused, KindEnded,
-		KindImpossible, KindQuarantined, KindSettled:
-		if e.Base != nil || e.First != nil || e.Opened != nil || e.Passcode != "" || e.Rotated != "" || e.Tries != nil {
+		KindImpossible, KindQuarantined, KindSettled, KindChanging, KindChanged:
+		if e.Base != nil || e.First != nil || e.Opened != nil || e.Passcode != "" && e.Kind != KindChanged || e.Rotated != "" || e.Tries != nil {
 			return fmt.Errorf("kind %q says nothing of a card's secret", e.Kind)
 		}
 	case KindIntent, KindOutcome:

@@ -12,6 +12,8 @@ const (
 	KindCodeAsked    Kind = "code-asked"    // a code is asked for
 	KindCodeAccepted Kind = "code-accepted" // central accepted the code
 	KindCodeRefused  Kind = "code-refused"  // central refused the code; Reason says why
+	KindChanging     Kind = "changing"      // the holder gives the present passcode to change it; no case
+	KindChanged      Kind = "changed"       // what became of that; Passcode says whether the new one is on the card
 	KindIntent       Kind = "intent"        // the card is about to be written with a grant
 	KindOutcome      Kind = "outcome"       // what became of the card
 	KindSettled      Kind = "settled"       // central has the outcome
@@ -30,6 +32,9 @@ const (
 	Unknown Fact = "unknown"
 )
 
+// ReasonPUKBlocked is the Reason of an outcome whose card says that its PUK is blocked.
+const ReasonPUKBlocked = "puk-blocked"
+
 // Entry is one thing that happened at a kiosk. It names no person: no holder, contact, card number or its hash, no
 // passcode or code. Case ids are random; generations are no secret.
 type Entry struct {
@@ -42,7 +47,7 @@ type Entry struct {
 	Base     *int64 `json:"base,omitempty"`     // the grant's base generation n
 	First    *int64 `json:"first,omitempty"`    // the candidate that is tried first
 	Opened   *int64 `json:"opened,omitempty"`   // the generation that the card accepted
-	Passcode Fact   `json:"passcode,omitempty"` // is the new passcode on the card?
+	Passcode Fact   `json:"passcode,omitempty"` // is the new passcode on the card? Of a changed, too
 	Rotated  Fact   `json:"rotated,omitempty"`  // is the PUK the next generation?
 	Tries    *int   `json:"tries,omitempty"`    // wrong PUKs that the card counted; absent if not known
 }

@@ -61,7 +61,7 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 		})
 	case unlock.AskRelease:
 		body, err := k.releaseRequest(e)
-		open := k.keys.opener(k.Identity, e.Case)
+		open := k.keys.opener(k.Identity, e.Case, len(e.Challenge) > 0)
 		k.beside.Go(func() {
 			if err != nil {
 				k.tell(k.refused(e.Ask, err))

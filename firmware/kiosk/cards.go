@@ -11,9 +11,8 @@ import (
 
 // served is the card of the present session. It belongs to the card goroutine.
 type served struct {
-	number  uint64
-	session Session
-	card    card.Card
+	number uint64
+	*Session
 }
 
 // serveCards runs what is to be done with cards, one after the other.
@@ -61,39 +60,51 @@ func (j *cardJobs) next() (job func(*served)) {
 	return job
 }
 
-// read opens the session and reads who the card is.
-func (c *served) read(ctx context.Context, open func(context.Context) (Session, error), family func(card.Transport) card.Card, number uint64) unlock.CardRead {
+// read opens the session and reads what state the card is in.
+func (c *served) read(ctx context.Context, open func(context.Context) (*Session, error), number uint64) unlock.CardRead {
 	c.close()
 	out := unlock.CardRead{Session: number}
 	session, err := open(ctx)
 	if err != nil {
 		out.Failure = failure(err)
+		var retired *card.RetiredError
+		if errors.As(err, &retired) {
+			out.Title = retired.Title
+		}
 		return out
 	}
-	c.number, c.session, c.card = number, session, family(session)
-	if out.Identity, err = c.card.Identify(); err == nil {
-		out.State, err = c.card.State()
-	}
-	if err == nil && out.State.Locked {
-		out.Certificates, err = c.card.Certificates()
+	c.number, c.Session = number, session
+	out.Identity, out.Rules = session.Identity, session.Rules
+	if out.State, err = c.Card.State(); err == nil {
+		out.Certificates, err = c.Card.Certificates()
 	}
 	out.Failure = failure(err)
 	return out
 }
 
-func (c *served) prove(number uint64, digest [32]byte) unlock.CardProved {
+// prove signs, if the card can, and asks for a challenge, if it is wanted and the family has one.
+func (c *served) prove(number uint64, digest [32]byte, challenge bool) unlock.CardProved {
+	out := unlock.CardProved{Session: number}
 	if c.number != number {
-		return unlock.CardProved{Session: number, Failure: unlock.Failure{Kind: unlock.FailRemoved}}
+		out.Failure = unlock.Failure{Kind: unlock.FailRemoved}
+		return out
 	}
-	signature, err := c.card.Prove(digest)
-	return unlock.CardProved{Session: number, Failure: failure(err), Signature: signature}
+	var err error
+	if out.Signature, err = c.Card.Prove(digest); errors.Is(err, card.ErrNoKey) {
+		err = nil // central decides whether such a card is served
+	}
+	if err == nil && challenge {
+		out.Challenge, err = c.Card.Challenge()
+	}
+	out.Failure = failure(err)
+	return out
 }
 
 func (c *served) step(number uint64, do func(card.Card) error) unlock.CardStepped {
 	if c.number != number {
 		return unlock.CardStepped{Session: number, Failure: unlock.Failure{Kind: unlock.FailRemoved}}
 	}
-	return unlock.CardStepped{Session: number, Failure: failure(do(c.card))}
+	return unlock.CardStepped{Session: number, Failure: failure(do(c.Card))}
 }
 
 func (c *served) leave(number uint64) {
@@ -103,8 +114,8 @@ func (c *served) leave(number uint64) {
 }
 
 func (c *served) close() {
-	if c.session != nil {
-		c.session.Close() // the card may be gone; nothing is left to do about it
+	if c.Session != nil {
+		c.Session.Close() // the card may be gone; nothing is left to do about it
 	}
 	*c = served{}
 }
@@ -112,6 +123,7 @@ func (c *served) close() {
 // failure turns an error of package card into what the machine branches on.
 func failure(err error) unlock.Failure {
 	var wrong *card.WrongSecretError
+	var retired *card.RetiredError
 	switch {
 	case err == nil:
 		return unlock.Failure{}
@@ -131,6 +143,10 @@ func failure(err error) unlock.Failure {
 		return unlock.Failure{Kind: unlock.FailPasscode}
 	case errors.Is(err, card.ErrUnknown):
 		return unlock.Failure{Kind: unlock.FailUnknown}
+	case errors.As(err, &retired):
+		return unlock.Failure{Kind: unlock.FailRetired}
+	case errors.Is(err, card.ErrNoPUK):
+		return unlock.Failure{Kind: unlock.FailNoPUK}
 	case errors.Is(err, card.ErrNoKey):
 		return unlock.Failure{Kind: unlock.FailNoKey}
 	}

@@ -54,7 +54,8 @@ func (k *Kiosk) reportOutcome(ctx context.Context, o audit.Entry) {
 }
 
 func outcome(o audit.Entry) wire.Outcome {
-	out := wire.Outcome{Base: -1, Opened: o.Opened, Passcode: wire.Fact(o.Passcode), Rotated: wire.Fact(o.Rotated), Tries: -1}
+	out := wire.Outcome{Base: -1, Opened: o.Opened, Passcode: wire.Fact(o.Passcode), Rotated: wire.Fact(o.Rotated), Tries: -1,
+		PukBlocked: o.Reason == audit.ReasonPUKBlocked}
 	if o.Base != nil {
 		out.Base = *o.Base
 	}

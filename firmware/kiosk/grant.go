@@ -5,10 +5,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/hpke"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"latchkey/firmware/secret"
 	"latchkey/firmware/unlock"
 	"latchkey/firmware/wire"
 )
@@ -36,7 +38,7 @@ func (k *Kiosk) beginRequest(e unlock.AskBegin) (wire.BeginRequest, error) {
 	k.keys = walkKey{private: private, serial: e.Identity.Serial}
 	head := k.Journal.Head()
 	r := wire.BeginRequest{
-		Family: e.Identity.Family, Serial: e.Identity.Serial, TriesLeft: e.TriesLeft, HpkePublicKey: k.keys.public(),
+		Family: e.Identity.Family, Serial: e.Identity.Serial, TriesLeft: e.TriesLeft, PukTriesLeft: e.PUKTriesLeft, HpkePublicKey: k.keys.public(),
 		Journal: wire.JournalHead{Seq: head.Seq, Hash: head.Hash[:], Signature: head.Signature},
 	}
 	digest := wire.BeginDigest(k.Identity.ID, &r)
@@ -45,15 +47,28 @@ func (k *Kiosk) beginRequest(e unlock.AskBegin) (wire.BeginRequest, error) {
 }
 
 func (k *Kiosk) releaseRequest(e unlock.AskRelease) (wire.ReleaseRequest, error) {
-	digest := wire.ReleaseDigest(k.Identity.ID, e.Case, e.Nonce, e.Proof)
+	digest := wire.ReleaseDigest(k.Identity.ID, e.Case, e.Nonce, e.Proof, e.Challenge)
 	signature, err := k.Identity.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
-	return wire.ReleaseRequest{Proof: e.Proof, Signature: signature}, err
+	return wire.ReleaseRequest{Proof: e.Proof, Challenge: e.Challenge, Signature: signature}, err
 }
 
-// opener opens the grant of a case with the walk's key, whatever becomes of the walk meanwhile.
-func (w *walkKey) opener(id Identity, caseID string) func(*wire.Grant) (unlock.Grant, error) {
+// opener opens the grant of a case with the walk's key, whatever becomes of the walk meanwhile. With a challenge the grant
+// holds the answer to it.
+func (w *walkKey) opener(id Identity, caseID string, challenged bool) func(*wire.Grant) (unlock.Grant, error) {
 	key := *w
-	return func(g *wire.Grant) (unlock.Grant, error) { return key.open(id, caseID, g) }
+	return func(g *wire.Grant) (unlock.Grant, error) {
+		out, err := key.open(id, caseID, g)
+		if err != nil || !challenged {
+			return out, err
+		}
+		answer := make([]byte, hex.DecodedLen(out.Current.Len()))
+		_, err = hex.Decode(answer, out.Current.Reveal())
+		out.Current.Wipe()
+		if out.Current = secret.New(answer); err != nil {
+			return unlock.Grant{}, errors.New("grant: the answer to the card's challenge is not in hex")
+		}
+		return out, nil
+	}
 }
 
 // open verifies a grant and opens it. It believes nothing that central's key did not sign.

@@ -50,9 +50,11 @@ type Central interface {
 	Local(ms int64) time.Time
 }
 
-// Session is one exclusive session with the card that is in. Close resets the card.
-type Session interface {
-	card.Transport
+// Session is one exclusive session with the card that is in, which was recognised. Close resets the card.
+type Session struct {
+	Card     card.Card // identified
+	Identity card.Identity
+	Rules    card.Rules // that a passcode must satisfy, as far as the card's kind tells
 	io.Closer
 }
 
@@ -64,11 +66,9 @@ type Config struct {
 	Journal  *journal.Journal
 
 	// Reader tells what the readers hold: ReaderGone, CardIn (the loop numbers the sessions), CardMute,
-	// TwoCards, CardOut. Open opens a session with the one card that is in.
+	// TwoCards, CardOut. Open opens a session with the one card that is in; its errors are those of package card.
 	Reader <-chan unlock.Input
-	Open   func(context.Context) (Session, error)
-	// Family is how to speak to that card.
-	Family func(card.Transport) card.Card
+	Open   func(context.Context) (*Session, error)
 
 	// Holder is what is typed and tapped. Show is called after every event and once a second, by one goroutine.
 	Holder <-chan unlock.Input
@@ -212,10 +212,10 @@ func (k *Kiosk) record(entries []audit.Entry) error {
 func (k *Kiosk) perform(effect unlock.Effect) {
 	switch e := effect.(type) {
 	case unlock.ReadCard:
-		k.onCard(func(c *served) { k.tell(c.read(k.stopping, k.Open, k.Family, e.Session)) })
+		k.onCard(func(c *served) { k.tell(c.read(k.stopping, k.Open, e.Session)) })
 	case unlock.ProveCard:
 		digest := wire.ProofDigest(e.Nonce, e.Case, k.Identity.ID, k.keys.public())
-		k.onCard(func(c *served) { k.tell(c.prove(e.Session, digest)) })
+		k.onCard(func(c *served) { k.tell(c.prove(e.Session, digest, e.Challenge)) })
 	case unlock.ResetPasscode:
 		k.onCard(func(c *served) {
 			k.tell(c.step(e.Session, func(card card.Card) error { return card.Reset(e.PUK, e.Passcode) }))
@@ -223,6 +223,10 @@ func (k *Kiosk) perform(effect unlock.Effect) {
 	case unlock.ConfirmPasscode:
 		k.onCard(func(c *served) {
 			k.tell(c.step(e.Session, func(card card.Card) error { return card.Confirm(e.Passcode) }))
+		})
+	case unlock.ChangePasscode:
+		k.onCard(func(c *served) {
+			k.tell(c.step(e.Session, func(card card.Card) error { return card.Change(e.Present, e.Passcode) }))
 		})
 	case unlock.RotatePUK:
 		k.onCard(func(c *served) {

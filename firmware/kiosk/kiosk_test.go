@@ -24,7 +24,8 @@ import (
 	"go.uber.org/goleak"
 
 	"latchkey/card"
-	"latchkey/card/piv"
+	"latchkey/card/families"
+	"latchkey/card/profiles"
 	"latchkey/firmware/audit"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/secret"
@@ -120,7 +121,7 @@ func (c *central) CheckCode(_ context.Context, _, _ string, r wire.CheckCodeRequ
 func (c *central) Release(_ context.Context, key, _ string, r wire.ReleaseRequest) (*wire.Grant, error) {
 	c.hear(key, r)
 	c.checkProof(r.Proof)
-	if d := wire.ReleaseDigest("kiosk-1", caseID, c.nonce, r.Proof); !ecdsa.VerifyASN1(&c.kiosk.PublicKey, d[:], r.Signature) {
+	if d := wire.ReleaseDigest("kiosk-1", caseID, c.nonce, r.Proof, r.Challenge); !ecdsa.VerifyASN1(&c.kiosk.PublicKey, d[:], r.Signature) {
 		c.t.Error("the device's signature does not verify at Release")
 	}
 	plain, err := json.Marshal(wire.Candidates{Current: wire.NewSecret([]byte(current)), Next: wire.NewSecret([]byte(next))})
@@ -201,9 +202,9 @@ type bench struct {
 	ended   chan error
 }
 
-type session struct{ *cardsim.Card }
+type reset struct{ *cardsim.Card }
 
-func (s session) Close() error { s.Reset(); return nil }
+func (r reset) Close() error { r.Reset(); return nil }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
@@ -241,13 +242,21 @@ func (b *bench) start() {
 	k := New(Config{
 		Identity: Identity{ID: "kiosk-1", Key: b.central.kiosk, Certificate: []byte("kiosk certificate"), CentralKey: &b.central.key.PublicKey},
 		Machine:  unlock.DefaultConfig, Central: b.central, Journal: b.journal, Reader: b.reader,
-		Open:   func(context.Context) (Session, error) { return session{b.card}, nil },
-		Family: func(t card.Transport) card.Card { return piv.New(t) },
+		Open:   b.open,
 		Holder: b.holder, Show: func(v unlock.View, _ time.Time) { b.shown <- v },
 		Log: slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	go func() { b.ended <- k.Run(ctx) }()
 	b.t.Cleanup(b.end)
+}
+
+// open recognises the card as the kiosk's program does.
+func (b *bench) open(context.Context) (*Session, error) {
+	found, err := families.Recognise(b.card, b.card.ATR(), profiles.Embedded())
+	if err != nil {
+		return nil, err
+	}
+	return &Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Closer: reset{b.card}}, nil
 }
 
 func (b *bench) end() {

@@ -21,13 +21,15 @@ type (
 type (
 	// ReadCard opens the session and reads who the card is and whether it is locked. Answered by CardRead.
 	ReadCard struct{ Session uint64 }
-	// ProveCard has the card sign wire.ProofDigest. Answered by CardProved.
+	// ProveCard has the card sign wire.ProofDigest, and asks it for a challenge if it will be written next. Answered by
+	// CardProved.
 	ProveCard struct {
-		Session uint64
-		Case    string
-		Nonce   []byte
+		Session   uint64
+		Case      string
+		Nonce     []byte
+		Challenge bool
 	}
-	// ResetPasscode, ConfirmPasscode, RotatePUK: one command each, answered by CardStepped. The machine wipes the
+	// ResetPasscode, ConfirmPasscode, ChangePasscode, RotatePUK: one method of card.Card each, answered by CardStepped. The machine wipes the
 	// secrets after the answer.
 	ResetPasscode struct {
 		Session  uint64
@@ -37,6 +39,10 @@ type (
 	ConfirmPasscode struct {
 		Session  uint64
 		Passcode secret.Value
+	}
+	ChangePasscode struct {
+		Session           uint64
+		Present, Passcode secret.Value
 	}
 	RotatePUK struct {
 		Session   uint64
@@ -52,9 +58,9 @@ type (
 type (
 	// AskBegin makes a fresh HPKE key and begins a case.
 	AskBegin struct {
-		Ask       uint64
-		Identity  card.Identity
-		TriesLeft int
+		Ask                     uint64
+		Identity                card.Identity
+		TriesLeft, PUKTriesLeft int
 	}
 	// AskProof shows the card's signature.
 	AskProof struct {
@@ -76,9 +82,9 @@ type (
 	}
 	// AskRelease asks for the grant.
 	AskRelease struct {
-		Ask          uint64
-		Case         string
-		Nonce, Proof []byte
+		Ask                     uint64
+		Case                    string
+		Nonce, Proof, Challenge []byte
 	}
 	// AskOutcome tells central what became of the grant, again and again until it has it; then Settled. The entry
 	// stands in the journal already, so a restart goes on where this stopped.
@@ -95,6 +101,7 @@ func (ReadCard) effect()        {}
 func (ProveCard) effect()       {}
 func (ResetPasscode) effect()   {}
 func (ConfirmPasscode) effect() {}
+func (ChangePasscode) effect()  {}
 func (RotatePUK) effect()       {}
 func (LeaveCard) effect()       {}
 func (AskBegin) effect()        {}

@@ -39,16 +39,20 @@ type (
 		Failure  Failure
 		Identity card.Identity
 		State    card.State
-		// Certificates are read of a locked card only.
+		// Rules that a passcode must satisfy, as far as the card's kind tells; central knows the card's own.
+		Rules        card.Rules
 		Certificates card.Certificates
+		// Title is what people call such cards; with FailRetired.
+		Title string
 	}
 	// CardProved answers ProveCard.
 	CardProved struct {
 		Session   uint64
-		Failure   Failure
-		Signature []byte
+		Failure   Failure // of the challenge; that there is no key to sign with is none
+		Signature []byte  // nil if the card has no key that signs without a passcode
+		Challenge []byte  // where it was asked for; nil if the family has none
 	}
-	// CardStepped answers ResetPasscode, ConfirmPasscode and RotatePUK.
+	// CardStepped answers ResetPasscode, ConfirmPasscode, ChangePasscode and RotatePUK.
 	CardStepped struct {
 		Session uint64
 		Failure Failure
@@ -58,7 +62,7 @@ type (
 // Failure is why the card did not do as asked; its zero value is success.
 type Failure struct {
 	Kind FailureKind
-	// TriesLeft with FailWrong.
+	// TriesLeft with FailWrong; -1 if the card did not tell.
 	TriesLeft int
 }
 
@@ -75,7 +79,9 @@ const (
 	FailBlocked  FailureKind = "blocked"  // card.ErrBlocked
 	FailPasscode FailureKind = "passcode" // card.ErrRefusedPasscode
 	FailUnknown  FailureKind = "unknown"  // card.ErrUnknown
-	FailNoKey    FailureKind = "no-key"   // card.ErrNoKey
+	FailNoKey    FailureKind = "no-key"   // card.ErrNoKey: nothing on the card names it
+	FailRetired  FailureKind = "retired"  // card.RetiredError
+	FailNoPUK    FailureKind = "no-puk"   // card.ErrNoPUK
 	FailStatus   FailureKind = "status"   // any other answer
 )
 
@@ -123,10 +129,12 @@ type (
 
 // Grant is a release, verified and opened.
 type Grant struct {
-	Base, First   int64
-	Tries         int // wrong PUKs that it may cost
-	ExpiresAt     time.Time
-	Current, Next secret.Value // PUKs of Base and Base+1
+	Base, First int64
+	Tries       int // wrong PUKs that it may cost
+	ExpiresAt   time.Time
+	// Current is the PUK of Base, or the answer to the card's challenge; Next is the PUK of Base+1, empty where the card's
+	// PUK is not replaced.
+	Current, Next secret.Value
 }
 
 // Refusal is why central did not answer as asked.

@@ -38,7 +38,7 @@ func (m *Machine) read(in CardRead) {
 		w.identity = in.Identity
 		w.certificate = in.Certificates.Card
 		m.to(phaseBeginning)
-		m.do(AskBegin{Ask: m.nextAsk(), Identity: w.identity, TriesLeft: w.triesLeft})
+		m.do(AskBegin{Ask: m.nextAsk(), Identity: w.identity, TriesLeft: w.triesLeft, PUKTriesLeft: in.State.PUKTriesLeft})
 	}
 }
 
@@ -354,7 +354,7 @@ func (m *Machine) passcodeRepeated(in PasscodeTyped) {
 		return
 	}
 	m.to(phaseReproving)
-	m.do(ProveCard{Session: w.session, Case: w.caseID, Nonce: w.nonce})
+	m.do(ProveCard{Session: w.session, Case: w.caseID, Nonce: w.nonce, Challenge: true})
 }
 
 func (m *Machine) reproved(in CardProved) {
@@ -364,5 +364,5 @@ func (m *Machine) reproved(in CardProved) {
 	}
 	w := &m.walk
 	m.to(phaseReleasing)
-	m.do(AskRelease{Ask: m.nextAsk(), Case: w.caseID, Nonce: w.nonce, Proof: in.Signature})
+	m.do(AskRelease{Ask: m.nextAsk(), Case: w.caseID, Nonce: w.nonce, Proof: in.Signature, Challenge: in.Challenge})
 }

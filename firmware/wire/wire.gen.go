@@ -93,13 +93,16 @@ type BeginRequest struct {
 	HpkePublicKey []byte      `json:"hpke_public_key"`
 	Journal       JournalHead `json:"journal"`
 
+	// PukTriesLeft Tries of the PUK left, as the card tells; 0 is blocked, -1 if it does not tell.
+	PukTriesLeft int `json:"puk_tries_left"`
+
 	// Serial Lower-case hex.
 	Serial string `json:"serial"`
 
 	// Signature Device key over BeginDigest (ECDSA P-256, ASN.1).
 	Signature []byte `json:"signature"`
 
-	// TriesLeft Passcode tries left; 0 is locked.
+	// TriesLeft Passcode tries left; 0 is locked, -1 if the card does not tell. Where it is not 0 the holder has forgotten the passcode.
 	TriesLeft int `json:"tries_left"`
 }
 
@@ -113,10 +116,10 @@ type Begun struct {
 
 // Candidates What a grant seals.
 type Candidates struct {
-	// Current PUK of generation base.
+	// Current PUK of generation base; where a challenge was sent, its answer in lower-case hex.
 	Current Secret `json:"current"`
 
-	// Next PUK of generation base+1.
+	// Next PUK of generation base+1; empty where the card's PUK is not replaced.
 	Next Secret `json:"next"`
 }
 
@@ -236,6 +239,9 @@ type Outcome struct {
 	// Passcode Whether something is so on the card.
 	Passcode Fact `json:"passcode"`
 
+	// PukBlocked The card says that its PUK is blocked.
+	PukBlocked bool `json:"puk_blocked,omitempty"`
+
 	// Rotated Whether something is so on the card.
 	Rotated Fact `json:"rotated"`
 
@@ -264,10 +270,10 @@ type Problem struct {
 
 // ProofRequest defines model for ProofRequest.
 type ProofRequest struct {
-	// Certificate Card authentication certificate as read (DER).
+	// Certificate Card authentication certificate as read (DER); empty if the card has none.
 	Certificate []byte `json:"certificate"`
 
-	// Signature Card authentication key over ProofDigest.
+	// Signature Card authentication key over ProofDigest; empty if the card has none.
 	Signature []byte `json:"signature"`
 }
 
@@ -299,7 +305,10 @@ type Receipt struct {
 
 // ReleaseRequest defines model for ReleaseRequest.
 type ReleaseRequest struct {
-	// Proof Card authentication key over ProofDigest of the second nonce.
+	// Challenge The card's challenge
+	Challenge []byte `json:"challenge,omitempty"`
+
+	// Proof Card authentication key over ProofDigest of the second nonce; empty if the card has none.
 	Proof []byte `json:"proof"`
 
 	// Signature Device key over ReleaseDigest.
@@ -463,7 +472,7 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// BeginCaseWithBody A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+	// BeginCaseWithBody A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 	//
 	// The answer names nobody; the holder's name and channels come after the card's proof.
 	//
@@ -472,7 +481,7 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/cases (the `BeginCase` operationId).
 	BeginCaseWithBody(ctx context.Context, params *BeginCaseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// BeginCase A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+	// BeginCase A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 	//
 	// The answer names nobody; the holder's name and channels come after the card's proof.
 	//
@@ -589,7 +598,7 @@ type ClientInterface interface {
 	GetStatus(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// BeginCaseWithBody A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+// BeginCaseWithBody A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 //
 // The answer names nobody; the holder's name and channels come after the card's proof.
 //
@@ -608,7 +617,7 @@ func (c *Client) BeginCaseWithBody(ctx context.Context, params *BeginCaseParams,
 	return c.Client.Do(req)
 }
 
-// BeginCase A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+// BeginCase A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 //
 // The answer names nobody; the holder's name and channels come after the card's proof.
 //
@@ -1408,7 +1417,7 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
-	// BeginCaseWithBodyWithResponse A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+	// BeginCaseWithBodyWithResponse A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 	//
 	// The answer names nobody; the holder's name and channels come after the card's proof.
 	//
@@ -1417,7 +1426,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/cases (the `BeginCase` operationId).
 	BeginCaseWithBodyWithResponse(ctx context.Context, params *BeginCaseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeginCaseResponse, error)
 
-	// BeginCaseWithResponse A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+	// BeginCaseWithResponse A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 	//
 	// The answer names nobody; the holder's name and channels come after the card's proof.
 	//
@@ -1961,7 +1970,7 @@ func (r GetStatusResponse) ContentType() string {
 	return ""
 }
 
-// BeginCaseWithBodyWithResponse A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+// BeginCaseWithBodyWithResponse A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 //
 // The answer names nobody; the holder's name and channels come after the card's proof.
 //
@@ -1976,7 +1985,7 @@ func (c *ClientWithResponses) BeginCaseWithBodyWithResponse(ctx context.Context,
 	return ParseBeginCaseResponse(rsp)
 }
 
-// BeginCaseWithResponse A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+// BeginCaseWithResponse A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 //
 // The answer names nobody; the holder's name and channels come after the card's proof.
 //
@@ -2485,7 +2494,7 @@ func ParseGetStatusResponse(rsp *http.Response) (*GetStatusResponse, error) {
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// BeginCase A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+	// BeginCase A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 	// (POST /v1/cases)
 	BeginCase(w http.ResponseWriter, r *http.Request, params BeginCaseParams)
 	// SendCode Sends a one-time code. A resend replaces the code and keeps the count of wrong ones.
@@ -3414,7 +3423,7 @@ func (response GetStatusdefaultApplicationProblemPlusJSONResponse) VisitGetStatu
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// BeginCase A locked card stands in the reader. Opens a case, or returns to the open one of this card at this kiosk.
+	// BeginCase A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 	// (POST /v1/cases)
 	BeginCase(ctx context.Context, request BeginCaseRequestObject) (BeginCaseResponseObject, error)
 	// SendCode Sends a one-time code. A resend replaces the code and keeps the count of wrong ones.

@@ -108,12 +108,13 @@ func ProofDigest(nonce []byte, caseID, kiosk string, hpkePublicKey []byte) [32]b
 // BeginDigest is what the device key signs to begin a case.
 func BeginDigest(kiosk string, r *BeginRequest) [32]byte {
 	return digest("latchkey-begin-v1", []byte(kiosk), []byte(r.Family), []byte(r.Serial), number(int64(r.TriesLeft)),
-		hash(r.HpkePublicKey), number(r.Journal.Seq), r.Journal.Hash)
+		number(int64(r.PukTriesLeft)), hash(r.HpkePublicKey), number(r.Journal.Seq), r.Journal.Hash)
 }
 
-// ReleaseDigest is what the device key signs to ask for a grant. proof is the card's signature.
-func ReleaseDigest(kiosk, caseID string, nonce, proof []byte) [32]byte {
-	return digest("latchkey-release-v1", []byte(kiosk), []byte(caseID), nonce, hash(proof))
+// ReleaseDigest is what the device key signs to ask for a grant. proof is the card's signature, challenge the card's
+// challenge; either can be empty.
+func ReleaseDigest(kiosk, caseID string, nonce, proof, challenge []byte) [32]byte {
+	return digest("latchkey-release-v1", []byte(kiosk), []byte(caseID), nonce, hash(proof), challenge)
 }
 
 // GrantInfo is the info of the HPKE seal: who may open it, for which card, until when. kioskCertificate is DER.

@@ -110,11 +110,15 @@ func answer(data []byte, sw apdu.SW) []byte {
 }
 
 func (c *Card) dispatch(cmd apdu.Command) ([]byte, apdu.SW) {
-	if cmd.INS == insSelect {
+	switch {
+	case cmd.INS == insSelect && c.applet == nil:
 		return c.selectApplication(cmd)
-	}
-	if !c.volatile.selected {
+	case cmd.INS == insSelect && cmd.P1 == 0x04:
+		return c.selectApplet(cmd)
+	case !c.volatile.selected:
 		return nil, apdu.InsNotSupported
+	case c.applet != nil:
+		return c.applet.Command(cmd)
 	}
 	switch cmd.INS {
 	case insGetData:

@@ -1,5 +1,5 @@
-// Package cardsim is a virtual PIV card (NIST SP 800-73-4 part 2): a tool for development and tests, which production
-// code never imports. It is a card.Transport in the process (Transmit), and a card in a real PC/SC reader stack through
+// Package cardsim is a virtual smartcard: a tool for development and tests, which production code never imports. Its PIV
+// card (NIST SP 800-73-4 part 2) is in this package; the other families are applets in packages below. It is a card.Transport in the process (Transmit), and a card in a real PC/SC reader stack through
 // vpcd (ServeVPCD).
 //
 // A card's memory is one file, in clear, as a chip's memory is: do not put a real secret into it. What a command
@@ -18,6 +18,7 @@ import (
 	"latchkey/card"
 	"latchkey/card/apdu"
 	"latchkey/firmware/secret"
+	"latchkey/tools/cardsim/applet"
 )
 
 // Card is one virtual card. It is safe for concurrent use, but for its hooks.
@@ -31,6 +32,7 @@ type Card struct {
 	path     string // of the state file; "" keeps the state in memory
 	state    *state
 	keys     map[byte]*privateKey // parsed, by key reference
+	applet   applet.Applet        // of another family than PIV; else nil
 	volatile volatile
 	removed  bool
 	gone     chan struct{} // closed when the card is removed; replaced when it is put in
@@ -38,7 +40,7 @@ type Card struct {
 
 // volatile is what a card forgets without power.
 type volatile struct {
-	selected bool   // the PIV application is the current one
+	selected bool   // the application is the current one
 	verified bool   // the passcode was presented
 	rest     []byte // of an answer, for GET RESPONSE
 	chain    *apdu.Command
@@ -46,7 +48,7 @@ type volatile struct {
 
 func newCard(path string, s *state) (*Card, error) {
 	c := &Card{path: path, state: s, gone: make(chan struct{})}
-	if err := c.parseKeys(); err != nil {
+	if err := errors.Join(c.parseKeys(), c.openApplet()); err != nil {
 		return nil, err
 	}
 	c.powerCycle()
@@ -55,7 +57,10 @@ func newCard(path string, s *state) (*Card, error) {
 
 func (c *Card) powerCycle() {
 	// The PIV application is the default one where nothing else lives on the card (SP 800-73-4 part 1 §2.2).
-	c.volatile = volatile{selected: !c.state.Quirks.Foreign}
+	c.volatile = volatile{selected: !c.state.Quirks.Foreign && c.applet == nil}
+	if c.applet != nil {
+		c.applet.PowerCycle()
+	}
 }
 
 // ATR is the answer to reset (ISO/IEC 7816-3 §8): direct convention, T=1, historical bytes, check byte. A mute card has
@@ -67,6 +72,10 @@ func (c *Card) ATR() []byte {
 		return nil
 	case q.Foreign:
 		historical = []byte("\x80\x57foreign")
+	case q.ATR != nil:
+		return q.ATR
+	case c.applet != nil:
+		historical = c.applet.Historical()
 	}
 	atr := append([]byte{0x3B, 0x80 | byte(len(historical)), 0x80, 0x01}, historical...)
 	var check byte
@@ -147,34 +156,56 @@ func (c *Card) Transmit(command []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// Serial names the card as the kiosk and central name it: the GUID of the CHUID; without a CHUID the first 16 bytes of
-// the SHA-256 of the card authentication certificate. Lower-case hex.
-func (c *Card) Serial() string { return c.memory().serial() }
+// Serial names the card as the kiosk and central name it (card.Identity). For PIV it is the GUID of the CHUID; without a
+// CHUID the first 16 bytes of the SHA-256 of the card authentication certificate. Lower-case hex.
+func (c *Card) Serial() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.applet != nil {
+		return c.applet.Serial()
+	}
+	return c.state.serial()
+}
 
 // CardCertificate is the card authentication certificate (9E), DER; nil if the card has none.
 func (c *Card) CardCertificate() []byte { return c.memory().certificate(refCardAuthentication) }
 
-// Certificate is the holder's certificate (9A), DER.
+// Certificate is the holder's certificate (9A), DER; nil if the card has none.
 func (c *Card) Certificate() []byte { return c.memory().certificate(refAuthentication) }
 
 // HasPasscode tells whether this is the passcode in the card's memory: the truth for tests, at no cost of a try.
-func (c *Card) HasPasscode(v secret.Value) bool { return c.has(refPasscode, v) }
-
-// HasPUK tells whether this is the PUK in the card's memory.
-func (c *Card) HasPUK(v secret.Value) bool { return c.has(refPUK, v) }
-
-func (c *Card) has(ref byte, v secret.Value) bool {
+func (c *Card) HasPasscode(v secret.Value) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.applet != nil {
+		return c.applet.HasPasscode(v)
+	}
+	return c.has(refPasscode, v)
+}
+
+// HasPUK tells whether this is the PUK in the card's memory.
+func (c *Card) HasPUK(v secret.Value) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.applet != nil {
+		return c.applet.HasPUK(v)
+	}
+	return c.has(refPUK, v)
+}
+
+func (c *Card) has(ref byte, v secret.Value) bool {
 	padded := pad(v)
 	defer clear(padded)
-	return c.state.reference(ref).is(padded)
+	return c.state.reference(ref).Is(padded)
 }
 
 // TriesLeft tells both retry counters.
 func (c *Card) TriesLeft() (passcode, puk int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.applet != nil {
+		return c.applet.TriesLeft()
+	}
 	return c.state.Passcode.Left, c.state.PUK.Left
 }
 
@@ -182,6 +213,10 @@ func (c *Card) TriesLeft() (passcode, puk int) {
 func (c *Card) Block() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.applet != nil {
+		c.applet.Block()
+		return nil
+	}
 	return c.change(func(s *state) { s.Passcode.Left = 0 })
 }
 

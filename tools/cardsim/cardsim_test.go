@@ -129,7 +129,7 @@ func TestOpenRefusesWhatIsNoCard(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, change := range [][2]string{
-		{`"version": 1`, `"version": 9`}, {`"left": 3`, `"left": 4`}, {`"left": 3`, `"lefft": 3`}, {`{`, ``}, {`"p256"`, `"p521"`}, {`"tries": 3`, `"tries": 0`},
+		{`"version": 2`, `"version": 9`}, {`"left": 3`, `"left": 4`}, {`"left": 3`, `"lefft": 3`}, {`{`, ``}, {`"p256"`, `"p521"`}, {`"tries": 3`, `"tries": 0`},
 	} {
 		bad := bytes.Replace(good, []byte(change[0]), []byte(change[1]), 1)
 		if err := os.WriteFile(path, bad, 0o600); err != nil {

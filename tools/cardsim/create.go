@@ -19,7 +19,9 @@ import (
 	"time"
 
 	"latchkey/card/apdu"
+	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
+	"latchkey/tools/cardsim/applet"
 )
 
 // Passcode and PUK of a card whose Spec names none.
@@ -33,17 +35,19 @@ const DefaultTries = 3
 
 // Spec is what a card is made as. The zero Spec makes a sound card with P-256 keys and the default secrets.
 type Spec struct {
-	GUID          [16]byte     // random if zero
-	Passcode, PUK secret.Value // copied; the defaults if empty
-	PasscodeTries int          // 1 to 15; DefaultTries if 0
-	PUKTries      int          // 1 to 15; DefaultTries if 0
-	Algorithm     Algorithm    // of both keys; P256 if empty
-	Holder        string       // common name in the holder's certificate
-	Issuer        *CA          // a CA of its own if nil
-	NotBefore     time.Time    // of the certificates; now if zero
-	NotAfter      time.Time    // three years after NotBefore if zero
-	Blocked       bool         // the passcode's tries are spent
-	Imitates      *Card        // a counterfeit: GUID and certificates are that card's, the keys are not
+	Profile       profiles.Profile // the kind of card; a PIV card if its Family is empty
+	GUID          [16]byte         // random if zero; what other families make their serial of
+	Passcode, PUK secret.Value     // copied; the defaults if empty
+	PasscodeTries int              // 1 to 15; DefaultTries if 0
+	PUKTries      int              // 1 to 15; DefaultTries if 0
+	Algorithm     Algorithm        // of both keys; P256 if empty
+	Holder        string           // common name in the holder's certificate
+	Issuer        *CA              // a CA of its own if nil
+	NotBefore     time.Time        // of the certificates; now if zero
+	NotAfter      time.Time        // three years after NotBefore if zero
+	Blocked       bool             // the passcode's tries are spent
+	Uninitialised bool             // never given a passcode; not for PIV
+	Imitates      *Card            // a counterfeit: GUID and certificates are that card's, the keys are not
 	Quirks        Quirks
 }
 
@@ -93,6 +97,9 @@ func newState(spec Spec) (*state, error) {
 		rand.Read(spec.GUID[:])
 		spec.GUID[6], spec.GUID[8] = spec.GUID[6]&0x0F|0x40, spec.GUID[8]&0x3F|0x80 // RFC 9562 §5.4
 	}
+	if spec.Profile.Family != "" && spec.Profile.Family != familyPIV {
+		return newAppletState(spec)
+	}
 	if spec.Imitates != nil {
 		spec.GUID = [16]byte(spec.Imitates.memory().GUID)
 	}
@@ -112,7 +119,7 @@ func newState(spec Spec) (*state, error) {
 		}
 		spec.Issuer = ca
 	}
-	s := &state{Version: stateVersion, GUID: spec.GUID[:], Quirks: spec.Quirks, Keys: map[string]key{}, Objects: map[string][]byte{}}
+	s := &state{Version: stateVersion, Family: familyPIV, GUID: spec.GUID[:], Quirks: spec.Quirks, Keys: map[string]key{}, Objects: map[string][]byte{}}
 	var err error
 	if s.Passcode, err = newReference(spec.Passcode, DefaultPasscode, spec.PasscodeTries); err != nil {
 		return nil, fmt.Errorf("passcode: %w", err)
@@ -135,7 +142,7 @@ func newState(spec Spec) (*state, error) {
 	return s, nil
 }
 
-func newReference(v secret.Value, otherwise string, tries int) (reference, error) {
+func newReference(v secret.Value, otherwise string, tries int) (applet.Reference, error) {
 	if v.Len() == 0 {
 		v = secret.New([]byte(otherwise))
 	}
@@ -144,12 +151,12 @@ func newReference(v secret.Value, otherwise string, tries int) (reference, error
 	}
 	padded := pad(v)
 	if padded == nil {
-		return reference{}, fmt.Errorf("%d bytes long: at most %d fit", v.Len(), referenceLength)
+		return applet.Reference{}, fmt.Errorf("%d bytes long: at most %d fit", v.Len(), referenceLength)
 	}
 	if tries < 1 || tries > 15 {
-		return reference{}, fmt.Errorf("%d tries: want 1 to 15", tries)
+		return applet.Reference{}, fmt.Errorf("%d tries: want 1 to 15", tries)
 	}
-	return reference{Value: padded, Left: tries, Tries: tries}, nil
+	return applet.Reference{Value: padded, Left: tries, Tries: tries}, nil
 }
 
 // addObjects adds what a card tells of itself (SP 800-73-4 part 1 appendix A, tables 8 and 9).

@@ -58,7 +58,7 @@ func Print(dir string, issues []Issue) ([]*Card, error) {
 	printed := map[string]*Card{}
 	var cards []*Card
 	for _, i := range issues {
-		profile, err := profiles.Named(i.Profile)
+		profile, err := profiles.Embedded().Named(i.Profile)
 		if err != nil {
 			return nil, fmt.Errorf("print card %s: %w", i.File, err)
 		}
@@ -67,6 +67,7 @@ func Print(dir string, issues []Issue) ([]*Card, error) {
 			return nil, fmt.Errorf("print card %s: %w", i.File, err)
 		}
 		defer puk.Wipe()
+		i.Spec.Profile = profile
 		i.Spec.PUK, i.Spec.PUKTries, i.Spec.Quirks.AnyBytes = puk, profile.PUK.Tries, !profile.Passcode.DigitsOnly
 		if i.Imitates != "" {
 			if i.Spec.Imitates = printed[i.Imitates]; i.Spec.Imitates == nil {

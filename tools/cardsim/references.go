@@ -119,7 +119,7 @@ func (c *Card) compare(ref byte, presented []byte) apdu.SW {
 	switch {
 	case r.Left == 0:
 		return c.counter(0)
-	case r.is(presented):
+	case r.Is(presented):
 		return apdu.OK
 	}
 	if sw := c.write(func(s *state) { s.reference(ref).Left-- }); sw != apdu.OK {

@@ -14,41 +14,36 @@ import (
 
 	"latchkey/card/apdu"
 	"latchkey/firmware/secret"
+	"latchkey/tools/cardsim/applet"
 )
 
 // state is the card's memory. A file holds it as JSON.
 type state struct {
 	Version  int               `json:"version"` // stateVersion
+	Family   string            `json:"family"`
+	Applet   json.RawMessage   `json:"applet,omitempty"` // memory of another family than PIV; what follows is PIV's, but for the quirks
 	GUID     []byte            `json:"guid"`
-	Passcode reference         `json:"passcode"`
-	PUK      reference         `json:"puk"`
+	Passcode applet.Reference  `json:"passcode"` // eight bytes, padded with FF
+	PUK      applet.Reference  `json:"puk"`
 	Keys     map[string]key    `json:"keys"`    // by key reference in hex: "9A"
 	Objects  map[string][]byte `json:"objects"` // by tag in hex: "5FC102", without the outer tag 53
 	Quirks   Quirks            `json:"quirks"`
 }
 
-const stateVersion = 1
-
-// reference is a passcode or PUK with its retry counter.
-type reference struct {
-	Value []byte `json:"value"` // eight bytes, padded with FF
-	Left  int    `json:"left"`
-	Tries int    `json:"tries"` // what Left is after a success
-}
-
-func (r *reference) is(padded []byte) bool { return bytes.Equal(r.Value, padded) }
+const stateVersion = 2
 
 // Quirks are the ways in which cards in the field differ from the book.
 type Quirks struct {
-	Lie         bool `json:"lie,omitempty" toml:"lie"`                   // RESET RETRY COUNTER and CHANGE REFERENCE DATA answer 9000 and change nothing
-	Blocked63C0 bool `json:"blocked_63c0,omitempty" toml:"blocked_63c0"` // blocked is told as 63C0, else as 6983
-	AnyBytes    bool `json:"any_bytes,omitempty" toml:"any_bytes"`       // passcodes of 4 to 8 of any bytes, else 6 to 8 digits
-	NoCHUID     bool `json:"no_chuid,omitempty" toml:"no_chuid"`         // no Card Holder Unique Identifier
-	NoCardKey   bool `json:"no_card_key,omitempty" toml:"no_card_key"`   // no card authentication key (9E)
-	Gzip        bool `json:"gzip,omitempty" toml:"gzip"`                 // certificates are compressed
-	Foreign     bool `json:"foreign,omitempty" toml:"foreign"`           // no PIV application at all
-	Mute        bool `json:"mute,omitempty" toml:"mute"`                 // does not answer: upside down, or broken
-	Yubico      bool `json:"yubico,omitempty" toml:"yubico"`             // knows Yubico's GET VERSION and GET SERIAL
+	Lie         bool   `json:"lie,omitempty" toml:"lie"`                   // RESET RETRY COUNTER and CHANGE REFERENCE DATA answer 9000 and change nothing
+	Blocked63C0 bool   `json:"blocked_63c0,omitempty" toml:"blocked_63c0"` // blocked is told as 63C0, else as 6983
+	AnyBytes    bool   `json:"any_bytes,omitempty" toml:"any_bytes"`       // passcodes of 4 to 8 of any bytes, else 6 to 8 digits
+	NoCHUID     bool   `json:"no_chuid,omitempty" toml:"no_chuid"`         // no Card Holder Unique Identifier
+	NoCardKey   bool   `json:"no_card_key,omitempty" toml:"no_card_key"`   // no card authentication key (9E)
+	Gzip        bool   `json:"gzip,omitempty" toml:"gzip"`                 // certificates are compressed
+	Foreign     bool   `json:"foreign,omitempty" toml:"foreign"`           // no application of its family at all
+	Mute        bool   `json:"mute,omitempty" toml:"mute"`                 // does not answer: upside down, or broken
+	Yubico      bool   `json:"yubico,omitempty" toml:"yubico"`             // knows Yubico's GET VERSION and GET SERIAL
+	ATR         []byte `json:"atr,omitempty" toml:"-"`                     // this answer to reset instead of the family's
 }
 
 func (s *state) clone() *state {
@@ -59,7 +54,7 @@ func (s *state) clone() *state {
 	return &n // keys never change
 }
 
-func (s *state) reference(ref byte) *reference {
+func (s *state) reference(ref byte) *applet.Reference {
 	if ref == refPUK {
 		return &s.PUK
 	}
@@ -96,10 +91,14 @@ func (s *state) check() error {
 	switch {
 	case s.Version != stateVersion:
 		return fmt.Errorf("state of version %d: this cardsim knows %d; make the card anew", s.Version, stateVersion)
+	case s.Family != familyPIV && families[s.Family] == nil:
+		return fmt.Errorf("family %q is not one of cardsim", s.Family)
+	case s.Family != familyPIV:
+		return nil
 	case len(s.GUID) != 16:
 		return fmt.Errorf("GUID of %d bytes: want 16", len(s.GUID))
 	}
-	for _, r := range []*reference{&s.Passcode, &s.PUK} {
+	for _, r := range []*applet.Reference{&s.Passcode, &s.PUK} {
 		if len(r.Value) != referenceLength || r.Tries < 1 || r.Tries > 15 || r.Left < 0 || r.Left > r.Tries {
 			return errors.New("passcode or PUK is damaged")
 		}

@@ -41,6 +41,7 @@ var allowed = []struct {
 	{"firmware/kiosk", []string{"firmware/unlock", "firmware/wire", "firmware/audit", "firmware/journal", "card", "board/..."}},
 	{"card", nil},
 	{"card/...", []string{"card", "card/apdu", "card/profiles"}},
+	{"card/families", []string{"card/..."}},
 	{"card/apdu", []string{"card"}},
 	{"card/profiles", []string{"card"}},
 	{"board/...", []string{"board/..."}},

@@ -125,7 +125,7 @@ func (f *floor) record(serial string) (*floorCard, secret.Value, error) {
 		return nil, secret.Value{}, fmt.Errorf("floor: card %q is not known", serial)
 	}
 	var err error
-	if c.Profile, err = profiles.Named(c.Card.Profile); err != nil {
+	if c.Profile, err = profiles.Embedded().Named(c.Card.Profile); err != nil {
 		return nil, secret.Value{}, err
 	}
 	email, err := f.Vault.Open(vault.Subject{Kind: vault.KindEmail, ID: c.Holder.ID}, c.email)
@@ -148,7 +148,7 @@ func (f *floor) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (w
 		if card == nil {
 			return nil, cases.Refuse(wire.CodeCardUnknown)
 		}
-		profile, err := profiles.Named(card.Card.Profile)
+		profile, err := profiles.Embedded().Named(card.Card.Profile)
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +227,7 @@ func (f *floor) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire.
 		if err != nil {
 			return nil, err
 		}
-		if !signedByDevice(st.rq, wire.ReleaseDigest(st.rq.kiosk, st.c.ID, st.c.Nonce, r.Body.Proof), r.Body.Signature) {
+		if !signedByDevice(st.rq, wire.ReleaseDigest(st.rq.kiosk, st.c.ID, st.c.Nonce, r.Body.Proof, r.Body.Challenge), r.Body.Signature) {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
 		g, err := st.c.Release(f.Policy, st.now, card.Record, st.rq.kiosk, r.Body.Proof)

@@ -27,7 +27,7 @@ func (s *routes) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire
 			return nil, err
 		}
 		if c.State == cases.Accepted &&
-			!signedByDevice(st.rq, wire.ReleaseDigest(st.rq.kiosk, c.ID, c.Nonce, r.Body.Proof), r.Body.Signature) {
+			!signedByDevice(st.rq, wire.ReleaseDigest(st.rq.kiosk, c.ID, c.Nonce, r.Body.Proof, r.Body.Challenge), r.Body.Signature) {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
 		g, err := c.Release(st.Policy, st.now, rec, st.rq.kiosk, r.Body.Proof)

@@ -15,11 +15,11 @@ func TestReleaseNeedsCardAndKiosk(t *testing.T) {
 	k := w.kiosk("k1")
 	v := k.accepted(w.card)
 	r := v.releaseRequest()
-	r.Signature = k.sign(wire.ReleaseDigest("k2", v.id, v.nonce, r.Proof))
+	r.Signature = k.sign(wire.ReleaseDigest("k2", v.id, v.nonce, r.Proof, nil))
 	k.refused(v.path("release"), r, wire.CodeSignatureInvalid)
 	r = v.releaseRequest()
 	r.Proof = newPlastic(t, w.card.serial, "").sign(wire.ProofDigest(v.nonce, v.id, v.name, v.private.PublicKey().Bytes()))
-	r.Signature = k.sign(wire.ReleaseDigest(v.name, v.id, v.nonce, r.Proof))
+	r.Signature = k.sign(wire.ReleaseDigest(v.name, v.id, v.nonce, r.Proof, nil))
 	k.refused(v.path("release"), r, wire.CodeCardNotGenuine)
 	k.refused(v.path("release"), v.releaseRequest(), wire.CodeCaseClosed)
 }

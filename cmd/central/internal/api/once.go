@@ -181,7 +181,7 @@ func (st *step) record(card string) (r cases.Record, email secret.Value, err err
 	if r.Card, err = st.tx.Card(card); err != nil {
 		return r, email, err
 	}
-	if r.Profile, err = profiles.Named(r.Card.Profile); err != nil {
+	if r.Profile, err = profiles.Embedded().Named(r.Card.Profile); err != nil {
 		return r, email, err
 	}
 	var sealed store.Contacts

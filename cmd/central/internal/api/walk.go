@@ -68,7 +68,7 @@ func (st *step) begin(body *wire.BeginRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	profile, err := profiles.Named(card.Profile)
+	profile, err := profiles.Embedded().Named(card.Profile)
 	if err != nil {
 		return nil, err
 	}

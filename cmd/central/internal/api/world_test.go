@@ -500,7 +500,7 @@ func (v *visit) check() {
 
 func (v *visit) releaseRequest() wire.ReleaseRequest {
 	proof := v.card.sign(wire.ProofDigest(v.nonce, v.id, v.name, v.private.PublicKey().Bytes()))
-	return wire.ReleaseRequest{Proof: proof, Signature: v.kiosk.sign(wire.ReleaseDigest(v.name, v.id, v.nonce, proof))}
+	return wire.ReleaseRequest{Proof: proof, Signature: v.kiosk.sign(wire.ReleaseDigest(v.name, v.id, v.nonce, proof, nil))}
 }
 
 // accepted goes as far as a code that was right.

@@ -57,7 +57,7 @@ func (s signer) sign(t testing.TB, digest [32]byte) []byte {
 
 func profile(t testing.TB) profiles.Profile {
 	t.Helper()
-	p, err := profiles.Named("piv")
+	p, err := profiles.Embedded().Named("piv")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -168,7 +168,7 @@ func TestEveryFlawIsToldByLineAndWithoutSecrets(t *testing.T) {
 		"holders.csv line 3: the holder_id must be", "holders.csv line 4: the name must be", "holders.csv line 5: the email is not an address",
 		"holders.csv line 6: the mobile must be", "holders.csv line 7: the status must be active or left",
 		"holders.csv line 8: the holder_id is that of line 2", "holders.csv line 9: there are 4 fields, there must be 5",
-		"cards.csv line 2: the serial must be", "cards.csv line 3: the profile is not one of piv, piv-any",
+		"cards.csv line 2: the serial must be", "cards.csv line 3: the profile is not one of authentic, gids, isoapplet, openpgp, openpgp-admin, piv, piv-any",
 		"cards.csv line 4: the puk is not of the profile's form: 8 digits", "cards.csv line 5: the puk is not",
 		"cards.csv line 6: the card_certificate is not base64", "cards.csv line 7: the card_certificate is not an X.509",
 		"cards.csv line 8: the status must be issued or revoked", "cards.csv line 9: the holder_id is neither on record",

@@ -128,9 +128,9 @@ func address(s string) bool {
 func readCards(f File) (list []card, flaws []Flaw) {
 	flaws = read(f, cardColumns, 0, func(line int, fields []string) string {
 		serial, name, owner, puk, certificate, status := fields[0], fields[1], fields[2], fields[3], fields[4], fields[5]
-		profile, err := profiles.Named(name)
+		profile, err := profiles.Embedded().Named(name)
 		if err != nil {
-			return "the profile is not one of " + strings.Join(profiles.Names(), ", ")
+			return "the profile is not one of " + strings.Join(profiles.Embedded().Names(), ", ")
 		}
 		der, badBase64 := base64.StdEncoding.DecodeString(certificate)
 		switch {

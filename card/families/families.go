@@ -1,0 +1,88 @@
+// Package families finds out what a card is: which family's application answers, and which profiles fit. It is the one
+// place that knows all families.
+//
+// It only selects applications and reads serials, which costs no try. Cards that a profile calls retired are not spoken
+// to at all.
+package families
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"latchkey/card"
+	"latchkey/card/piv"
+	"latchkey/card/profiles"
+)
+
+// order is the families in the order in which a card that no profile names is asked for them: the likelier first. Each
+// makes a card that nothing was sent to yet.
+var order = []struct {
+	family string
+	open   func(card.Transport, profiles.Profile) card.Card
+}{
+	{piv.Family, func(t card.Transport, p profiles.Profile) card.Card { return piv.New(t, p) }},
+}
+
+// PKCS11 is the family of cards that only their maker's PKCS#11 module can speak to. They have no transport of ours.
+const PKCS11 = "pkcs11"
+
+// Found is a card that was recognised, and identified.
+type Found struct {
+	Card     card.Card
+	Identity card.Identity
+	// Profiles are those that fit, one or more; a card does not tell which of several is its own.
+	Profiles []profiles.Profile
+	// Rules are those that a passcode must satisfy to be within all of them.
+	Rules card.Rules
+}
+
+// ModuleError says that a card is one for its maker's PKCS#11 module: the session must end before the module is used.
+type ModuleError struct{ Profile profiles.Profile }
+
+func (e *ModuleError) Error() string {
+	return fmt.Sprintf("%s: a card for the module %s", e.Profile.Title, e.Profile.Module)
+}
+
+// Recognise finds out what the card behind t is, given its answer to reset. It returns a *card.RetiredError, a
+// *ModuleError, card.ErrNotThisFamily if no application answers, or what the family's Identify failed with.
+func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
+	fit := set.For(atr)
+	if len(fit) == 0 {
+		return Found{}, card.ErrNotThisFamily
+	}
+	switch first := fit[0]; {
+	case first.Retired:
+		return Found{}, &card.RetiredError{Title: first.Title}
+	case first.Family == PKCS11:
+		return Found{}, &ModuleError{first}
+	}
+	for _, known := range order {
+		var asked []profiles.Profile // that differ in what is sent
+		for _, p := range fit {
+			if p.Family != known.family || p.Retired || slices.ContainsFunc(asked, func(a profiles.Profile) bool { return alike(a, p) }) {
+				continue
+			}
+			asked = append(asked, p)
+			c := known.open(t, p)
+			id, err := c.Identify()
+			if errors.Is(err, card.ErrNotThisFamily) {
+				continue
+			}
+			if err != nil {
+				return Found{}, err
+			}
+			found := Found{Card: c, Identity: id, Rules: p.Passcode.Rules}
+			for _, q := range fit {
+				if q.Family == p.Family && alike(p, q) {
+					found.Profiles, found.Rules = append(found.Profiles, q), found.Rules.Both(q.Passcode.Rules)
+				}
+			}
+			return found, nil
+		}
+	}
+	return Found{}, card.ErrNotThisFamily
+}
+
+// alike says that cards of the two profiles are asked for the same application.
+func alike(a, b profiles.Profile) bool { return slices.Equal(a.AID, b.AID) }
