@@ -305,7 +305,7 @@ type Receipt struct {
 
 // ReleaseRequest defines model for ReleaseRequest.
 type ReleaseRequest struct {
-	// Challenge The card's challenge
+	// Challenge The card's challenge, asked in the session in which it will be written; absent where the family has none.
 	Challenge []byte `json:"challenge,omitempty"`
 
 	// Proof Card authentication key over ProofDigest of the second nonce; empty if the card has none.
