@@ -143,6 +143,11 @@ func (r Rules) Both(o Rules) Rules {
 	return Rules{Min: max(r.Min, o.Min), Max: min(r.Max, o.Max), DigitsOnly: r.DigitsOnly || o.DigitsOnly}
 }
 
+// Either are rules that satisfy r or o.
+func (r Rules) Either(o Rules) Rules {
+	return Rules{Min: min(r.Min, o.Min), Max: max(r.Max, o.Max), DigitsOnly: r.DigitsOnly && o.DigitsOnly}
+}
+
 // Flaw is why a passcode is not within the rules.
 type Flaw string
 

@@ -33,8 +33,8 @@ type Found struct {
 	Identity card.Identity
 	// Profiles are those that fit, one or more; a card does not tell which of several is its own.
 	Profiles []profiles.Profile
-	// Rules are those that a passcode must satisfy to be within all of them.
-	Rules card.Rules
+	// Rules are those that a passcode must satisfy to be within all of them, Present those to be within any.
+	Rules, Present card.Rules
 }
 
 // ModuleError says that a card is one for its maker's PKCS#11 module: the session must end before the module is used.
@@ -72,10 +72,11 @@ func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 			if err != nil {
 				return Found{}, err
 			}
-			found := Found{Card: c, Identity: id, Rules: p.Passcode.Rules}
+			found := Found{Card: c, Identity: id, Rules: p.Passcode.Rules, Present: p.Passcode.Rules}
 			for _, q := range fit {
 				if q.Family == p.Family && alike(p, q) {
-					found.Profiles, found.Rules = append(found.Profiles, q), found.Rules.Both(q.Passcode.Rules)
+					found.Profiles = append(found.Profiles, q)
+					found.Rules, found.Present = found.Rules.Both(q.Passcode.Rules), found.Present.Either(q.Passcode.Rules)
 				}
 			}
 			return found, nil

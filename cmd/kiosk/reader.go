@@ -67,5 +67,5 @@ func (r *readers) open(ctx context.Context) (*kiosk.Session, error) {
 		session.Close() // what ended it is the first error
 		return nil, err
 	}
-	return &kiosk.Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Closer: session}, nil
+	return &kiosk.Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Present: found.Present, Closer: session}, nil
 }

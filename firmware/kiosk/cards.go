@@ -74,7 +74,7 @@ func (c *served) read(ctx context.Context, open func(context.Context) (*Session,
 		return out
 	}
 	c.number, c.Session = number, session
-	out.Identity, out.Rules = session.Identity, session.Rules
+	out.Identity, out.Rules, out.Present = session.Identity, session.Rules, session.Present
 	if out.State, err = c.Card.State(); err == nil {
 		out.Certificates, err = c.Card.Certificates()
 	}

@@ -54,7 +54,8 @@ type Central interface {
 type Session struct {
 	Card     card.Card // identified
 	Identity card.Identity
-	Rules    card.Rules // that a passcode must satisfy, as far as the card's kind tells
+	// Rules that a new passcode must satisfy, and those that the present one was chosen by, as far as the card's kind tells.
+	Rules, Present card.Rules
 	io.Closer
 }
 

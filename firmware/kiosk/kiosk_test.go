@@ -256,7 +256,7 @@ func (b *bench) open(context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Closer: reset{b.card}}, nil
+	return &Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Present: found.Present, Closer: reset{b.card}}, nil
 }
 
 func (b *bench) end() {

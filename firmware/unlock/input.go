@@ -39,9 +39,10 @@ type (
 		Failure  Failure
 		Identity card.Identity
 		State    card.State
-		// Rules that a passcode must satisfy, as far as the card's kind tells; central knows the card's own.
-		Rules        card.Rules
-		Certificates card.Certificates
+		// Rules that a new passcode must satisfy, and those that the present one was chosen by, as far as the card's kind
+		// tells; central knows the card's own.
+		Rules, Present card.Rules
+		Certificates   card.Certificates
 		// Title is what people call such cards; with FailRetired.
 		Title string
 	}
@@ -164,11 +165,13 @@ type Button string
 
 // Buttons.
 const (
-	PressContinue Button = "continue"
-	PressNotMe    Button = "not-me"
-	PressResend   Button = "resend"
-	PressBack     Button = "back"
-	PressCancel   Button = "cancel"
+	PressContinue  Button = "continue"
+	PressChange    Button = "change"
+	PressForgotten Button = "forgotten"
+	PressNotMe     Button = "not-me"
+	PressResend    Button = "resend"
+	PressBack      Button = "back"
+	PressCancel    Button = "cancel"
 )
 
 // From the kiosk itself.

@@ -15,6 +15,9 @@ const (
 	ScreenAttract      Screen = "attract"        // insert your smartcard
 	ScreenOutOfService Screen = "out-of-service" // Reason says why
 	ScreenReading      Screen = "reading"        // the card is read and central is asked; busy
+	ScreenErrand       Screen = "errand"         // the card is not locked: PressChange if CanChange, PressForgotten, PressCancel; Reason: why the change ended
+	ScreenPresent      Screen = "present"        // the present passcode: PasscodeTyped, PressForgotten, PressBack; Reason: why the last was refused
+	ScreenVerifying    Screen = "verifying"      // the card checks it; busy
 	ScreenConsent      Screen = "consent"        // is this your card? PressContinue, PressNotMe
 	ScreenChannel      Screen = "channel"        // where the code goes: ChannelChosen, PressCancel; Reason: why the last sending failed
 	ScreenSending      Screen = "sending"        // busy
@@ -23,7 +26,7 @@ const (
 	ScreenPasscode     Screen = "passcode"       // choose a passcode: PasscodeTyped, PressCancel; Reason: why the last was refused
 	ScreenRepeat       Screen = "repeat"         // the same again: PasscodeTyped, PressBack
 	ScreenWriting      Screen = "writing"        // do not take the card out; busy
-	ScreenUnlocked     Screen = "unlocked"       // take your card
+	ScreenUnlocked     Screen = "unlocked"       // take your card; Errand says what was done
 	ScreenStopped      Screen = "stopped"        // the walk ended; Reason says why. "Take your card" while CardIn
 	ScreenAway         Screen = "away"           // the holder took the card along; come back before ReturnBefore
 )
@@ -33,30 +36,38 @@ type Reason string
 
 // The kiosk's own reasons.
 const (
-	ReasonNoDaemon       Reason = "no-daemon"        // pcscd does not run
-	ReasonNoReader       Reason = "no-reader"        // no reader is plugged in
-	ReasonJournalFull    Reason = "journal-full"     // no room for evidence
-	ReasonJournalFailed  Reason = "journal-failed"   // evidence cannot be written
-	ReasonUnreachable    Reason = "unreachable"      // central does not answer
-	ReasonLeftIn         Reason = "card-left-in"     // a card was in before the kiosk was ready for it
-	ReasonTwoCards       Reason = "two-cards"        // more than one card
-	ReasonMute           Reason = "card-mute"        // no answer to reset: upside down, or dead
-	ReasonUnreadable     Reason = "card-unreadable"  // answers, but not with sense
-	ReasonNotOurs        Reason = "card-not-ours"    // no application that we know
-	ReasonNotLocked      Reason = "card-not-locked"  // TriesLeft
-	ReasonExpired        Reason = "card-expired"     // certificates ran out on Expired
-	ReasonHung           Reason = "card-hung"        // stopped answering
-	ReasonRemoved        Reason = "removed"          // taken out before anything was changed
-	ReasonNotMe          Reason = "not-me"           // the holder said so
-	ReasonCancelled      Reason = "cancelled"        // the holder said so
-	ReasonIdle           Reason = "idle"             // nobody touched the kiosk; ReturnBefore if a code is out
-	ReasonCodeForm       Reason = "code-form"        // the code has another number of digits
-	ReasonDiffers        Reason = "passcode-differs" // the second is not the first
-	ReasonCardRefusesIt  Reason = "passcode-refused" // the card refuses this passcode
-	ReasonNotUnlocked    Reason = "not-unlocked"     // the card did not take the passcode; for certain
-	ReasonUnknownOutcome Reason = "outcome-unknown"  // it may be unlocked or not: put it in again
-	ReasonGrantInvalid   Reason = "grant-invalid"    // central's grant does not verify or has run out
-	ReasonImpossible     Reason = "kiosk-fault"      // the machine met what cannot be
+	ReasonNoDaemon       Reason = "no-daemon"          // pcscd does not run
+	ReasonNoReader       Reason = "no-reader"          // no reader is plugged in
+	ReasonJournalFull    Reason = "journal-full"       // no room for evidence
+	ReasonJournalFailed  Reason = "journal-failed"     // evidence cannot be written
+	ReasonUnreachable    Reason = "unreachable"        // central does not answer
+	ReasonLeftIn         Reason = "card-left-in"       // a card was in before the kiosk was ready for it
+	ReasonTwoCards       Reason = "two-cards"          // more than one card
+	ReasonMute           Reason = "card-mute"          // no answer to reset: upside down, or dead
+	ReasonUnreadable     Reason = "card-unreadable"    // answers, but not with sense
+	ReasonNotOurs        Reason = "card-not-ours"      // no application that we know
+	ReasonNotLocked      Reason = "card-not-locked"    // TriesLeft
+	ReasonUninitialised  Reason = "card-uninitialised" // was never given a passcode
+	ReasonPUKBlocked     Reason = "puk-blocked"        // locked, and what would unlock it is locked, too
+	ReasonRetired        Reason = "card-retired"       // of a kind that was withdrawn: Series
+	ReasonExpired        Reason = "card-expired"       // certificates ran out on Expired
+	ReasonHung           Reason = "card-hung"          // stopped answering
+	ReasonRemoved        Reason = "removed"            // taken out before anything was changed
+	ReasonNotMe          Reason = "not-me"             // the holder said so
+	ReasonCancelled      Reason = "cancelled"          // the holder said so
+	ReasonIdle           Reason = "idle"               // nobody touched the kiosk; ReturnBefore if a code is out
+	ReasonCodeForm       Reason = "code-form"          // the code has another number of digits
+	ReasonPresentWrong   Reason = "present-wrong"      // the present passcode is wrong; TriesLeft
+	ReasonPresentLast    Reason = "present-last"       // one try is left, and this kiosk does not spend it
+	ReasonNowLocked      Reason = "card-now-locked"    // that was its last try after all
+	ReasonNotChanged     Reason = "not-changed"        // the card keeps its passcode; for certain
+	ReasonUnknownChange  Reason = "change-unknown"     // it has the old or the new passcode
+	ReasonDiffers        Reason = "passcode-differs"   // the second is not the first
+	ReasonCardRefusesIt  Reason = "passcode-refused"   // the card refuses this passcode
+	ReasonNotUnlocked    Reason = "not-unlocked"       // the card did not take the passcode; for certain
+	ReasonUnknownOutcome Reason = "outcome-unknown"    // it may be unlocked or not: put it in again
+	ReasonGrantInvalid   Reason = "grant-invalid"      // central's grant does not verify or has run out
+	ReasonImpossible     Reason = "kiosk-fault"        // the machine met what cannot be
 )
 
 // Channel is where a code can be sent.
@@ -77,15 +88,33 @@ type Code struct {
 	SendsLeft    int
 }
 
+// Errand is what the holder came for.
+type Errand string
+
+// Errands. A locked card has the first, without being asked.
+const (
+	ErrandUnlock    Errand = "unlock"
+	ErrandChange    Errand = "change"    // the passcode, with the present one
+	ErrandForgotten Errand = "forgotten" // the passcode of a card that is not locked
+)
+
 // View is all that the face needs. It holds no secret.
 type View struct {
-	Screen   Screen
-	Reason   Reason
-	CardIn   bool
+	Screen Screen
+	Reason Reason
+	CardIn bool
+	Errand Errand // "" while it is not known
+	// CanChange: the present passcode can be tried without locking the card.
+	CanChange bool
+	// Series is what people call such cards; with ReasonRetired.
+	Series string
+	// Expiring is when the card's certificates run out, if that is soon; else zero.
+	Expiring time.Time
 	Holder   string // from consent on
 	Channels []Channel
 	Code     *Code // while one is out
-	Rules    card.Rules
+	// Rules of the passcode that is typed now.
+	Rules card.Rules
 	// TriesLeft of a card that is not locked; -1 if it does not tell.
 	TriesLeft int
 	Expired   time.Time // with ReasonExpired
