@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ebfe/scard"
@@ -26,14 +27,18 @@ const (
 // another, even if one card was swapped for another faster than we could look.
 //
 // Whoever does not receive loses what came and went meanwhile, never what stands.
-func Watch(ctx context.Context) <-chan Event {
-	w := watcher{ctx: ctx, events: make(chan Event)}
+func Watch(ctx context.Context) <-chan Event { return WatchReader(ctx, "") }
+
+// WatchReader is Watch for the reader of this name alone, as if there were no other; "" is all.
+func WatchReader(ctx context.Context, only string) <-chan Event {
+	w := watcher{ctx: ctx, only: only, events: make(chan Event)}
 	go w.run()
 	return w.events
 }
 
 type watcher struct {
 	ctx    context.Context
+	only   string // the one reader that counts; "" for all
 	events chan Event
 	told   holding
 }
@@ -75,14 +80,15 @@ func (w *watcher) watch() error {
 
 	states := []scard.ReaderState{{Reader: pnp}}
 	for w.ctx.Err() == nil {
-		names, err := sc.ListReaders()
+		all, err := sc.ListReaders()
 		if err != nil && !errors.Is(err, scard.ErrNoReadersAvailable) {
 			return err
 		}
+		names := w.meant(all)
 		if len(names) == 0 {
 			w.tell(holding{Event: Event{Kind: NoReader}})
 		}
-		states = follow(states, names)
+		states = follow(states, names, len(all))
 		err = sc.GetStatusChange(states, statusWait)
 		switch {
 		case errors.Is(err, scard.ErrTimeout):
@@ -104,10 +110,17 @@ func (w *watcher) watch() error {
 	return w.ctx.Err()
 }
 
+func (w *watcher) meant(readers []string) []string {
+	if w.only == "" {
+		return readers
+	}
+	return slices.DeleteFunc(readers, func(name string) bool { return name != w.only })
+}
+
 // follow makes the list to wait on: what is known of the readers that stay, and the new ones as unknown. The high word
-// of the pseudo reader's state is the number of readers that we know of.
-func follow(old []scard.ReaderState, names []string) []scard.ReaderState {
-	next := []scard.ReaderState{{Reader: pnp, CurrentState: scard.StateFlag(len(names) << 16)}}
+// of the pseudo reader's state is the number of readers that we know of, meant or not.
+func follow(old []scard.ReaderState, names []string, all int) []scard.ReaderState {
+	next := []scard.ReaderState{{Reader: pnp, CurrentState: scard.StateFlag(all << 16)}}
 	for _, name := range names {
 		s := scard.ReaderState{Reader: name, CurrentState: scard.StateUnaware}
 		for _, o := range old {

@@ -67,10 +67,25 @@ func TestBetweenTwoCardsStandsAnEmptyReader(t *testing.T) {
 // A reader that stays keeps what is known of it, a new one is asked for, one that left is dropped.
 func TestReadersAreFollowed(t *testing.T) {
 	t.Parallel()
-	states := follow([]scard.ReaderState{{Reader: pnp}, {Reader: "a", CurrentState: scard.StateEmpty}, {Reader: "b"}}, []string{"c", "a"})
-	if len(states) != 3 || states[0].Reader != pnp || states[0].CurrentState != 2<<16 ||
+	states := follow([]scard.ReaderState{{Reader: pnp}, {Reader: "a", CurrentState: scard.StateEmpty}, {Reader: "b"}}, []string{"c", "a"}, 4)
+	if len(states) != 3 || states[0].Reader != pnp || states[0].CurrentState != 4<<16 ||
 		states[1].Reader != "c" || states[1].CurrentState != scard.StateUnaware ||
 		states[2].Reader != "a" || states[2].CurrentState != scard.StateEmpty {
 		t.Errorf("got %+v", states)
+	}
+}
+
+// A reader that was not asked for counts for nothing, not as a second card either.
+func TestOneReaderAlone(t *testing.T) {
+	t.Parallel()
+	readers := func() []string { return []string{"desk 00", "own 00"} }
+	if got := (&watcher{only: "desk 00"}).meant(readers()); !slices.Equal(got, []string{"desk 00"}) {
+		t.Errorf("watches %v", got)
+	}
+	if got := (&watcher{only: "gone"}).meant(readers()); len(got) != 0 {
+		t.Errorf("watches %v", got)
+	}
+	if got := (&watcher{}).meant(readers()); len(got) != 2 {
+		t.Errorf("watches %v", got)
 	}
 }

@@ -6,10 +6,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -18,10 +16,9 @@ import (
 	"github.com/gdamore/tcell/v2"
 	"github.com/spf13/cobra"
 
-	"latchkey/card/profiles"
+	"latchkey/cmd/internal/device"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/kiosk"
-	"latchkey/firmware/link"
 	"latchkey/firmware/secret"
 	"latchkey/firmware/unlock"
 	"latchkey/ui"
@@ -37,7 +34,7 @@ func main() {
 
 The configuration is TOML. Relative paths count from its folder; a setting that is not known is an error.
 
-` + example,
+` + device.Example,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -65,29 +62,15 @@ func serve(ctx context.Context, path string) error {
 	if err := secret.ForbidDumps(); err != nil {
 		return err
 	}
-	c, err := readConfig(path)
+	c, err := device.ReadConfig(path, "kiosk --help")
 	if err != nil {
 		return err
 	}
-	logFile, err := os.OpenFile(filepath.Join(c.Data, "kiosk.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("open the log: %w", err)
-	}
-	defer logFile.Close()
-	log := slog.New(slog.NewTextHandler(logFile, nil))
-
-	central, err := link.New(link.Config{URL: c.Central, Roots: c.roots, Certificate: c.certificate})
+	d, err := device.Open(c, "kiosk.log")
 	if err != nil {
 		return err
 	}
-	evidence, quarantined, err := journal.Open(filepath.Join(c.Data, "journal.db"), c.identity.ID, c.identity.Key, journal.Config{})
-	if err != nil {
-		return err
-	}
-	defer evidence.Close()
-	if quarantined != "" {
-		log.Error("the journal was damaged; it was set aside and a new one begun", "damaged", quarantined)
-	}
+	defer d.Close()
 
 	screen, err := tcell.NewScreen()
 	if err != nil {
@@ -99,17 +82,14 @@ func serve(ctx context.Context, path string) error {
 	defer screen.Fini()
 	defer setPalette(os.Stdout)()
 	screen.EnableMouse()
-	face := &face{face: ui.New(screen, ui.Options{Help: c.Help, Zone: c.zone})}
+	face := &face{face: ui.New(screen, ui.Options{Help: c.Help, Zone: c.Zone})}
 	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
-	r := watchReaders(watch, log, profiles.Embedded())
-	err = kiosk.New(kiosk.Config{
-		Identity: c.identity, Machine: c.machine, Central: central, Journal: evidence,
-		Reader: r.inputs, Open: r.open,
-		Holder: face.inputs(watch, screen), Show: face.show, Log: log,
-	}).Run(ctx)
+	loop := d.Kiosk(device.Watch(watch, d.Log, c.Profiles, ""))
+	loop.Holder, loop.Show = face.inputs(watch, screen), face.show
+	err = kiosk.New(loop).Run(ctx)
 	if err != nil {
-		log.Error("kiosk ended", "err", err)
+		d.Log.Error("kiosk ended", "err", err)
 	}
 	return err
 }

@@ -11,15 +11,10 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
-	"reflect"
-	"regexp"
 	"testing"
 	"time"
 
-	"github.com/BurntSushi/toml"
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"latchkey/firmware/unlock"
 )
 
 func TestMain(m *testing.M) {
@@ -30,13 +25,13 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: func(e *testscript.Env) error {
-		return errors.Join(device(e.WorkDir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"),
-			device(e.WorkDir, elliptic.P384(), "p384.pem", "p384.key", "p384.pub.pem"))
+		return errors.Join(enrol(e.WorkDir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"),
+			enrol(e.WorkDir, elliptic.P384(), "p384.pem", "p384.key", "p384.pub.pem"))
 	}})
 }
 
-// device writes a key, a certificate that it signs for itself, and its public half.
-func device(dir string, curve elliptic.Curve, certName, keyName, publicName string) error {
+// enrol writes a key, a certificate that it signs for itself, and its public half.
+func enrol(dir string, curve elliptic.Curve, certName, keyName, publicName string) error {
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
 		return err
@@ -64,30 +59,4 @@ func device(dir string, curve elliptic.Curve, certName, keyName, publicName stri
 		}
 	}
 	return nil
-}
-
-// The help text shows every setting there is, and the defaults that count.
-func TestTheExampleIsWhole(t *testing.T) {
-	t.Parallel()
-	var c config
-	meta, err := toml.Decode(regexp.MustCompile(`(?m)^#`).ReplaceAllString(example, ""), &c)
-	if err != nil || len(meta.Undecoded()) > 0 {
-		t.Fatal(err, meta.Undecoded())
-	}
-	settings := 0
-	for _, s := range []reflect.Type{reflect.TypeFor[config](), reflect.TypeOf(c.Idle)} {
-		for i := range s.NumField() {
-			if s.Field(i).Tag.Get("toml") != "" {
-				settings++
-			}
-		}
-	}
-	if got := len(meta.Keys()); got != settings {
-		t.Errorf("it shows %d of %d settings", got, settings)
-	}
-	shown := unlock.Config{Idle: time.Duration(c.Idle.Walk), CodeIdle: time.Duration(c.Idle.Code), Warn: time.Duration(c.Idle.Warn),
-		Linger: time.Duration(c.Idle.Linger)}
-	if shown != unlock.DefaultConfig || c.TimeZone != "Europe/London" {
-		t.Errorf("it says %+v and %s; the defaults are %+v", shown, c.TimeZone, unlock.DefaultConfig)
-	}
 }

@@ -18,7 +18,7 @@ import (
 func TestOnATerminal(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := device(dir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"); err != nil {
+	if err := enrol(dir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"); err != nil {
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf("central = \"https://127.0.0.1:9\"\ncentral_ca = \"%[1]s/cert.pem\"\ncentral_key = \"%[1]s/central.pem\"\n"+

@@ -48,10 +48,11 @@ var allowed = []struct {
 	{"image/...", []string{"image/..."}},
 	// ui draws what unlock shows, and unlock's view is made of card's and wire's types.
 	{"ui/...", []string{"firmware/unlock", "firmware/wire", "card", "ui/..."}},
-	{"cmd/kiosk", []string{"firmware/...", "card/...", "board/...", "ui"}},
+	{"cmd/internal/...", []string{"firmware/...", "card/...", "board/..."}},
+	{"cmd/kiosk", []string{"firmware/...", "card/...", "board/...", "ui", "cmd/internal/device"}},
 	{"cmd/central/...", []string{"firmware/wire", "firmware/audit", "card", "card/profiles", "cmd/central/internal/..."}},
 	{"cmd/ractl", []string{"firmware/wire", "firmware/audit"}},
-	{"cmd/cardctl", []string{"card/..."}},
+	{"cmd/cardctl", []string{"firmware/...", "card/...", "cmd/internal/device"}},
 	{"cmd/flash", []string{"image/..."}},
 	{"cmd/init", []string{"image/..."}},
 	{"tools/...", []string{"firmware/...", "card/...", "board/...", "ui/...", "image/...", "tools/..."}},

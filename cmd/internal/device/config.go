@@ -1,4 +1,4 @@
-package main
+package device
 
 import (
 	"crypto/ecdsa"
@@ -15,36 +15,40 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"latchkey/card/profiles"
 	"latchkey/firmware/kiosk"
 	"latchkey/firmware/unlock"
 )
 
-// example is a configuration with every setting, for the help text. What is commented out shows the default.
-const example = `central = "https://central.example.nhs.uk:8443"
+// Example is a configuration with every setting, for help texts. What is commented out shows the default.
+const Example = `central = "https://central.example.nhs.uk:8443"
 central_ca = "central-ca.pem"    # who vouches for central's certificate
 central_key = "signing.pub.pem"  # as "central init" made it: signs grants and receipts
-certificate = "kiosk.pem"        # this kiosk's; its common name is the kiosk's name
+certificate = "kiosk.pem"        # this device's; its common name is the device's name
 key = "kiosk.key"                # its P-256 key, mode 0600
-data = "data"                    # folder for the journal and kiosk.log
+data = "data"                    # folder for the journal and the log
 help = "Call extension 4050."    # who helps, as holders are told
 #time_zone = "Europe/London"
+#profiles = ""                   # folder with card profiles of your own; central needs the same
 
 [idle]
 #walk = "1m"     # without a touch, before a visit ends
 #code = "3m"     # the same while the holder reads the mail
-#warn = "20s"    # how long before the end the kiosk warns
-#linger = "8s"   # how long the last screen stays once the card is out`
+#warn = "20s"    # how long before the end the holder is warned
+#linger = "8s"   # at a kiosk: how long the last screen stays once the card is out`
 
-// config is the kiosk's configuration file; example says what each setting is.
-type config struct {
-	Central     string `toml:"central"`
-	CentralCA   string `toml:"central_ca"`
-	CentralKey  string `toml:"central_key"`
-	Certificate string `toml:"certificate"`
-	Key         string `toml:"key"`
-	Data        string `toml:"data"`
-	Help        string `toml:"help"`
-	TimeZone    string `toml:"time_zone"`
+// Config is a device's configuration file; Example says what each setting is. What stands below the settings was read from
+// the files that they name.
+type Config struct {
+	Central        string `toml:"central"`
+	CentralCA      string `toml:"central_ca"`
+	CentralKey     string `toml:"central_key"`
+	Certificate    string `toml:"certificate"`
+	Key            string `toml:"key"`
+	Data           string `toml:"data"`
+	Help           string `toml:"help"`
+	TimeZone       string `toml:"time_zone"`
+	ProfilesFolder string `toml:"profiles"`
 
 	Idle struct {
 		Walk   duration `toml:"walk"`
@@ -53,11 +57,13 @@ type config struct {
 		Linger duration `toml:"linger"`
 	} `toml:"idle"`
 
-	identity    kiosk.Identity
+	Identity kiosk.Identity `toml:"-"`
+	Machine  unlock.Config  `toml:"-"`
+	Zone     *time.Location `toml:"-"`
+	Profiles profiles.Set   `toml:"-"`
+
 	certificate tls.Certificate
 	roots       *x509.CertPool
-	machine     unlock.Config
-	zone        *time.Location
 }
 
 type duration time.Duration
@@ -78,8 +84,10 @@ func (d duration) or(otherwise time.Duration) time.Duration {
 	return time.Duration(d)
 }
 
-func readConfig(path string) (*config, error) {
-	c := &config{TimeZone: "Europe/London"}
+// ReadConfig reads a configuration and what it names. Relative paths count from its folder. help is the command that
+// prints Example, for those who left something out.
+func ReadConfig(path, help string) (*Config, error) {
+	c := &Config{TimeZone: "Europe/London"}
 	meta, err := toml.DecodeFile(path, c)
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
@@ -90,30 +98,33 @@ func readConfig(path string) (*config, error) {
 	for _, s := range []struct{ name, value string }{{"central", c.Central}, {"central_ca", c.CentralCA}, {"central_key", c.CentralKey},
 		{"certificate", c.Certificate}, {"key", c.Key}, {"data", c.Data}, {"help", c.Help}} {
 		if s.value == "" {
-			return nil, fmt.Errorf("configuration %s: %s is not set; \"kiosk --help\" shows every setting", path, s.name)
+			return nil, fmt.Errorf("configuration %s: %s is not set; %q shows every setting", path, s.name, help)
 		}
 	}
-	for _, file := range []*string{&c.CentralCA, &c.CentralKey, &c.Certificate, &c.Key, &c.Data} {
-		if !filepath.IsAbs(*file) {
+	for _, file := range []*string{&c.CentralCA, &c.CentralKey, &c.Certificate, &c.Key, &c.Data, &c.ProfilesFolder} {
+		if *file != "" && !filepath.IsAbs(*file) {
 			*file = filepath.Join(filepath.Dir(path), *file)
 		}
 	}
 	if u, err := url.Parse(c.Central); err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("configuration %s: central must be an address like https://host:8443", path)
 	}
-	if c.zone, err = time.LoadLocation(c.TimeZone); err != nil {
+	if c.Zone, err = time.LoadLocation(c.TimeZone); err != nil {
 		return nil, fmt.Errorf("configuration %s: time_zone %q is not known; write one like Europe/London", path, c.TimeZone)
+	}
+	if c.Profiles, err = profiles.Load(c.ProfilesFolder); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("configuration %s: data: %w", path, err)
 	}
-	d := unlock.DefaultConfig
-	c.machine = unlock.Config{Idle: c.Idle.Walk.or(d.Idle), CodeIdle: c.Idle.Code.or(d.CodeIdle), Warn: c.Idle.Warn.or(d.Warn),
-		Linger: c.Idle.Linger.or(d.Linger)}
+	c.Machine = unlock.DefaultConfig
+	c.Machine.Idle, c.Machine.CodeIdle = c.Idle.Walk.or(c.Machine.Idle), c.Idle.Code.or(c.Machine.CodeIdle)
+	c.Machine.Warn, c.Machine.Linger = c.Idle.Warn.or(c.Machine.Warn), c.Idle.Linger.or(c.Machine.Linger)
 	return c, c.readKeys()
 }
 
-func (c *config) readKeys() error {
+func (c *Config) readKeys() error {
 	ca, err := os.ReadFile(c.CentralCA)
 	if err != nil {
 		return fmt.Errorf("central_ca: %w", err)
@@ -137,7 +148,7 @@ func (c *config) readKeys() error {
 	}
 	leaf := c.certificate.Leaf
 	if leaf.Subject.CommonName == "" {
-		return fmt.Errorf("certificate: %s has no common name; it is the kiosk's id", c.Certificate)
+		return fmt.Errorf("certificate: %s has no common name; it is the device's id", c.Certificate)
 	}
 	b, err := os.ReadFile(c.CentralKey)
 	if err != nil {
@@ -155,6 +166,6 @@ func (c *config) readKeys() error {
 	if !ok || centralKey.Curve != elliptic.P256() {
 		return fmt.Errorf("central_key: %s is not a P-256 key; take signing.pub.pem, which \"central init\" made", c.CentralKey)
 	}
-	c.identity = kiosk.Identity{ID: leaf.Subject.CommonName, Key: signer, Certificate: leaf.Raw, CentralKey: centralKey}
+	c.Identity = kiosk.Identity{ID: leaf.Subject.CommonName, Key: signer, Certificate: leaf.Raw, CentralKey: centralKey}
 	return nil
 }

@@ -1,0 +1,96 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync/atomic"
+
+	"latchkey/card"
+	"latchkey/card/families"
+	"latchkey/card/pcsc"
+	"latchkey/card/profiles"
+	"latchkey/firmware/kiosk"
+	"latchkey/firmware/unlock"
+)
+
+// Readers is what package pcsc sees, in the machine's words.
+type Readers struct {
+	Inputs chan unlock.Input
+	known  profiles.Set
+	holds  atomic.Pointer[string] // the reader with the one card in it
+}
+
+// Watch watches the readers until ctx ends; then it closes Inputs. only is the name of the one reader that counts; empty
+// for all.
+func Watch(ctx context.Context, log *slog.Logger, known profiles.Set, only string) *Readers {
+	r := &Readers{Inputs: make(chan unlock.Input), known: known}
+	go func() {
+		defer close(r.Inputs)
+		for event := range pcsc.WatchReader(ctx, only) {
+			log.Info("reader", "holds", event.Kind.String(), "err", event.Err)
+			r.holds.Store(nil)
+			var in unlock.Input
+			switch event.Kind {
+			case pcsc.NoService:
+				in = unlock.ReaderGone{Reason: unlock.ReasonNoDaemon}
+			case pcsc.NoReader:
+				in = unlock.ReaderGone{Reason: unlock.ReasonNoReader}
+			case pcsc.Empty:
+				in = unlock.CardOut{}
+			case pcsc.Present:
+				r.holds.Store(&event.Reader)
+				in = unlock.CardIn{}
+			case pcsc.Mute:
+				in = unlock.CardMute{}
+			case pcsc.Several:
+				in = unlock.TwoCards{}
+			}
+			select {
+			case r.Inputs <- in:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return r
+}
+
+// Open opens a session with the one card that is in.
+func (r *Readers) Open(ctx context.Context) (*kiosk.Session, error) {
+	name := r.holds.Load()
+	if name == nil {
+		return nil, card.ErrRemoved
+	}
+	found, session, err := OpenCard(ctx, *name, r.known, func(t card.Transport) card.Transport { return t })
+	if err != nil {
+		return nil, err
+	}
+	return &kiosk.Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Present: found.Present, Closer: session}, nil
+}
+
+// OpenCard opens an exclusive session with the card in a reader, over what wrap makes of it, and recognises the card. A
+// card for its maker's PKCS#11 module is opened through that. Errors are those of pcsc.Connect and families.Recognise.
+// Closing the session resets the card.
+func OpenCard(ctx context.Context, reader string, known profiles.Set, wrap func(card.Transport) card.Transport) (families.Found, io.Closer, error) {
+	session, err := pcsc.Connect(ctx, reader)
+	if err != nil {
+		return families.Found{}, nil, err
+	}
+	found, err := families.Recognise(wrap(session), session.ATR(), known)
+	if err == nil {
+		return found, session, nil
+	}
+	session.Close() // what ended it is the first error
+	var module *families.ModuleError
+	if errors.As(err, &module) {
+		return openModule(module.Profile, reader)
+	}
+	return families.Found{}, nil, err
+}
+
+// openModule reaches a card through its maker's module, which wants the card to itself.
+func openModule(p profiles.Profile, _ string) (families.Found, io.Closer, error) {
+	return families.Found{}, nil, &families.ModuleError{Profile: p}
+}

@@ -1,0 +1,65 @@
+// Package device is what a kiosk and an attended desk have in common: the configuration, who the device is to central,
+// its journal and log, and the way to the cards. To central both are enrolled devices, and neither has another way to a
+// release than the loop of firmware/kiosk.
+//
+// It shows nothing and asks nobody: the face is the program's own.
+package device
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"latchkey/firmware/journal"
+	"latchkey/firmware/kiosk"
+	"latchkey/firmware/link"
+)
+
+// Device is an open device. Close it when the loop has ended.
+type Device struct {
+	*Config
+	Log     *slog.Logger
+	Journal *journal.Journal
+	Central *link.Central
+
+	logFile *os.File
+}
+
+// Open opens the log of this name, the journal, and the link to central, which connects to nothing yet. The program must
+// have called journal.CheckMain first thing in main.
+func Open(c *Config, logName string) (_ *Device, err error) {
+	d := &Device{Config: c}
+	if d.logFile, err = os.OpenFile(filepath.Join(c.Data, logName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	d.Log = slog.New(slog.NewTextHandler(d.logFile, nil))
+	if d.Central, err = link.New(link.Config{URL: c.Central, Roots: c.roots, Certificate: c.certificate}); err != nil {
+		d.logFile.Close()
+		return nil, err
+	}
+	evidence, quarantined, err := journal.Open(filepath.Join(c.Data, "journal.db"), c.Identity.ID, c.Identity.Key, journal.Config{})
+	if err != nil {
+		d.logFile.Close()
+		return nil, err
+	}
+	if quarantined != "" {
+		d.Log.Error("the journal was damaged; it was set aside and a new one begun", "damaged", quarantined)
+	}
+	d.Journal = evidence
+	return d, nil
+}
+
+// Close closes journal and log.
+func (d *Device) Close() error {
+	err := d.Journal.Close()
+	d.logFile.Close() // what was written is in the file
+	return err
+}
+
+// Kiosk is the loop's configuration without its face: Holder and Show are the program's.
+func (d *Device) Kiosk(r *Readers) kiosk.Config {
+	return kiosk.Config{
+		Identity: d.Identity, Machine: d.Machine, Central: d.Central, Journal: d.Journal, Reader: r.Inputs, Open: r.Open, Log: d.Log,
+	}
+}
