@@ -1,4 +1,4 @@
-// Package debs fetches the programs that the development tools drive (pcscd, vpcd, OpenSC, yubico-piv-tool) as Debian
+// Package debs fetches the programs that the development tools drive (pcscd, vpcd, OpenSC, yubico-piv-tool, SoftHSM) as Debian
 // packages and unpacks them into a cache, without root and without touching the system: apt works on lists and archives
 // of its own, nothing is installed, no maintainer script runs.
 //
@@ -25,7 +25,7 @@ import (
 )
 
 // packages are what the tools drive. What they depend on is apt's answer, not ours.
-var packages = []string{"libpcsclite1", "opensc", "opensc-pkcs11", "pcscd", "vsmartcard-vpcd", "yubico-piv-tool"}
+var packages = []string{"libpcsclite1", "libsofthsm2", "opensc", "opensc-pkcs11", "pcscd", "vsmartcard-vpcd", "yubico-piv-tool"}
 
 // programs must find all their libraries, else the unpacked tree is of no use.
 var programs = []string{"pcscd", "opensc-tool", "pkcs11-tool", "pkcs15-tool", "yubico-piv-tool"}
@@ -257,7 +257,7 @@ func (s Sysroot) Program(name string) (string, error) {
 
 // Library is the path of a library of the tree, by its file name: "opensc-pkcs11.so", "libifdvpcd.so".
 func (s Sysroot) Library(name string) (string, error) {
-	return s.find(name, "usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/pcsc/drivers/serial")
+	return s.find(name, "usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/pcsc/drivers/serial", "usr/lib/softhsm")
 }
 
 func (s Sysroot) find(name string, dirs ...string) (string, error) {

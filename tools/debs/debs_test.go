@@ -23,7 +23,7 @@ func TestProgramsRunFromTheCache(t *testing.T) {
 			t.Errorf("%s %s: %v: %s", name, arg, err, out)
 		}
 	}
-	for _, lib := range []string{"opensc-pkcs11.so", "libifdvpcd.so", "libpcsclite.so.1"} {
+	for _, lib := range []string{"opensc-pkcs11.so", "libifdvpcd.so", "libpcsclite.so.1", "libsofthsm2.so"} {
 		if _, err := root.Library(lib); err != nil {
 			t.Error(err)
 		}
