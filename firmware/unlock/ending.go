@@ -10,12 +10,12 @@ import (
 // away: the holder took the card along to read the mail. The case stays open, and nothing of the holder stays here.
 func (m *Machine) away() {
 	back := m.walk.code.ExpiresAt
-	reference := m.walk.caseID
-	m.note(audit.Entry{Kind: audit.KindEnded, Case: reference, Reason: string(ReasonRemoved)})
+	m.note(audit.Entry{Kind: audit.KindEnded, Case: m.walk.caseID, Reason: string(ReasonRemoved)})
 	m.record()
 	m.leaveLast()
 	m.waiting = 0
-	m.walk = walk{returnBefore: back, caseID: reference, triesLeft: -1}
+	m.walk = m.walk.remains()
+	m.walk.returnBefore = back
 	m.to(phaseAway)
 	m.lingerFor(m.config.Linger)
 }
@@ -23,7 +23,8 @@ func (m *Machine) away() {
 // stop ends the walk, or shows why none can begin.
 func (m *Machine) stop(r Reason) {
 	w := &m.walk
-	keep := walk{caseID: w.caseID, triesLeft: w.triesLeft, expired: w.expired}
+	keep := w.remains()
+	keep.triesLeft, keep.expired, keep.series = w.triesLeft, w.expired, w.series
 	if !m.walking() {
 		keep = walk{triesLeft: -1}
 	}
@@ -110,8 +111,10 @@ func (m *Machine) journalFailed(r Reason) {
 	}
 	switch {
 	case m.changing() && intended:
-		// The intent was not recorded, so the card was not touched.
-		m.do(AskOutcome{Outcome: m.outcome(audit.No, nil, audit.No, 0)})
+		// It was not recorded, so the card was not touched.
+		if m.phase == phaseResetting {
+			m.do(AskOutcome{Outcome: m.outcome(audit.No, nil, audit.No, 0)})
+		}
 		m.home()
 	case m.changing():
 		// The card's answer comes first.

@@ -3,11 +3,13 @@
 // replayed, and simulated a million times.
 //
 // What it guarantees, whatever happens around it:
-//   - a card is written only after its intent is durable, in the session in which it proved itself, with a grant that has
-//     not run out;
-//   - at most Grant.Tries wrong PUKs are spent, and a second candidate is tried only when the card says that two or
-//     more tries are left (63CX, X ≥ 2);
-//   - "unlocked" is said only after the card accepted the new passcode;
+//   - a card is written with a grant only after its intent is durable, in the session in which it proved itself, as far as
+//     it can, and before the grant has run out;
+//   - at most Grant.Tries wrong PUKs are spent, none of them where the card tells that fewer than two are left; a second
+//     candidate is tried only when the card says that two or more tries are left (63CX, X ≥ 2);
+//   - the present passcode of a card that is not locked is tried only after that is noted durably, and never where the
+//     card tells that it is the last try;
+//   - "unlocked" and "changed" are said only after the card accepted the new passcode;
 //   - every grant that arrives has one outcome;
 //   - passcode, code and PUKs are wiped as soon as the walk ends.
 //
@@ -42,6 +44,9 @@ const (
 	phaseAttract      phase = "attract"
 	phaseOutOfService phase = "out-of-service"
 	phaseReading      phase = "reading"
+	phaseErrand       phase = "errand"
+	phasePresent      phase = "present"
+	phaseVerifying    phase = "verifying" // the card checks the present passcode
 	phaseBeginning    phase = "beginning"
 	phaseProving      phase = "proving"    // the card signs for Begin
 	phaseDisclosing   phase = "disclosing" // central checks that
@@ -57,6 +62,8 @@ const (
 	phaseResetting    phase = "resetting" // from here on the card may change
 	phaseConfirming   phase = "confirming"
 	phaseRotating     phase = "rotating"
+	phaseReplacing    phase = "replacing" // of a change: the card takes the new passcode for the present one
+	phaseProbing      phase = "probing"   // of a change: the card is asked for the new one
 	phaseUnlocked     phase = "unlocked"
 	phaseStopped      phase = "stopped"
 	phaseAway         phase = "away"
@@ -64,11 +71,13 @@ const (
 
 var screens = map[phase]Screen{
 	phaseBooting: ScreenOutOfService, phaseAttract: ScreenAttract, phaseOutOfService: ScreenOutOfService,
+	phaseErrand: ScreenErrand, phasePresent: ScreenPresent, phaseVerifying: ScreenVerifying,
 	phaseReading: ScreenReading, phaseBeginning: ScreenReading, phaseProving: ScreenReading, phaseDisclosing: ScreenReading,
 	phaseConsent: ScreenConsent, phaseChannel: ScreenChannel, phaseSending: ScreenSending,
 	phaseCode: ScreenCode, phaseChecking: ScreenChecking, phasePasscode: ScreenPasscode, phaseRepeat: ScreenRepeat,
 	phaseReproving: ScreenWriting, phaseReleasing: ScreenWriting, phaseResetting: ScreenWriting,
 	phaseConfirming: ScreenWriting, phaseRotating: ScreenWriting,
+	phaseReplacing: ScreenWriting, phaseProbing: ScreenWriting,
 	phaseUnlocked: ScreenUnlocked, phaseStopped: ScreenStopped, phaseAway: ScreenAway,
 }
 
@@ -92,7 +101,7 @@ type Machine struct {
 
 	// Of the last Step's Records, whose failure is not yet excluded.
 	writing []audit.Entry // outcomes in them
-	intent  bool          // the first command that changes the card waits for one
+	intent  bool          // the first command that can cost a try waits for one
 
 	walk   walk
 	reason Reason
@@ -110,14 +119,24 @@ type walk struct {
 	session      uint64
 	identity     card.Identity
 	triesLeft    int
+	pukTriesLeft int
 	certificate  []byte
 	expired      time.Time
+	expiring     time.Time
+	series       string
+	errand       Errand
+	canChange    bool
+	newRules     card.Rules // of a change, and those of the present passcode
+	presentRules card.Rules
+	announced    bool   // the journal has it that the present passcode is given
+	interrupted  Reason // what became of the card while its answer is waited for
 	caseID       string
 	nonce        []byte
 	holder       string
 	channels     []Channel
 	rules        card.Rules
 	code         *Code
+	present      secret.Value
 	passcode     secret.Value
 	typedCode    secret.Value
 	again        Effect // an ask that got no answer; asking the same keeps its number
@@ -130,7 +149,13 @@ type walk struct {
 // codeOut: a code was sent that the holder can still come back with.
 func (w *walk) codeOut(now time.Time) bool { return w.code != nil && now.Before(w.code.ExpiresAt) }
 
+// remains is what the screens after a walk still say of it.
+func (w *walk) remains() walk {
+	return walk{caseID: w.caseID, triesLeft: -1, errand: w.errand, expiring: w.expiring}
+}
+
 func (w *walk) wipe() {
+	w.present.Wipe()
 	w.passcode.Wipe()
 	w.typedCode.Wipe()
 	w.grant.Current.Wipe()
@@ -158,6 +183,7 @@ func (m *Machine) View() View {
 	w := &m.walk
 	v := View{
 		Screen: screens[m.phase], Reason: m.reason, CardIn: m.cardIn,
+		Errand: w.errand, CanChange: w.canChange, Series: w.series, Expiring: w.expiring,
 		Holder: w.holder, Channels: w.channels, Rules: w.rules, TriesLeft: w.triesLeft, Expired: w.expired,
 		ReturnBefore: w.returnBefore, CentralUp: m.centralUp,
 	}
@@ -186,15 +212,19 @@ func (m *Machine) outOfServiceReason() Reason {
 
 func (m *Machine) interactive() bool {
 	switch m.phase {
-	case phaseConsent, phaseChannel, phaseCode, phasePasscode, phaseRepeat:
+	case phaseErrand, phasePresent, phaseConsent, phaseChannel, phaseCode, phasePasscode, phaseRepeat:
 		return true
 	}
 	return false
 }
 
-// changing: the card may be in the middle of a change, so its answer is waited for.
+// changing: the card may be in the middle of a change, or of a try, so its answer is waited for.
 func (m *Machine) changing() bool {
-	return m.phase == phaseResetting || m.phase == phaseConfirming || m.phase == phaseRotating
+	switch m.phase {
+	case phaseResetting, phaseConfirming, phaseRotating, phaseVerifying, phaseReplacing, phaseProbing:
+		return true
+	}
+	return false
 }
 
 // walking: a card is being served.

@@ -39,6 +39,7 @@ func (m *Machine) inserted(session uint64) {
 	switch {
 	case m.changing():
 		// Its answer comes first; then the screen says to take the card out.
+		m.interrupt(ReasonRemoved)
 	case m.journalReason != "":
 		m.home()
 	case m.phase == phaseBooting || m.phase == phaseOutOfService:
@@ -61,6 +62,7 @@ func (m *Machine) inserted(session uint64) {
 func (m *Machine) cannotServe(r Reason) {
 	m.cardIn = true
 	if m.changing() {
+		m.interrupt(r)
 		return
 	}
 	if m.journalReason != "" && !m.walking() {
@@ -70,12 +72,20 @@ func (m *Machine) cannotServe(r Reason) {
 	m.stop(r)
 }
 
+// interrupt remembers what happened first to a card whose answer is waited for.
+func (m *Machine) interrupt(r Reason) {
+	if m.walk.interrupted == "" {
+		m.walk.interrupted = r
+	}
+}
+
 func (m *Machine) cardOut() {
 	was := m.cardIn
 	m.cardIn = false
 	switch {
 	case m.changing():
 		// The card's answer, or its silence, says what became of it.
+		m.interrupt(ReasonRemoved)
 	case m.walking() && m.walk.codeOut(m.now):
 		m.away()
 	case m.walking():

@@ -151,14 +151,32 @@ func (s *script) parse(words []string) (Input, error) {
 		return CardOut{}, nil
 	case "read":
 		in := CardRead{Session: session, Failure: failure, Identity: card.Identity{Family: "piv", Serial: "c0ffee"},
-			State:        card.State{Locked: arg["tries"] == "", TriesLeft: number("tries", 0)},
-			Certificates: card.Certificates{Card: []byte("certificate"), Expires: epoch.AddDate(1, 0, 0)}}
-		if first == "expired" {
+			State:        card.State{Locked: arg["tries"] == "", TriesLeft: number("tries", 0), PUKTriesLeft: number("puk", -1)},
+			Rules:        card.Rules{Min: 6, Max: 8, DigitsOnly: true},
+			Present:      card.Rules{Min: 4, Max: 8, DigitsOnly: true},
+			Certificates: card.Certificates{Card: []byte("certificate"), Expires: epoch.AddDate(0, 0, number("days", 365))}}
+		switch first {
+		case "expired":
 			in.Certificates.Expires = epoch.AddDate(0, 0, -1)
+		case "uninitialised":
+			in.State = card.State{Uninitialised: true}
+		case "retired":
+			in = CardRead{Session: session, Failure: Failure{Kind: FailRetired}, Title: "NHS smartcard of series 4, 5 or 6"}
+		case "no-rules":
+			in.Rules = card.Rules{Min: 6, Max: 5}
+		case "no-certificate":
+			in.Certificates = card.Certificates{}
 		}
 		return in, nil
 	case "signed":
-		return CardProved{Session: session, Failure: failure, Signature: []byte("signature")}, nil
+		in := CardProved{Session: session, Failure: failure, Signature: []byte("signature")}
+		switch first {
+		case "nothing":
+			in.Signature = nil
+		case "challenged":
+			in.Signature, in.Challenge = nil, []byte("challenge")
+		}
+		return in, nil
 	case "step":
 		return CardStepped{Session: session, Failure: failure}, nil
 	case "begun":
@@ -181,8 +199,15 @@ func (s *script) parse(words []string) (Input, error) {
 		base := int64(number("base", 4))
 		g := Grant{Base: base, First: base + int64(number("first", 0)), Tries: number("tries", 1), ExpiresAt: s.now.Add(time.Minute),
 			Current: secret.New(fmt.Appendf(nil, "puk-%d", base)), Next: secret.New(fmt.Appendf(nil, "puk-%d", base+1))}
-		if first == "stale" {
+		switch first {
+		case "stale":
 			g.ExpiresAt = s.now
+		case "fixed":
+			g.Next = secret.Value{}
+		case "answer":
+			g.Current, g.Next = secret.New([]byte("answer")), secret.Value{}
+		case "empty":
+			g.Current, g.Next = secret.Value{}, secret.Value{}
 		}
 		return Granted{Ask: ask, Grant: g}, nil
 	case "refused":
@@ -228,26 +253,43 @@ func show(e Effect) string {
 		return fmt.Sprintf("reset-passcode session=%d %s %s", e.Session, e.PUK.Reveal(), e.Passcode.Reveal())
 	case ConfirmPasscode:
 		return fmt.Sprintf("confirm-passcode session=%d %s", e.Session, e.Passcode.Reveal())
+	case ChangePasscode:
+		return fmt.Sprintf("change-passcode session=%d %s %s", e.Session, e.Present.Reveal(), e.Passcode.Reveal())
 	case RotatePUK:
 		return fmt.Sprintf("rotate-puk session=%d %s %s", e.Session, e.PUK.Reveal(), e.Next.Reveal())
 	case LeaveCard:
 		return fmt.Sprintf("leave-card session=%d", e.Session)
 	case AskBegin:
-		return fmt.Sprintf("ask-begin %d %s:%s tries=%d", e.Ask, e.Identity.Family, e.Identity.Serial, e.TriesLeft)
+		s := fmt.Sprintf("ask-begin %d %s:%s tries=%d", e.Ask, e.Identity.Family, e.Identity.Serial, e.TriesLeft)
+		if e.PUKTriesLeft >= 0 {
+			s += fmt.Sprintf(" puk=%d", e.PUKTriesLeft)
+		}
+		return s
 	case AskProof:
-		return fmt.Sprintf("ask-proof %d %s %s", e.Ask, e.Certificate, e.Signature)
+		return fmt.Sprintf("ask-proof %d %s %s", e.Ask, orNone(e.Certificate), orNone(e.Signature))
 	case AskSendCode:
 		return fmt.Sprintf("ask-send-code %d channel=%s", e.Ask, e.Channel)
 	case AskCheckCode:
 		return fmt.Sprintf("ask-check-code %d %s", e.Ask, e.Code.Reveal())
 	case AskRelease:
-		return fmt.Sprintf("ask-release %d %s %s", e.Ask, e.Nonce, e.Proof)
+		s := fmt.Sprintf("ask-release %d %s %s", e.Ask, e.Nonce, orNone(e.Proof))
+		if e.Challenge != nil {
+			s += " " + string(e.Challenge)
+		}
+		return s
 	case AskOutcome:
 		return "ask-outcome " + showEntry(e.Outcome)
 	case EndCase:
 		return fmt.Sprintf("end-case %s", e.Reason)
 	}
 	panic(fmt.Sprintf("show: %T", e))
+}
+
+func orNone(b []byte) string {
+	if len(b) == 0 {
+		return "none"
+	}
+	return string(b)
 }
 
 func showEntry(a audit.Entry) string {
@@ -283,6 +325,24 @@ func showView(v View) string {
 	}
 	if v.CardIn {
 		s += ", card in"
+	}
+	if v.Errand == ErrandChange || v.Errand == ErrandForgotten {
+		s += ", " + string(v.Errand)
+	}
+	if v.Screen == ScreenErrand || v.Screen == ScreenPresent {
+		s += fmt.Sprintf(", %d tries", v.TriesLeft)
+	}
+	if v.Screen == ScreenErrand && v.CanChange {
+		s += ", can change"
+	}
+	if v.Errand == ErrandChange && (v.Screen == ScreenPresent || v.Screen == ScreenPasscode) {
+		s += fmt.Sprintf(", %d to %d", v.Rules.Min, v.Rules.Max)
+	}
+	if v.Series != "" {
+		s += ", " + v.Series
+	}
+	if !v.Expiring.IsZero() {
+		s += ", expiring " + v.Expiring.Format(time.DateOnly)
 	}
 	if v.Holder != "" {
 		s += ", " + v.Holder

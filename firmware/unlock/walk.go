@@ -19,27 +19,49 @@ func cardFailure(f Failure) Reason {
 		return ReasonHung
 	case FailNoKey:
 		return Reason(wire.CodeCardCannotProve)
+	case FailNoPUK:
+		return Reason(wire.CodeCardReferred)
+	case FailRetired:
+		return ReasonRetired
 	}
 	return ReasonUnreadable
 }
 
 func (m *Machine) read(in CardRead) {
 	w := &m.walk
-	w.triesLeft = in.State.TriesLeft
+	w.identity, w.certificate, w.series = in.Identity, in.Certificates.Card, in.Title
+	w.triesLeft, w.pukTriesLeft = in.State.TriesLeft, in.State.PUKTriesLeft
+	expires := in.Certificates.Expires
+	expired := !expires.IsZero() && !m.now.Before(expires)
+	if !expires.IsZero() && !expired && expires.Sub(m.now) <= soon {
+		w.expiring = expires
+	}
 	switch {
 	case in.Failure.Kind != "":
 		m.stop(cardFailure(in.Failure))
-	case !in.State.Locked:
-		m.stop(ReasonNotLocked)
-	case !in.Certificates.Expires.IsZero() && !m.now.Before(in.Certificates.Expires):
-		w.expired = in.Certificates.Expires
+	case in.State.Uninitialised:
+		m.stop(ReasonUninitialised)
+	case expired:
+		w.expired = expires
 		m.stop(ReasonExpired)
+	case in.State.Locked:
+		m.begin(ErrandUnlock)
 	default:
-		w.identity = in.Identity
-		w.certificate = in.Certificates.Card
-		m.to(phaseBeginning)
-		m.do(AskBegin{Ask: m.nextAsk(), Identity: w.identity, TriesLeft: w.triesLeft, PUKTriesLeft: in.State.PUKTriesLeft})
+		m.offer(in)
 	}
+}
+
+// begin opens a case for a passcode that is set without the present one.
+func (m *Machine) begin(e Errand) {
+	w := &m.walk
+	w.present.Wipe()
+	w.errand = e
+	if w.pukTriesLeft == 0 {
+		m.stop(ReasonPUKBlocked)
+		return
+	}
+	m.to(phaseBeginning)
+	m.do(AskBegin{Ask: m.nextAsk(), Identity: w.identity, TriesLeft: w.triesLeft, PUKTriesLeft: w.pukTriesLeft})
 }
 
 func (m *Machine) answered(input Input) {
@@ -231,6 +253,9 @@ func (m *Machine) holder(input Input) {
 		case phaseRepeat:
 			m.passcodeRepeated(in)
 			return
+		case phasePresent:
+			m.presentTyped(in.Passcode)
+			return
 		}
 	case ChannelChosen:
 		if m.phase == phaseChannel {
@@ -245,6 +270,12 @@ func (m *Machine) holder(input Input) {
 
 func (m *Machine) pressed(b Button) {
 	switch {
+	case m.phase == phaseErrand && b == PressChange && m.walk.canChange:
+		m.askPresent()
+	case (m.phase == phaseErrand || m.phase == phasePresent) && b == PressForgotten:
+		m.begin(ErrandForgotten)
+	case m.phase == phasePresent && b == PressBack:
+		m.errand()
 	case m.phase == phaseConsent && b == PressContinue:
 		m.note(audit.Entry{Kind: audit.KindConsented, Case: m.walk.caseID})
 		m.to(phaseChannel)
@@ -351,6 +382,10 @@ func (m *Machine) passcodeRepeated(in PasscodeTyped) {
 		w.passcode.Wipe()
 		m.to(phasePasscode)
 		m.reason = ReasonDiffers
+		return
+	}
+	if w.errand == ErrandChange {
+		m.replace()
 		return
 	}
 	m.to(phaseReproving)

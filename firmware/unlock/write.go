@@ -1,6 +1,8 @@
 package unlock
 
 import (
+	"time"
+
 	"latchkey/firmware/audit"
 	"latchkey/firmware/secret"
 	"latchkey/firmware/wire"
@@ -12,9 +14,14 @@ func (m *Machine) granted(in Granted) {
 	w := &m.walk
 	w.grant = in.Grant
 	g := &w.grant
-	if g.Tries < 1 || g.First != g.Base && g.First != g.Base+1 || !m.now.Before(g.ExpiresAt) {
+	switch {
+	case !g.usable(m.now):
 		m.settle(untouched(w.caseID, new(g.Base)))
 		m.stop(ReasonGrantInvalid)
+		return
+	case w.pukTriesLeft >= 0 && w.pukTriesLeft < minTriesLeft:
+		m.settle(untouched(w.caseID, new(g.Base)))
+		m.stop(Reason(wire.CodeCardReferred))
 		return
 	}
 	m.note(audit.Entry{Kind: audit.KindIntent, Case: w.caseID, Base: new(g.Base), First: new(g.First)})
@@ -22,6 +29,15 @@ func (m *Machine) granted(in Granted) {
 	m.intent = true
 	m.try(g.First)
 }
+
+// usable: it has not run out and holds the candidate that is to be tried first.
+func (g *Grant) usable(now time.Time) bool {
+	return g.Tries >= 1 && g.Current.Len() > 0 && now.Before(g.ExpiresAt) &&
+		(g.First == g.Base || g.First == g.Base+1 && g.rotates())
+}
+
+// rotates: the card's PUK is replaced, so that there are two candidates.
+func (g *Grant) rotates() bool { return g.Next.Len() > 0 }
 
 func (m *Machine) try(generation int64) {
 	w := &m.walk
@@ -52,10 +68,16 @@ func (m *Machine) stepped(f Failure) {
 		m.confirmed(f)
 	case phaseRotating:
 		m.rotated(f)
+	case phaseVerifying:
+		m.verified(f)
+	case phaseReplacing:
+		m.replaced(f)
+	case phaseProbing:
+		m.probed(f)
 	}
 }
 
-// minTriesLeft: a second candidate is tried only when the card says that it can be wrong and leave one try.
+// minTriesLeft: a secret that may be wrong is tried only where, as far as the card tells, it can be wrong and leave one try.
 const minTriesLeft = 2
 
 func (m *Machine) reset(f Failure) {
@@ -66,14 +88,18 @@ func (m *Machine) reset(f Failure) {
 		m.do(ConfirmPasscode{Session: w.session, Passcode: w.passcode})
 	case FailWrong:
 		w.tries++
-		if f.TriesLeft >= minTriesLeft && w.tries < w.grant.Tries && w.trying == w.grant.First {
+		if f.TriesLeft >= minTriesLeft && w.grant.rotates() && w.tries < w.grant.Tries && w.trying == w.grant.First {
 			m.try(w.other())
 			return
 		}
 		m.end(m.outcome(audit.No, nil, audit.No, w.tries), Reason(wire.CodeCardReferred))
 	case FailBlocked:
 		// A PUK that was blocked before costs nothing; one that became so has cost what remained.
-		m.end(m.outcome(audit.No, nil, audit.No, -1), Reason(wire.CodeCardReferred))
+		o := m.outcome(audit.No, nil, audit.No, -1)
+		o.Reason = audit.ReasonPUKBlocked
+		m.end(o, ReasonPUKBlocked)
+	case FailNoPUK:
+		m.end(m.outcome(audit.No, nil, audit.No, w.tries), Reason(wire.CodeCardReferred))
 	case FailPasscode:
 		m.end(m.outcome(audit.No, nil, audit.No, w.tries), ReasonCardRefusesIt)
 	case FailRemoved, FailReset, FailHung, FailUnknown:
@@ -87,12 +113,12 @@ func (m *Machine) confirmed(f Failure) {
 	w := &m.walk
 	switch f.Kind {
 	case "":
-		if w.trying == w.grant.Base {
+		if w.trying == w.grant.Base && w.grant.rotates() {
 			m.to(phaseRotating)
 			m.do(RotatePUK{Session: w.session, PUK: w.grant.Current, Next: w.grant.Next})
 			return
 		}
-		// Opened by the successor: nothing is rotated until central has settled that.
+		// Opened by the successor: nothing is rotated until central has settled that. Or a PUK that is not replaced.
 		m.end(m.outcome(audit.Yes, &w.trying, audit.No, w.tries), "")
 	case FailWrong, FailBlocked:
 		// It said 9000 and does not accept the passcode. Whether it looked at the PUK is not known either.
@@ -114,8 +140,11 @@ func (m *Machine) rotated(f Failure) {
 	case FailWrong, FailBlocked:
 		w.tries = -1
 	}
-	// The passcode is on the card, and that is what the holder came for.
-	m.end(m.outcome(audit.Yes, &w.trying, rotated, w.tries), "")
+	o := m.outcome(audit.Yes, &w.trying, rotated, w.tries)
+	if f.Kind == FailBlocked {
+		o.Reason = audit.ReasonPUKBlocked
+	}
+	m.end(o, "") // the passcode is on the card, and that is what the holder came for
 }
 
 // outcome of the present grant; tries -1 means not known.
@@ -147,9 +176,13 @@ func (m *Machine) settle(outcomes ...audit.Entry) {
 // end is the walk's end after the card was written, or tried: unlocked if r is "".
 func (m *Machine) end(o audit.Entry, r Reason) {
 	m.settle(o)
-	caseID := m.walk.caseID
+	m.finish(r)
+}
+
+// finish lets go of a card that was written, or tried, and says what became of it.
+func (m *Machine) finish(r Reason) {
 	m.leaveLast()
-	m.walk = walk{caseID: caseID, triesLeft: -1}
+	m.walk = m.walk.remains()
 	if r == "" {
 		m.to(phaseUnlocked)
 	} else {
