@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -85,6 +86,22 @@ func Load(dir string) (Set, error) {
 	return Set{append(own, embedded.list...)}, nil
 }
 
+// ReadFile reads one profile, which is called as its file is, without .toml.
+func ReadFile(path string) (Profile, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Profile{}, fmt.Errorf("card profile: %w", err)
+	}
+	p, err := parse(strings.TrimSuffix(filepath.Base(path), ".toml"), string(b))
+	if err != nil {
+		return Profile{}, fmt.Errorf("card profile %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// Of is the set of these profiles alone.
+func Of(list ...Profile) Set { return Set{list} }
+
 // Set is the profiles that a program goes by: those of its configuration before the embedded ones.
 type Set struct{ list []Profile }
 
@@ -114,6 +131,17 @@ func (s Set) Names() (names []string) {
 			names = append(names, p.Name)
 		}
 	}
+	return names
+}
+
+// Families lists the families that the profiles speak of, sorted.
+func (s Set) Families() (names []string) {
+	for _, p := range s.list {
+		if !p.Retired && !slices.Contains(names, p.Family) {
+			names = append(names, p.Family)
+		}
+	}
+	slices.Sort(names)
 	return names
 }
 

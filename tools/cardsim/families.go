@@ -4,17 +4,25 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"latchkey/card/apdu"
 	"latchkey/card/profiles"
 	"latchkey/tools/cardsim/applet"
+	"latchkey/tools/cardsim/openpgp"
 )
 
 // familyPIV is PIV's name in card profiles.
 const familyPIV = "piv"
 
 // families are those beside PIV.
-var families = map[string]*family{}
+var families = map[string]*family{
+	"openpgp": {openpgp.New, func() applet.Applet { return new(openpgp.Applet) }},
+}
+
+// Families are those that there are virtual cards of.
+func Families() []string { return append(slices.Sorted(maps.Keys(families)), familyPIV) }
 
 // family makes a card's applet anew, or empty, to be filled with what is in the card's file.
 type family struct {
