@@ -10,6 +10,7 @@ import (
 	"latchkey/card/apdu"
 	"latchkey/card/profiles"
 	"latchkey/tools/cardsim/applet"
+	"latchkey/tools/cardsim/gids"
 	"latchkey/tools/cardsim/openpgp"
 )
 
@@ -18,6 +19,7 @@ const familyPIV = "piv"
 
 // families are those beside PIV.
 var families = map[string]*family{
+	"gids":    {gids.New, func() applet.Applet { return new(gids.Applet) }},
 	"openpgp": {openpgp.New, func() applet.Applet { return new(openpgp.Applet) }},
 }
 
