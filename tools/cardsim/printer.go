@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"latchkey/card/profiles"
@@ -25,6 +24,8 @@ type Issue struct {
 	Revoked bool // the card's status is revoked, else issued
 	// Stranger: the card is made and neither it nor its holder is told to the directory.
 	Stranger bool
+	// NoSecret: the directory is not told the card's PUK.
+	NoSecret bool
 	// Imitates, if set, is the File of an earlier issue that this card is a counterfeit of.
 	Imitates string
 }
@@ -62,7 +63,7 @@ func Print(dir string, issues []Issue) ([]*Card, error) {
 		if err != nil {
 			return nil, fmt.Errorf("print card %s: %w", i.File, err)
 		}
-		puk, err := randomDigits(profile.PUK.Length)
+		puk, err := randomPUK(profile)
 		if err != nil {
 			return nil, fmt.Errorf("print card %s: %w", i.File, err)
 		}
@@ -95,7 +96,11 @@ func Print(dir string, issues []Issue) ([]*Card, error) {
 		case h != i.Holder:
 			return nil, fmt.Errorf("print card %s: holder %s is told twice and differently", i.File, i.Holder.ID)
 		}
-		list = append(list, []string{c.Serial(), i.Profile, i.Holder.ID, string(puk.Reveal()),
+		told := string(puk.Reveal())
+		if i.NoSecret {
+			told = ""
+		}
+		list = append(list, []string{c.Serial(), i.Profile, i.Holder.ID, told,
 			base64.StdEncoding.EncodeToString(c.CardCertificate()), pick(i.Revoked, "revoked", "issued")})
 	}
 	if err := writeCSV(filepath.Join(dir, HoldersFile), holders); err != nil {
@@ -111,13 +116,25 @@ func pick(yes bool, a, b string) string {
 	return b
 }
 
-func randomDigits(n int) (secret.Value, error) {
-	limit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
-	v, err := rand.Int(rand.Reader, limit)
-	if err != nil {
-		return secret.Value{}, err
+// randomPUK makes one of the profile's form; an administrator's key of a GIDS card is told in hex.
+func randomPUK(p profiles.Profile) (secret.Value, error) {
+	const hexDigits, letters = "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	alphabet := hexDigits[:10]
+	switch {
+	case p.Family == "gids":
+		alphabet = hexDigits
+	case !p.PUK.DigitsOnly:
+		alphabet += letters
 	}
-	return secret.New(fmt.Appendf(nil, "%0"+strconv.Itoa(n)+"d", v)), nil
+	puk := make([]byte, p.PUK.Length)
+	for i := range puk {
+		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(alphabet))))
+		if err != nil {
+			return secret.Value{}, err
+		}
+		puk[i] = alphabet[n.Int64()]
+	}
+	return secret.New(puk), nil
 }
 
 func writeCSV(path string, rows [][]string) error {

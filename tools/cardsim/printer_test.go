@@ -6,9 +6,12 @@ import (
 	"encoding/csv"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"latchkey/card/profiles"
 )
 
 func readCSV(t *testing.T, path string) [][]string {
@@ -84,6 +87,36 @@ func TestPrint(t *testing.T) {
 	for _, e := range entries {
 		if info, err := e.Info(); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v, want mode 0600", e.Name(), info.Mode(), err)
+		}
+	}
+}
+
+func TestPrintedPUKsAreOfTheProfilesForm(t *testing.T) {
+	t.Parallel()
+	for _, name := range profiles.Embedded().Names() {
+		p := profiles.Embedded().Must(name)
+		if p.Family != familyPIV && families[p.Family] == nil {
+			continue
+		}
+		dir := t.TempDir()
+		cards, err := Print(dir, []Issue{{File: "told.card", Profile: name}, {File: "untold.card", Profile: name, NoSecret: true}})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		rows := readCSV(t, filepath.Join(dir, CardsFile))
+		puk, untold := rows[1][3], rows[2][3]
+		form := "^[0-9A-Za-z]*$"
+		switch {
+		case p.Family == "gids":
+			form = "^[0-9a-f]*$"
+		case p.PUK.DigitsOnly:
+			form = "^[0-9]*$"
+		}
+		if len(puk) != p.PUK.Length || !regexp.MustCompile(form).MatchString(puk) || !cards[0].HasPUK(value(puk)) {
+			t.Errorf("%s: the PUK that was told has %d characters and is not the card's, or not of the profile's form", name, len(puk))
+		}
+		if untold != "" || cards[1].HasPUK(value("")) {
+			t.Errorf("%s: a PUK was told that should not be, or the card has none", name)
 		}
 	}
 }
