@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"latchkey/card"
+	"latchkey/card/gids"
+	"latchkey/card/openpgp"
 	"latchkey/card/piv"
 	"latchkey/card/profiles"
 )
@@ -22,6 +24,8 @@ var order = []struct {
 	open   func(card.Transport, profiles.Profile) card.Card
 }{
 	{piv.Family, func(t card.Transport, p profiles.Profile) card.Card { return piv.New(t, p) }},
+	{gids.Family, func(t card.Transport, p profiles.Profile) card.Card { return gids.New(t, p) }},
+	{openpgp.Family, func(t card.Transport, p profiles.Profile) card.Card { return openpgp.New(t, p) }},
 }
 
 // PKCS11 is the family of cards that only their maker's PKCS#11 module can speak to. They have no transport of ours.

@@ -1,4 +1,4 @@
-// Package debs fetches the programs that the development tools drive (pcscd, vpcd, OpenSC, yubico-piv-tool, SoftHSM) as Debian
+// Package debs fetches the programs that the development tools drive (pcscd, vpcd, OpenSC, yubico-piv-tool, scdaemon, SoftHSM) as Debian
 // packages and unpacks them into a cache, without root and without touching the system: apt works on lists and archives
 // of its own, nothing is installed, no maintainer script runs.
 //
@@ -25,10 +25,10 @@ import (
 )
 
 // packages are what the tools drive. What they depend on is apt's answer, not ours.
-var packages = []string{"libpcsclite1", "libsofthsm2", "opensc", "opensc-pkcs11", "pcscd", "vsmartcard-vpcd", "yubico-piv-tool"}
+var packages = []string{"libpcsclite1", "libsofthsm2", "opensc", "opensc-pkcs11", "pcscd", "scdaemon", "vsmartcard-vpcd", "yubico-piv-tool"}
 
 // programs must find all their libraries, else the unpacked tree is of no use.
-var programs = []string{"pcscd", "opensc-tool", "pkcs11-tool", "pkcs15-tool", "yubico-piv-tool"}
+var programs = []string{"pcscd", "opensc-tool", "openpgp-tool", "pkcs11-tool", "pkcs15-tool", "scdaemon", "yubico-piv-tool"}
 
 // Root returns the unpacked packages, fetching them first if the cache does not hold them. It is safe in several
 // processes at once: one fetches, the others wait. What takes long is said on log.
@@ -252,7 +252,7 @@ func (s Sysroot) Command(ctx context.Context, name string, args ...string) *exec
 
 // Program is the path of a program of the tree.
 func (s Sysroot) Program(name string) (string, error) {
-	return s.find(name, "usr/bin", "usr/sbin", "bin", "sbin")
+	return s.find(name, "usr/bin", "usr/sbin", "bin", "sbin", "usr/lib/gnupg")
 }
 
 // Library is the path of a library of the tree, by its file name: "opensc-pkcs11.so", "libifdvpcd.so".
