@@ -14,71 +14,126 @@ import (
 // newest ask and session, or to older ones.
 var words = []string{
 	"in", "in", "out", "out", "two", "mute", "gone no-reader", "gone no-daemon",
-	"read", "read", "read tries=3", "read fail=removed", "read fail=not-ours", "read session=1",
-	"signed", "signed", "signed", "signed fail=removed", "signed fail=no-key",
+	"read fail=removed", "read fail=not-ours", "read session=99", "read uninitialised", "read retired", "read expired",
+	"signed", "signed", "signed nothing", "signed fail=removed", "signed fail=no-puk",
 	"begun", "begun", "disclosed", "disclosed", "disclosed code", "sent", "sent", "sent sends=0", "accepted", "accepted",
-	"granted", "granted", "granted first=1 tries=2", "granted stale", "granted ask=1",
+	"granted", "granted fixed", "granted first=1 tries=2", "granted stale", "granted empty", "granted ask=1",
 	"refused unreachable", "refused code-wrong attempts=2", "refused attempts-exhausted", "refused card-unknown ask=1",
 	"press continue", "press continue", "press not-me", "press cancel", "press back", "press resend",
+	"press change", "press change", "press forgotten",
 	"channel 1", "channel 1", "code 402817", "code 402817", "code 111111", "code 1",
-	"passcode 271828", "passcode 271828", "passcode 1", "touch", "tick", "+30s tick", "+4m tick", "settled", "central down",
+	"passcode 271828", "passcode 1234", "passcode 1111", "passcode 1", "touch", "tick", "+30s tick", "+4m tick", "settled",
+	"central down", "journal-ready",
 }
 
-// steps are what the card may answer to a command that changes it.
-var steps = []string{"step", "step", "step", "step fail=wrong left=2", "step fail=wrong left=1", "step fail=blocked",
-	"step fail=removed", "step fail=hung", "step fail=status", "step fail=unknown", "step fail=passcode"}
+// meanwhile is what can happen while a card's answer is waited for.
+var meanwhile = []string{"in", "out", "two", "mute", "gone no-reader", "press cancel", "passcode 1111", "tick", "+4m tick", "central down"}
 
 // Whatever happens around the machine, in whatever order, its promises hold.
 func TestPromises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := newScript()
-		w := witness{t: t}
-		w.watch(s, "start")
-		w.watch(s, "out")
+		w := witness{t: t, s: s, card: newModel(t)}
+		w.word("start")
+		w.word("out")
 		for range rapid.IntRange(1, 120).Draw(t, "inputs") {
-			if w.cardBusy {
-				w.watch(s, rapid.SampledFrom(steps).Draw(t, "step"))
+			if w.asked != nil {
+				if rapid.IntRange(0, 4).Draw(t, "meanwhile") == 0 {
+					w.word(rapid.SampledFrom(meanwhile).Draw(t, "word"))
+				} else {
+					w.answer()
+				}
 				continue
 			}
 			word := rapid.SampledFrom(words).Draw(t, "word")
-			if rapid.IntRange(0, 3).Draw(t, "sense") != 0 {
+			if rapid.IntRange(0, 4).Draw(t, "sense") != 0 {
 				// Mostly what the phase waits for, so that whole walks happen.
-				if next, ok := expected[s.m.phase]; ok {
+				if next := w.expected(); next != "" {
 					word = next
 				}
 			}
 			if word == "in" && s.m.cardIn {
 				word = "out"
 			}
-			w.watch(s, word)
+			if word == "in" && rapid.Bool().Draw(t, "another card") {
+				w.card = newModel(t)
+			}
+			w.word(word)
 		}
 	})
 }
 
-var expected = map[phase]string{
-	phaseAttract: "in", phaseReading: "read", phaseBeginning: "begun", phaseProving: "signed", phaseDisclosing: "disclosed",
-	phaseConsent: "press continue", phaseChannel: "channel 1", phaseSending: "sent", phaseCode: "code 402817",
-	phaseChecking: "accepted", phasePasscode: "passcode 271828", phaseRepeat: "passcode 271828",
-	phaseReproving: "signed", phaseReleasing: "granted first=1 tries=2",
+func (w *witness) expected() string {
+	oneOf := func(words ...string) string { return rapid.SampledFrom(words).Draw(w.t, "choice") }
+	switch w.s.m.phase {
+	case phaseAttract:
+		return "in"
+	case phaseReading:
+		return w.card.read()
+	case phaseErrand:
+		return oneOf("press change", "press change", "press forgotten")
+	case phasePresent:
+		return oneOf("passcode 1234", "passcode 271828", "passcode 1111")
+	case phaseBeginning:
+		return "begun"
+	case phaseProving:
+		return w.card.signed()
+	case phaseDisclosing:
+		return "disclosed"
+	case phaseConsent:
+		return "press continue"
+	case phaseChannel:
+		return "channel 1"
+	case phaseSending:
+		return "sent"
+	case phaseCode:
+		return "code 402817"
+	case phaseChecking:
+		return "accepted"
+	case phasePasscode, phaseRepeat:
+		return "passcode 271828"
+	case phaseReproving:
+		return w.card.signed()
+	case phaseReleasing:
+		if !w.card.fixed && !w.card.challenge && rapid.Bool().Draw(w.t, "successor first") {
+			return w.card.granted() + " first=1"
+		}
+		return w.card.granted()
+	case phaseStopped, phaseUnlocked, phaseAway:
+		return oneOf("out", "in", "+30s tick")
+	case phaseOutOfService:
+		return oneOf("out", "journal-ready")
+	}
+	return ""
 }
 
 // witness checks the promises of the package comment against what is done.
 type witness struct {
-	t         *rapid.T
-	cardBusy  bool
-	intent    bool // durable, and not yet followed by an outcome
-	confirmed bool // the card accepted the passcode in this walk
-	confirm   bool // it was asked to
+	t    *rapid.T
+	s    *script
+	card *model
+
+	asked   Effect // of the card, which has yet to answer
+	session uint64
+	phase   phase // in which it was asked
+
+	// Of this walk.
+	read      bool
+	before    model // the card when it was read
+	intent    bool  // durable, and not yet followed by an outcome
+	announced bool  // that the present passcode is given; durable
+	confirmed bool  // the card accepted the new passcode
 	tries     int
 	lastLeft  int
-	grants    int
-	outcomes  int
-	secrets   []secret.Value
+
+	grants   int
+	outcomes int
+	secrets  []secret.Value
 }
 
-func (w *witness) watch(s *script, line string) {
-	in, err := s.parse(strings.Fields(line))
+func (w *witness) word(line string) {
+	in, err := w.s.parse(strings.Fields(line))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -88,75 +143,184 @@ func (w *witness) watch(s *script, line string) {
 	case PasscodeTyped:
 		w.secrets = append(w.secrets, in.Passcode)
 	case Granted:
-		if in.Ask == s.m.waiting && s.m.phase == phaseReleasing || in.Ask == s.m.orphan.ask && in.Ask != 0 {
+		m := w.s.m
+		if in.Ask == m.waiting && m.phase == phaseReleasing || in.Ask == m.orphan.ask && in.Ask != 0 {
 			w.grants++
 		}
 		w.secrets = append(w.secrets, in.Grant.Current, in.Grant.Next)
-	case CardStepped:
-		w.cardBusy = false
-		if w.confirm {
-			w.confirmed = in.Failure.Kind == ""
-		}
-		if in.Failure.Kind == FailWrong && !w.confirm {
+	}
+	w.watch(in, line)
+}
+
+// answer has the card answer what it was asked.
+func (w *witness) answer() {
+	f := w.card.answer(w.t, w.asked)
+	switch w.asked.(type) {
+	case ConfirmPasscode:
+		w.confirmed = f.Kind == "" && w.phase != phaseVerifying
+	case ResetPasscode:
+		if f.Kind == FailWrong {
 			w.tries++
-			w.lastLeft = in.Failure.TriesLeft
+			w.lastLeft = f.TriesLeft
 		}
 	}
-	w.confirm = false
+	w.asked = nil
+	w.watch(CardStepped{Session: w.session, Failure: f}, string("answer "+f.Kind))
+}
 
-	for _, e := range s.m.Step(Event{At: s.now, Input: in}) {
-		switch e := e.(type) {
-		case Record:
-			for _, a := range e.Entries {
-				switch a.Kind {
-				case audit.KindIntent:
-					w.intent, w.confirmed, w.tries, w.lastLeft = true, false, 0, 99
-				case audit.KindOutcome:
-					w.intent = false
-					if a.Base != nil {
-						w.outcomes++
-					}
-				}
+func (w *witness) watch(in Input, line string) {
+	told := map[string]bool{}
+	effects := w.s.m.Step(Event{At: w.s.now, Input: in})
+	for len(effects) > 0 {
+		e := effects[0]
+		effects = effects[1:]
+		if r, is := e.(Record); is && rapid.IntRange(0, 19).Draw(w.t, "journal") == 0 {
+			line += ", journal failed"
+			effects = w.s.m.Step(Event{At: w.s.now, Input: JournalFailed{ReasonJournalFailed}})
+			for _, a := range r.Entries {
+				w.noted(a, line) // what it says must be true all the same
 			}
-		case ResetPasscode:
-			if !w.intent {
-				w.t.Fatalf("%s: the card is written without a durable intent", line)
+			w.intent, w.announced = false, false
+			continue
+		}
+		w.done(e, line, told)
+	}
+	w.look(line)
+}
+
+// done: one effect was performed. told are the outcomes that central was told in this step, of which it heeds the first.
+func (w *witness) done(e Effect, line string, told map[string]bool) {
+	switch e := e.(type) {
+	case Record:
+		for _, a := range e.Entries {
+			w.noted(a, line)
+		}
+	case AskOutcome:
+		if says := showEntry(e.Outcome); e.Outcome.Base != nil && !told[says] {
+			told[says] = true
+			w.outcomes++
+		}
+	case ReadCard:
+		w.read, w.before = true, *w.card
+		w.intent, w.announced, w.confirmed, w.tries = false, false, false, 0
+	case AskBegin:
+		if e.PUKTriesLeft == 0 {
+			w.t.Fatalf("%s: central is asked for a card whose PUK is blocked", line)
+		}
+	case ResetPasscode:
+		if !w.intent {
+			w.t.Fatalf("%s: the card is written without a durable intent", line)
+		}
+		if w.tries >= w.s.m.walk.grant.Tries {
+			w.t.Fatalf("%s: try %d of %d", line, w.tries+1, w.s.m.walk.grant.Tries)
+		}
+		if w.tries > 0 && w.lastLeft < 2 {
+			w.t.Fatalf("%s: a blind try with %d left", line, w.lastLeft)
+		}
+		if w.card.tellsPUK && w.card.pukTries < 2 {
+			w.t.Fatalf("%s: the PUK's last try of a card that tells it", line)
+		}
+		if e.PUK.Len() == 0 {
+			w.t.Fatalf("%s: an empty PUK", line)
+		}
+		w.ask(e, e.Session)
+	case ConfirmPasscode:
+		if w.s.m.phase == phaseVerifying {
+			if !w.announced {
+				w.t.Fatalf("%s: the present passcode is tried, and the journal does not know", line)
 			}
-			if w.tries >= s.m.walk.grant.Tries {
-				w.t.Fatalf("%s: try %d of %d", line, w.tries+1, s.m.walk.grant.Tries)
+			if w.card.tries == 1 && (w.card.tellsTries || w.card.tellsWrong && w.before.tries > 1) {
+				w.t.Fatalf("%s: the passcode's last try of a card that tells it", line)
 			}
-			if w.tries > 0 && w.lastLeft < 2 {
-				w.t.Fatalf("%s: a blind try with %d left", line, w.lastLeft)
-			}
-			w.cardBusy = true
-		case ConfirmPasscode:
-			w.cardBusy, w.confirm = true, true
-		case RotatePUK:
-			if !w.confirmed {
-				w.t.Fatalf("%s: rotated before the card accepted the passcode", line)
-			}
-			w.cardBusy = true
+		}
+		w.ask(e, e.Session)
+	case ChangePasscode:
+		if w.s.m.phase != phaseReplacing || !w.announced {
+			w.t.Fatalf("%s: a passcode is changed out of turn", line)
+		}
+		w.ask(e, e.Session)
+	case RotatePUK:
+		if !w.confirmed {
+			w.t.Fatalf("%s: rotated before the card accepted the passcode", line)
+		}
+		if e.Next.Len() == 0 {
+			w.t.Fatalf("%s: an empty PUK", line)
+		}
+		w.ask(e, e.Session)
+	case EndCase:
+		if e.Case == "" {
+			w.t.Fatalf("%s: ends a case that there is not", line)
 		}
 	}
+}
 
-	v := s.m.View()
+func (w *witness) ask(e Effect, session uint64) {
+	w.asked, w.session, w.phase = e, session, w.s.m.phase
+}
+
+// noted: what the journal says is true of the card.
+func (w *witness) noted(a audit.Entry, line string) {
+	switch a.Kind {
+	case audit.KindIntent:
+		w.intent = true
+		return
+	case audit.KindChanging:
+		w.announced = true
+		return
+	case audit.KindOutcome:
+		if !w.intent { // of a grant that was not used, perhaps of a walk before
+			if a.Passcode != audit.No || a.Rotated != audit.No {
+				w.t.Fatalf("%s: %s, and no card was written", line, showEntry(a))
+			}
+			return
+		}
+		w.intent = false
+	case audit.KindChanged:
+	default:
+		return
+	}
+	is := map[bool]audit.Fact{true: audit.Yes, false: audit.No}
+	if set := is[w.card.passcode == chosen]; a.Passcode != audit.Unknown && a.Passcode != set && w.before.passcode != chosen {
+		w.t.Fatalf("%s: %s, and it is %s", line, showEntry(a), set)
+	}
+	if set := is[w.card.puk != w.before.puk]; a.Rotated != "" && a.Rotated != audit.Unknown && a.Rotated != set {
+		w.t.Fatalf("%s: %s, and it is %s", line, showEntry(a), set)
+	}
+}
+
+// look: what the screen says is true, and of a walk that has ended nothing is left.
+func (w *witness) look(line string) {
+	m, v := w.s.m, w.s.m.View()
 	if v.Screen == ScreenUnlocked && !w.confirmed {
 		w.t.Fatalf("%s: says unlocked, and the card did not accept the passcode", line)
 	}
-	if v.Screen == "" {
-		w.t.Fatalf("%s: no screen in %s", line, s.m.phase)
+	if v.Screen == ScreenUnlocked && w.card.passcode != chosen {
+		w.t.Fatalf("%s: says unlocked, and the passcode is another", line)
 	}
-	if !s.m.walking() {
-		if w.grants != w.outcomes {
-			w.t.Fatalf("%s: %d grants, %d outcomes", line, w.grants, w.outcomes)
+	if v.Screen == "" {
+		w.t.Fatalf("%s: no screen in %s", line, m.phase)
+	}
+	if m.changing() && w.asked == nil {
+		w.t.Fatalf("%s: waits in %s, and the card was not asked", line, m.phase)
+	}
+	if m.walking() {
+		if !m.changing() && (!m.cardIn || m.walk.session != m.session) {
+			w.t.Fatalf("%s: in %s with a card that is gone", line, m.phase)
 		}
-		for _, v := range w.secrets {
-			if v.Len() != 0 {
-				w.t.Fatalf("%s: a secret is left in %s", line, s.m.phase)
-			}
+		return
+	}
+	if w.grants != w.outcomes {
+		w.t.Fatalf("%s: %d grants, %d outcomes", line, w.grants, w.outcomes)
+	}
+	if w.asked != nil {
+		w.t.Fatalf("%s: in %s, and the card has yet to answer", line, m.phase)
+	}
+	for _, v := range w.secrets {
+		if v.Len() != 0 {
+			w.t.Fatalf("%s: a secret is left in %s", line, m.phase)
 		}
-		if v.Holder != "" || len(v.Channels) != 0 || v.Code != nil {
-			w.t.Fatalf("%s: the holder is left on the screen", line)
-		}
+	}
+	if v.Holder != "" || len(v.Channels) != 0 || v.Code != nil {
+		w.t.Fatalf("%s: the holder is left on the screen", line)
 	}
 }
