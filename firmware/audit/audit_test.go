@@ -22,6 +22,7 @@ type vectors struct {
 	PublicKey string          `json:"public_key"` // SubjectPublicKeyInfo, DER
 	Entries   []vectorEntry   `json:"entries"`
 	Heads     []vectorHead    `json:"heads"`
+	Bodies    []vectorBody    `json:"bodies"` // outside the chain
 	Refused   []vectorRefused `json:"refused"`
 }
 
@@ -37,6 +38,13 @@ type vectorHead struct {
 	Seq       int64  `json:"seq"`
 	Hash      string `json:"hash"`
 	Signature string `json:"signature"`
+}
+
+type vectorBody struct {
+	What string `json:"what"`
+	Salt string `json:"salt"`
+	Body string `json:"body"`
+	Leaf string `json:"leaf"`
 }
 
 type vectorRefused struct {
@@ -118,6 +126,23 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	for _, b := range readVectors(t).Bodies {
+		entry, err := Decode([]byte(b.Body))
+		if err != nil {
+			t.Errorf("%s: %v", b.What, err)
+			continue
+		}
+		if again, err := Encode(entry); err != nil || string(again) != b.Body {
+			t.Errorf("%s: encodes as %s (%v), want %s", b.What, again, err, b.Body)
+		}
+		if leaf := Leaf([32]byte(unhex(t, b.Salt)), []byte(b.Body)); hex.EncodeToString(leaf[:]) != b.Leaf {
+			t.Errorf("%s: leaf %x, want %s", b.What, leaf, b.Leaf)
+		}
+	}
+}
+
 func TestRefusedBodies(t *testing.T) {
 	t.Parallel()
 	for _, r := range readVectors(t).Refused {
@@ -146,6 +171,8 @@ func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 		{Kind: KindIntent, Case: c, Base: &minus},
 		{Kind: KindOutcome, Case: c, Passcode: "perhaps"},
 		{Kind: KindEnded, Case: c, Passcode: Yes},
+		{Kind: KindChanging, Passcode: No},
+		{Kind: KindChanged, Passcode: Yes, Rotated: Yes},
 	} {
 		if b, err := Encode(e); err == nil {
 			t.Errorf("%+v was written as %s", e, b)
@@ -246,6 +273,9 @@ func FuzzDecode(f *testing.F) {
 	v := readVectors(f)
 	for _, e := range v.Entries {
 		f.Add([]byte(e.Body))
+	}
+	for _, b := range v.Bodies {
+		f.Add([]byte(b.Body))
 	}
 	for _, r := range v.Refused {
 		f.Add([]byte(r.Body))
