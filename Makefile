@@ -8,8 +8,11 @@ MAKEFLAGS += --no-builtin-rules
 .NOTPARALLEL: # what is needed is installed before anything is built; go build is parallel by itself
 GO ?= go
 
+# What is built beside the plain tree: cards that only their maker's module can speak to.
+TAGS = -tags pkcs11
+
 # Settled here, not by the machine: the same bytes from any clone, whoever owns it.
-BUILD = $(GO) build -trimpath -buildvcs=false
+BUILD = $(GO) build $(TAGS) -trimpath -buildvcs=false
 
 PROGRAMS = kiosk central cardctl run e2e cardsim devmail screens
 
@@ -24,7 +27,7 @@ run: deps-run build ## try it: kiosk, central, mailbox and virtual cards in this
 
 .PHONY: test
 test: deps-build ## run every test; a test that is skipped is a failure; the last line counts
-	@$(GO) run ./tools/count -race ./...
+	@$(GO) run ./tools/count $(TAGS) -race ./...
 
 .PHONY: e2e
 e2e: deps-run build ## walk up as a person would, and ask independent card tools whether it is true

@@ -101,6 +101,9 @@ const slotDescriptionLength = 64
 // not, the one token that the module shows is the card. Of several slots in one reader the first is taken.
 func find(m *pkcs11.Ctx, reader string) (uint, error) {
 	slots, err := m.GetSlotList(true)
+	if errors.Is(err, pkcs11.Error(pkcs11.CKR_BUFFER_TOO_SMALL)) { // a card came between counting and listing (§5.5)
+		slots, err = m.GetSlotList(true)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -217,8 +220,21 @@ func (c *Card) Identify() (card.Identity, error) {
 	return card.Identity{Family: Family, Serial: hex.EncodeToString([]byte(serial))}, nil
 }
 
+// token asks for the token's info, and first whether it is there and still the session's: modules answer from memory.
 func (c *Card) token() (pkcs11.TokenInfo, error) {
-	return ask(c, func() (pkcs11.TokenInfo, error) { return c.m.GetTokenInfo(c.slot) })
+	return ask(c, func() (pkcs11.TokenInfo, error) {
+		slot, err := c.m.GetSlotInfo(c.slot)
+		if err == nil && slot.Flags&pkcs11.CKF_TOKEN_PRESENT == 0 {
+			err = pkcs11.Error(pkcs11.CKR_TOKEN_NOT_PRESENT)
+		}
+		if err == nil {
+			_, err = c.m.GetSessionInfo(c.session)
+		}
+		if err != nil {
+			return pkcs11.TokenInfo{}, err
+		}
+		return c.m.GetTokenInfo(c.slot)
+	})
 }
 
 // State reads the token's flags (§3.2, table 6).
