@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/csv"
+	"encoding/pem"
 	"fmt"
 	"math/big"
 	"os"
@@ -40,10 +41,11 @@ type Holder struct {
 const (
 	HoldersFile = "holders.csv"
 	CardsFile   = "cards.csv"
+	CAFile      = "card-ca.pem" // of the authority that the cards without an issuer of their own share
 )
 
 // Print acts as a card printer: it makes the cards, each with a random PUK of its profile, and writes holders.csv and
-// cards.csv, which hold what central imports. Cards without an issuer of their own share one. Everything is for the
+// cards.csv, which hold what central imports. Cards without an issuer of their own share one, which card-ca.pem holds. Everything is for the
 // owner alone (0600), as the PUKs stand in cards.csv in clear.
 func Print(dir string, issues []Issue) ([]*Card, error) {
 	ca, err := NewCA(time.Now())
@@ -102,6 +104,10 @@ func Print(dir string, issues []Issue) ([]*Card, error) {
 		}
 		list = append(list, []string{c.Serial(), i.Profile, i.Holder.ID, told,
 			base64.StdEncoding.EncodeToString(c.CardCertificate()), pick(i.Revoked, "revoked", "issued")})
+	}
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.certificate.Raw})
+	if err := writeFile(filepath.Join(dir, CAFile), authority); err != nil {
+		return nil, fmt.Errorf("print cards: %w", err)
 	}
 	if err := writeCSV(filepath.Join(dir, HoldersFile), holders); err != nil {
 		return nil, err
