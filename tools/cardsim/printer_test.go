@@ -81,8 +81,8 @@ func TestPrint(t *testing.T) {
 		t.Error("the counterfeit has not the serial and certificate of the genuine card with a key of its own")
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 7 {
-		t.Fatalf("%v, %v, want five cards and two lists", entries, err)
+	if err != nil || len(entries) != 8 {
+		t.Fatalf("%v, %v, want five cards, two lists and who issued them", entries, err)
 	}
 	for _, e := range entries {
 		if info, err := e.Info(); err != nil || info.Mode().Perm() != 0o600 {
