@@ -171,7 +171,7 @@ func (f *Face) character(r rune) unlock.Input {
 	case typing && rules.DigitsOnly:
 		f.hint = english.onlyDigits
 	case typing:
-		f.hint = f.filled(tell(unlock.Reason(card.FlawNotASCII)).note)
+		f.hint = f.filled(tell(unlock.Reason(card.FlawNotASCII), f.view.Errand).note)
 	}
 	return unlock.Touched{}
 }
@@ -183,7 +183,7 @@ func (f *Face) rules() (r card.Rules, typing bool) {
 		if f.view.Code != nil {
 			return card.Rules{Min: f.view.Code.Digits, Max: f.view.Code.Digits, DigitsOnly: true}, f.page.first != ""
 		}
-	case unlock.ScreenPasscode, unlock.ScreenRepeat:
+	case unlock.ScreenPresent, unlock.ScreenPasscode, unlock.ScreenRepeat:
 		return f.view.Rules, f.page.first != ""
 	}
 	return card.Rules{}, false

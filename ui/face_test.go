@@ -59,6 +59,8 @@ func TestEveryScreenCanBeUsedByTapsAlone(t *testing.T) {
 	t.Parallel()
 	free := samples.Of(unlock.ScreenPasscode, "")
 	free.Rules = card.Rules{Min: 4, Max: 8}
+	old := samples.Of(unlock.ScreenPresent, "")
+	old.Rules.DigitsOnly = false
 	back := samples.Of(unlock.ScreenChannel, "")
 	back.Code = samples.Of(unlock.ScreenCode, "").Code
 	for _, c := range []struct {
@@ -66,6 +68,15 @@ func TestEveryScreenCanBeUsedByTapsAlone(t *testing.T) {
 		taps string // labels, separated by blanks; _ within a label is a blank
 		want any
 	}{
+		{samples.Of(unlock.ScreenErrand, ""), "Change_my_passcode", press(unlock.PressChange)},
+		{samples.Of(unlock.ScreenErrand, ""), "I_have_forgotten_it", press(unlock.PressForgotten)},
+		{samples.Of(unlock.ScreenErrand, ""), "Cancel", press(unlock.PressCancel)},
+		{samples.Of(unlock.ScreenPresent, ""), "2 8 0 1 Del 9 OK", "passcode 2809"},
+		{samples.Of(unlock.ScreenPresent, ""), "2 I_have_forgotten_it", press(unlock.PressForgotten)},
+		{samples.Of(unlock.ScreenPresent, ""), "Back", press(unlock.PressBack)},
+		{old, "p ABC Q Space 7 OK", "passcode pQ 7"},
+		{old, "I_forgot", press(unlock.PressForgotten)},
+		{old, "Back", press(unlock.PressBack)},
 		{samples.Of(unlock.ScreenConsent, ""), "Yes,_this_is_me", press(unlock.PressContinue)},
 		{samples.Of(unlock.ScreenConsent, ""), "No,_this_is_not_me", press(unlock.PressNotMe)},
 		{samples.Of(unlock.ScreenChannel, ""), "Email_to_j•••@nhs.net", unlock.ChannelChosen{ID: "e1"}},
@@ -99,6 +110,9 @@ func TestEveryScreenCanBeUsedByKeysAlone(t *testing.T) {
 	t.Parallel()
 	free := samples.Of(unlock.ScreenPasscode, "")
 	free.Rules = card.Rules{Min: 4, Max: 8}
+	old := samples.Of(unlock.ScreenPresent, "")
+	old.Rules.DigitsOnly = false
+	last := samples.Of(unlock.ScreenErrand, unlock.ReasonPresentLast)
 	const (
 		tab, back, enter, esc, up, left = tcell.KeyTab, tcell.KeyBacktab, tcell.KeyEnter, tcell.KeyEscape, tcell.KeyUp, tcell.KeyLeft
 		down, del                       = tcell.KeyDown, tcell.KeyBackspace2
@@ -108,6 +122,15 @@ func TestEveryScreenCanBeUsedByKeysAlone(t *testing.T) {
 		keys []any // text or tcell.Key
 		want any
 	}{
+		"change":           {samples.Of(unlock.ScreenErrand, ""), []any{enter}, press(unlock.PressChange)},
+		"forgotten":        {samples.Of(unlock.ScreenErrand, ""), []any{down, down, enter}, press(unlock.PressForgotten)},
+		"forgotten by tab": {samples.Of(unlock.ScreenErrand, ""), []any{tab, tab, enter}, press(unlock.PressForgotten)},
+		"only forgotten":   {last, []any{enter}, press(unlock.PressForgotten)},
+		"neither":          {samples.Of(unlock.ScreenErrand, ""), []any{esc}, press(unlock.PressCancel)},
+		"present":          {samples.Of(unlock.ScreenPresent, ""), []any{"280x1", del, "9", enter}, "passcode 2809"},
+		"present forgot":   {samples.Of(unlock.ScreenPresent, ""), []any{tab, tab, enter}, press(unlock.PressForgotten)},
+		"present back":     {samples.Of(unlock.ScreenPresent, ""), []any{"1", esc}, press(unlock.PressBack)},
+		"present, any":     {old, []any{"a Z9#", enter}, "passcode a Z9#"},
 		"yes":              {samples.Of(unlock.ScreenConsent, ""), []any{enter}, press(unlock.PressContinue)},
 		"yes by space":     {samples.Of(unlock.ScreenConsent, ""), []any{tab, " "}, press(unlock.PressContinue)},
 		"no by tab":        {samples.Of(unlock.ScreenConsent, ""), []any{tab, tab, enter}, press(unlock.PressNotMe)},
@@ -400,8 +423,8 @@ func TestAViewOfTheSameScreenKeepsWhatWasTyped(t *testing.T) {
 
 func TestThePasscodeIsNowhereOnTheScreen(t *testing.T) {
 	t.Parallel()
-	screens := []unlock.View{samples.Of(unlock.ScreenPasscode, ""), samples.Of(unlock.ScreenRepeat, "")}
-	for i := range 2 {
+	screens := []unlock.View{samples.Of(unlock.ScreenPresent, ""), samples.Of(unlock.ScreenPasscode, ""), samples.Of(unlock.ScreenRepeat, "")}
+	for i := range screens {
 		v := screens[i]
 		v.Rules = card.Rules{Min: 4, Max: 8}
 		screens = append(screens, v)

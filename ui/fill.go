@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/card"
+	"latchkey/firmware/unlock"
 )
 
 // filled puts the view's facts in place of the braces.
@@ -22,6 +23,11 @@ func (f *Face) filled(s string) string {
 		"{expired}", f.ranOut(),
 		"{back}", f.clock(v.ReturnBefore), "{backleft}", clockDown(v.ReturnBefore.Sub(f.now)),
 		"{triesleft}", triesLeft(v.TriesLeft, english.oneTryCard, english.triesCard),
+		"{triesleftshort}", triesLeft(v.TriesLeft, english.oneTry, english.tries),
+		"{beforelock}", triesLeft(v.TriesLeft, english.oneBeforeLock, english.beforeLock),
+		"{stilllocked}", f.stillLocked(),
+		"{expiring}", f.day(v.Expiring),
+		"{series}", series(v.Series),
 	}
 	if c := v.Code; c != nil {
 		pairs = append(pairs,
@@ -37,6 +43,10 @@ func (f *Face) filled(s string) string {
 // rulesOf is the sentence for a card's rules.
 func rulesOf(r card.Rules) string {
 	switch {
+	case r.DigitsOnly && r.Min <= 1: // of a present passcode, which may be older than today's rules
+		return english.rulesMost
+	case r.Min <= 1:
+		return english.rulesMostA
 	case r.DigitsOnly && r.Min == r.Max:
 		return english.rulesOne
 	case r.DigitsOnly:
@@ -61,8 +71,26 @@ func (f *Face) ranOut() string {
 	if f.view.Expired.IsZero() {
 		return english.ranOut
 	}
-	return strings.ReplaceAll(english.ranOutOn, "{day}", f.view.Expired.In(f.opts.Zone).Format("2 January 2006"))
+	return strings.ReplaceAll(english.ranOutOn, "{day}", f.day(f.view.Expired))
 }
+
+// stillLocked is said only of a card that came in locked.
+func (f *Face) stillLocked() string {
+	if f.view.Errand == unlock.ErrandUnlock {
+		return english.stillLocked
+	}
+	return ""
+}
+
+// series is what a withdrawn card is, with its article.
+func series(name string) string {
+	if name == "" {
+		return english.withdrawn
+	}
+	return withArticle(shorten(name, 80))
+}
+
+func (f *Face) day(t time.Time) string { return t.In(f.opts.Zone).Format("2 January 2006") }
 
 func (f *Face) clock(t time.Time) string { return t.In(f.opts.Zone).Format("15:04") }
 

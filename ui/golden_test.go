@@ -137,17 +137,21 @@ func TestNothingIsCutAndEveryCharacterIsInTheFont(t *testing.T) {
 
 func TestEveryReasonHasItsOwnWords(t *testing.T) {
 	t.Parallel()
+	errands := []unlock.Errand{"", unlock.ErrandUnlock, unlock.ErrandChange, unlock.ErrandForgotten}
 	for _, r := range samples.Reasons() {
-		if s := tell(r); s.head == english.unknown.head && r != unlock.ReasonImpossible || s.body == "" || s.note == "" {
-			t.Errorf("reason %s has no words of its own", r)
+		for _, e := range errands {
+			if s := tell(r, e); s.head == english.unknown.head && r != unlock.ReasonImpossible || s.body == "" || s.note == "" {
+				t.Errorf("reason %s has no words of its own", r)
+			}
 		}
 	}
 	for _, size := range sizes {
 		s := newStage(t, size[0], size[1])
 		for _, r := range samples.Reasons() {
-			for _, in := range []bool{true, false} {
+			for i := range 2 * len(errands) {
 				v := samples.Of(unlock.ScreenStopped, r)
-				v.CardIn = in
+				in := i%2 == 0
+				v.CardIn, v.Errand = in, errands[i/2]
 				v.ReturnBefore = samples.Of(unlock.ScreenAway, "").ReturnBefore // the most that can stand there
 				s.Show(v, samples.Now)
 				if len(s.page.cut) > 0 {
@@ -161,7 +165,7 @@ func TestEveryReasonHasItsOwnWords(t *testing.T) {
 					t.Errorf("stopped, %s at %v: does not say %q", r, size, take)
 				}
 			}
-			for _, where := range []unlock.Screen{unlock.ScreenOutOfService, unlock.ScreenChannel, unlock.ScreenCode, unlock.ScreenPasscode} {
+			for _, where := range []unlock.Screen{unlock.ScreenOutOfService, unlock.ScreenErrand, unlock.ScreenPresent, unlock.ScreenChannel, unlock.ScreenCode, unlock.ScreenPasscode} {
 				s.Show(samples.Of(where, r), samples.Now)
 				if len(s.page.cut) > 0 {
 					t.Errorf("%s, %s at %v: cut: %q\n%s", where, r, size, s.page.cut, s.text())

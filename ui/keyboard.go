@@ -1,6 +1,10 @@
 package ui
 
-import "latchkey/firmware/unlock"
+import (
+	"slices"
+
+	"latchkey/firmware/unlock"
+)
 
 // layer is the page of the letter keyboard.
 type layer int
@@ -114,11 +118,38 @@ func (f *Face) letters(p *page, aside unlock.Button, asideLabel string) {
 	del := f.deleteKey()
 	del.label = english.delWide
 	cancel := target{id: string(aside), label: asideLabel, act: func() unlock.Input { return unlock.Pressed{Button: aside} }}
-	const across = 6
-	for i, t := range []target{cancel, capitals, signs, space, del, f.okKey()} {
-		from, to := 10*kw*i/across, 10*kw*(i+1)/across
-		t.r = rect{x + from, top + 4*kh, to - from, fh}
-		p.add(t)
+	last := []target{cancel, capitals, signs, space, del, f.okKey()}
+	if f.view.Screen == unlock.ScreenPresent {
+		forgotten := target{id: string(unlock.PressForgotten), label: english.forgotten, act: func() unlock.Input {
+			return unlock.Pressed{Button: unlock.PressForgotten}
+		}}
+		if !p.roomy() {
+			forgotten.label = english.forgot
+		}
+		last = slices.Insert(last, 1, forgotten)
+	}
+	for i, w := range spread(last, 10*kw) {
+		last[i].r = rect{x, top + 4*kh, w, fh}
+		x += w
+		p.add(last[i])
 	}
 	p.first = "ok"
+}
+
+// spread shares the width of a row among its keys: alike where every label fits so, else each by its label.
+func spread(row []target, w int) []int {
+	widths, all, widest := make([]int, len(row)), 0, 0
+	for i, t := range row {
+		widths[i] = max(width(t.label)+2, 6)
+		all += widths[i]
+		widest = max(widest, widths[i])
+	}
+	for i := range row {
+		from, to := w*i/len(row), w*(i+1)/len(row)
+		if widest > w/len(row) {
+			from, to = (w-all)*i/len(row), widths[i]+(w-all)*(i+1)/len(row)
+		}
+		widths[i] = to - from
+	}
+	return widths
 }

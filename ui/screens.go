@@ -8,26 +8,20 @@ import (
 	"latchkey/firmware/wire"
 )
 
-// steps of a walk, by screen: the step that is under way; 4 is all done.
-var stepOf = map[unlock.Screen]int{
-	unlock.ScreenReading: 1, unlock.ScreenConsent: 1,
-	unlock.ScreenChannel: 2, unlock.ScreenSending: 2, unlock.ScreenCode: 2, unlock.ScreenChecking: 2, unlock.ScreenAway: 2,
-	unlock.ScreenPasscode: 3, unlock.ScreenRepeat: 3, unlock.ScreenWriting: 3,
-	unlock.ScreenUnlocked: 4,
-}
-
 func (f *Face) build(p *page) {
 	f.title(p)
 	switch f.view.Screen {
 	case unlock.ScreenAttract:
 		f.attract(p)
+	case unlock.ScreenErrand:
+		f.errand(p)
 	case unlock.ScreenConsent:
 		f.consent(p)
 	case unlock.ScreenChannel:
 		f.channels(p)
 	case unlock.ScreenCode:
 		f.code(p)
-	case unlock.ScreenPasscode, unlock.ScreenRepeat:
+	case unlock.ScreenPresent, unlock.ScreenPasscode, unlock.ScreenRepeat:
 		f.passcode(p)
 	case unlock.ScreenReading:
 		f.busy(p, english.reading, english.leaveIn, false)
@@ -35,8 +29,10 @@ func (f *Face) build(p *page) {
 		f.busy(p, english.sending, english.sendingTo, false)
 	case unlock.ScreenChecking:
 		f.busy(p, english.checking, english.moment, false)
+	case unlock.ScreenVerifying:
+		f.busy(p, english.verifying, english.moment, false)
 	case unlock.ScreenWriting:
-		f.busy(p, english.writing, english.doNotTake, true)
+		f.busy(p, f.forErrand(english.writing, english.changing, english.setting), english.doNotTake, true)
 	case unlock.ScreenUnlocked:
 		f.unlocked(p)
 	case unlock.ScreenAway:
@@ -55,16 +51,16 @@ func (f *Face) title(p *page) {
 	if p.roomy() {
 		right = p.x + p.cw
 	}
-	switch step := stepOf[f.view.Screen]; {
-	case step == 4:
-		right -= width(english.stepsDone)
-		p.put(right, row, english.stepsDone, st.Bold(true))
+	step, names, short, done := f.steps()
+	switch {
+	case step > len(names):
+		right -= width(done)
+		p.put(right, row, done, st.Bold(true))
 	case step > 0:
-		names := english.stepsShort
-		if p.w >= 80 && width(strings.Join(english.steps[:], ""))+6+width(f.opts.Name)+2 <= p.cw {
-			names = english.steps
+		if p.w < 80 || width(strings.Join(names, ""))+2*len(names)+width(f.opts.Name)+2 > p.cw {
+			names = short
 		}
-		for i := 2; i >= 0; i-- {
+		for i := len(names) - 1; i >= 0; i-- {
 			label, ls := " "+names[i]+" ", st
 			if i+1 == step {
 				label, ls = "▶"+names[i]+"◀", style(ink, paper).Bold(true)
@@ -95,7 +91,7 @@ func (f *Face) heading(p *page, head, sub string) {
 	st := style(ink, paper)
 	note := f.hint
 	if note == "" && f.view.Reason != "" {
-		note = f.filled(tell(f.view.Reason).note)
+		note = f.filled(f.told().note)
 	}
 	if note == "" {
 		p.text(rect{p.x, p.head, p.cw, 1}, head, style(blue, paper).Bold(true))
@@ -182,7 +178,12 @@ func (f *Face) attract(p *page) {
 		y += 1 + p.gap
 	}
 	y++
-	p.text(rect{p.x, y, p.cw, p.bottom - y}, english.attractTime, st)
+	if p.roomy() {
+		p.text(rect{p.x, y, p.cw, p.bottom - y}, english.attractTime+" "+english.attractAlso, st)
+		return
+	}
+	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, english.attractTime, st)
+	p.text(rect{p.x, y, p.cw, p.bottom - y}, english.attractAlso, st)
 }
 
 const cardWidth = 22
@@ -201,7 +202,10 @@ func (f *Face) consent(p *page) {
 	st := style(ink, paper)
 	p.text(rect{p.x, p.head, p.cw, 1}, english.consentHead, style(blue, paper).Bold(true))
 	y := p.head + 1 + max(p.gap, 1)
-	y += p.text(rect{p.x, y, p.cw, 2}, english.consentTo, st) + p.gap
+	if !p.roomy() && !f.view.Expiring.IsZero() {
+		y-- // every row is needed
+	}
+	y += p.text(rect{p.x, y, p.cw, 2}, f.forErrand(english.consentTo, english.consentTo, english.consentSet), st) + p.gap
 	name := rect{p.x, y, p.cw, 3}
 	holder := f.view.Holder
 	if lines := wrap(holder, p.cw-4); len(lines) > 3 {
@@ -211,6 +215,9 @@ func (f *Face) consent(p *page) {
 	y += 3 + p.gap
 	y += p.text(rect{p.x, y, p.cw, 1}, english.consentIf, st.Bold(true))
 	y += p.text(rect{p.x, y, p.cw, 1}, english.consentElse, st.Bold(true)) + max(p.gap, 1)
+	if n := f.expiring(p, y); n > 0 {
+		y += n + p.gap
+	}
 	bh := p.tall
 	bw := (p.cw - 2) / 2
 	p.button(rect{p.x, y, bw, bh}, unlock.PressNotMe, english.notMe, lookKey)
@@ -342,55 +349,6 @@ func (f *Face) boxes(p *page, r rect, digits int) {
 	}
 }
 
-func (f *Face) passcode(p *page) {
-	head, sub, more := english.chooseHead, rulesOf(f.view.Rules), english.sameAsBefore
-	aside, asideLabel := unlock.PressCancel, english.cancel
-	if f.view.Screen == unlock.ScreenRepeat {
-		head, sub, more = english.repeatHead, english.repeatSub, english.repeatLeft
-		aside, asideLabel = unlock.PressBack, english.back
-	}
-	p.cancelBy(aside)
-	if !f.view.Rules.DigitsOnly {
-		if !p.roomy() && f.view.Screen == unlock.ScreenPasscode {
-			// One row each: the keyboard below says which characters.
-			head, sub = f.filled(english.chooseOf), more
-			if f.view.Rules.Min == f.view.Rules.Max {
-				head = f.filled(english.chooseOne)
-			}
-		} else {
-			sub += " " + more
-		}
-		f.heading(p, head, f.filled(sub))
-		f.letters(p, aside, asideLabel)
-		return
-	}
-	f.heading(p, head, f.filled(sub))
-	left := f.keypad(p)
-	w := left - p.x - 1 - 3*min(p.gap, 1)
-	st := style(ink, paper)
-	y := p.body
-	p.text(rect{p.x, y, w, 2}, more, st)
-	y += 3
-	p.box(rect{p.x, y, w, 3}, st)
-	f.dots(p, rect{p.x + 2, y + 1, w - 4, 1}, rect{p.x + 2, y + 3, w - 4, 1}, paper)
-	p.button(rect{p.x, p.body + 3*p.tall, 14, p.tall}, aside, asideLabel, lookKey)
-}
-
-// dots shows how much has been typed, and nothing else of it.
-func (f *Face) dots(p *page, field, count rect, background int) {
-	n := f.typed.n
-	line := strings.Repeat("• ", min(n, (field.w-1)/2)) + "_"
-	p.put(field.x, field.y, line, style(ink, background).Bold(true))
-	if n == 0 {
-		return
-	}
-	typed := english.typed
-	if n > f.view.Rules.Max {
-		typed = english.tooLong
-	}
-	p.text(count, strings.ReplaceAll(typed, "{n}", strconv.Itoa(n)), style(ink, paper))
-}
-
 // busy has nothing to choose. Its squares move once a second, so that the holder sees the kiosk is alive.
 func (f *Face) busy(p *page, what, also string, warning bool) {
 	middle := p.bar + (p.h-p.bar)/2
@@ -402,57 +360,6 @@ func (f *Face) busy(p *page, what, also string, warning bool) {
 		return
 	}
 	p.centred(rect{p.x, middle + 1, p.cw, 1}, also, style(ink, paper))
-}
-
-func (f *Face) unlocked(p *page) {
-	f.foot(p)
-	st := style(ink, paper)
-	y := p.head
-	p.block(rect{0, y, p.w, p.tall}, english.unlockedHead, style(paper, green))
-	y += p.tall + max(p.gap, 1)
-	take, look := english.unlockedTake, style(ink, yellow)
-	if !f.view.CardIn {
-		take, look = english.unlockedOut, style(ink, pale)
-	}
-	y += p.text(rect{p.x, y, p.cw, 4}, english.unlockedUse, st) + max(p.gap, 1)
-	p.block(rect{p.x, y, p.cw, p.tall}, take, look)
-}
-
-func (f *Face) away(p *page) {
-	f.foot(p)
-	st := style(ink, paper)
-	y := p.head
-	p.block(rect{0, y, p.w, p.tall}, f.filled(english.awayHead), style(paper, blue))
-	y += p.tall + max(p.gap, 1)
-	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(english.awayWhat), st.Bold(true)) + max(p.gap, 1)
-	p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(english.awayDo), st)
-}
-
-// stopped tells why a walk ended, or why none can begin.
-func (f *Face) stopped(p *page) {
-	f.foot(p)
-	s := tell(f.view.Reason)
-	head, st := "! "+f.filled(s.head), style(paper, red)
-	if s.calm {
-		head, st = f.filled(s.head), style(paper, blue)
-	}
-	y := p.head
-	p.block(rect{0, y, p.w, p.tall}, head, st)
-	y += p.tall + max(p.gap, 1)
-	if f.view.CardIn && f.view.Screen == unlock.ScreenStopped {
-		p.bottom -= p.tall + min(p.gap, 1)
-		take := english.takeCard
-		if f.view.Reason == unlock.ReasonTwoCards {
-			take = english.takeAll
-		}
-		p.block(rect{p.x, p.bottom, p.cw, p.tall}, take, style(ink, yellow))
-	}
-	plain := style(ink, paper)
-	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(s.body), plain)
-	if !f.view.ReturnBefore.IsZero() && f.now.Before(f.view.ReturnBefore) {
-		y += p.gap
-		p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(english.comeBack), plain.Bold(true))
-	}
 }
 
 // warn lies over the title when the visit is about to end for want of a touch.

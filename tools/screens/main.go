@@ -27,7 +27,7 @@ import (
 var options = ui.Options{Help: "x4050 or the walk-in centre"}
 
 // sheetOf is what the README shows.
-var sheetOf = []string{"attract", "consent", "code-half", "passcode-half", "unlocked", "stopped-card-expired"}
+var sheetOf = []string{"attract", "consent", "code-half", "passcode-half", "unlocked", "stopped-card-expired", "errand-expiring", "present-half"}
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {

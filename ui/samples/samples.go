@@ -26,8 +26,11 @@ func Reasons() []unlock.Reason {
 	all := []unlock.Reason{
 		unlock.ReasonNoDaemon, unlock.ReasonNoReader, unlock.ReasonJournalFull, unlock.ReasonJournalFailed,
 		unlock.ReasonUnreachable, unlock.ReasonLeftIn, unlock.ReasonTwoCards, unlock.ReasonMute, unlock.ReasonUnreadable,
-		unlock.ReasonNotOurs, unlock.ReasonNotLocked, unlock.ReasonExpired, unlock.ReasonHung, unlock.ReasonRemoved,
-		unlock.ReasonNotMe, unlock.ReasonCancelled, unlock.ReasonIdle, unlock.ReasonCodeForm, unlock.ReasonDiffers,
+		unlock.ReasonNotOurs, unlock.ReasonUninitialised, unlock.ReasonPUKBlocked, unlock.ReasonRetired,
+		unlock.ReasonExpired, unlock.ReasonHung, unlock.ReasonRemoved,
+		unlock.ReasonNotMe, unlock.ReasonCancelled, unlock.ReasonIdle, unlock.ReasonCodeForm,
+		unlock.ReasonPresentWrong, unlock.ReasonPresentLast, unlock.ReasonNowLocked, unlock.ReasonNotChanged,
+		unlock.ReasonUnknownChange, unlock.ReasonDiffers,
 		unlock.ReasonCardRefusesIt, unlock.ReasonNotUnlocked, unlock.ReasonUnknownOutcome, unlock.ReasonGrantInvalid,
 		unlock.ReasonImpossible,
 		unlock.Reason(card.FlawTooShort), unlock.Reason(card.FlawTooLong), unlock.Reason(card.FlawNotDigits),
@@ -39,6 +42,19 @@ func Reasons() []unlock.Reason {
 		}
 	}
 	return all
+}
+
+// errandOf is what a holder came for whose walk ends with a reason; "" if it was not known yet.
+func errandOf(r unlock.Reason) unlock.Errand {
+	switch r {
+	case unlock.ReasonLeftIn, unlock.ReasonTwoCards, unlock.ReasonMute, unlock.ReasonUnreadable, unlock.ReasonNotOurs,
+		unlock.ReasonUninitialised, unlock.ReasonRetired, unlock.ReasonExpired, unlock.ReasonHung:
+		return ""
+	case unlock.ReasonPresentWrong, unlock.ReasonPresentLast, unlock.ReasonNowLocked, unlock.ReasonNotChanged,
+		unlock.ReasonUnknownChange:
+		return unlock.ErrandChange
+	}
+	return unlock.ErrandUnlock
 }
 
 // Of is a view of one screen, as the machine fills it.
@@ -53,9 +69,14 @@ func Of(s unlock.Screen, r unlock.Reason) unlock.View {
 	case unlock.ScreenAttract, unlock.ScreenOutOfService:
 		return v
 	case unlock.ScreenStopped:
-		v.CardIn, v.Reference = true, "3f2a91c0"
+		v.CardIn, v.Reference, v.Errand = true, "3f2a91c0", errandOf(r)
+		if v.Errand != unlock.ErrandUnlock {
+			v.Reference = "" // no case was opened
+		}
 		switch r {
-		case unlock.ReasonNotLocked:
+		case unlock.ReasonRetired:
+			v.Series = "NHS smartcard of series 4, 5 or 6"
+		case unlock.ReasonPresentWrong:
 			v.TriesLeft = 2
 		case unlock.ReasonExpired:
 			v.Expired = time.Date(2026, 9, 30, 23, 59, 59, 0, time.UTC)
@@ -66,13 +87,30 @@ func Of(s unlock.Screen, r unlock.Reason) unlock.View {
 		}
 		return v
 	case unlock.ScreenAway:
-		v.Reference, v.ReturnBefore = "3f2a91c0", code.ExpiresAt
+		v.Reference, v.ReturnBefore, v.Errand = "3f2a91c0", code.ExpiresAt, unlock.ErrandUnlock
 		return v
 	}
-	v.CardIn, v.Reference = true, "3f2a91c0"
-	if s == unlock.ScreenReading {
+	v.CardIn = true
+	switch s {
+	case unlock.ScreenReading:
+		return v
+	case unlock.ScreenErrand, unlock.ScreenPresent, unlock.ScreenVerifying:
+		v.TriesLeft, v.CanChange = 3, true
+		if s != unlock.ScreenErrand {
+			v.Errand, v.Rules = unlock.ErrandChange, card.Rules{Min: 1, Max: 8, DigitsOnly: true}
+		}
+		switch r {
+		case unlock.ReasonPresentWrong:
+			v.TriesLeft = 2
+		case unlock.ReasonPresentLast:
+			v.TriesLeft, v.CanChange = 1, false
+		}
+		if s != unlock.ScreenVerifying {
+			v.WarnAt, v.EndsAt = Now.Add(time.Minute), Now.Add(80*time.Second)
+		}
 		return v
 	}
+	v.Reference, v.Errand = "3f2a91c0", unlock.ErrandUnlock
 	v.Holder = "Joanna Smith"
 	v.Channels = []unlock.Channel{{ID: "e1", Kind: wire.Email, Masked: "j•••@nhs.net"}, {ID: "m1", Kind: wire.Mobile, Masked: "•••• 123"}}
 	v.Rules = digits
@@ -93,7 +131,7 @@ func Of(s unlock.Screen, r unlock.Reason) unlock.View {
 		}
 	}
 	switch s {
-	case unlock.ScreenReading, unlock.ScreenSending, unlock.ScreenChecking, unlock.ScreenWriting, unlock.ScreenUnlocked:
+	case unlock.ScreenSending, unlock.ScreenChecking, unlock.ScreenWriting, unlock.ScreenUnlocked:
 		v.WarnAt, v.EndsAt = time.Time{}, time.Time{}
 	}
 	return v
@@ -101,6 +139,10 @@ func Of(s unlock.Screen, r unlock.Reason) unlock.View {
 
 // InPlace are the reasons with which a screen asks again.
 var InPlace = map[unlock.Screen][]unlock.Reason{
+	unlock.ScreenErrand: {unlock.ReasonPresentLast},
+	unlock.ScreenPresent: {
+		unlock.ReasonPresentWrong, unlock.Reason(card.FlawTooLong), unlock.Reason(card.FlawNotDigits),
+	},
 	unlock.ScreenChannel: {
 		unlock.ReasonUnreachable, unlock.Reason(wire.CodeUnavailable), unlock.Reason(wire.CodeInternal),
 		unlock.Reason(wire.CodeDeliveryFailed), unlock.Reason(wire.CodeResendTooSoon), unlock.Reason(wire.CodeRateLimited),
@@ -119,7 +161,8 @@ var InPlace = map[unlock.Screen][]unlock.Reason{
 
 // Screens in the order of a walk.
 var Screens = []unlock.Screen{
-	unlock.ScreenAttract, unlock.ScreenOutOfService, unlock.ScreenReading, unlock.ScreenConsent, unlock.ScreenChannel,
+	unlock.ScreenAttract, unlock.ScreenOutOfService, unlock.ScreenReading, unlock.ScreenErrand, unlock.ScreenPresent,
+	unlock.ScreenVerifying, unlock.ScreenConsent, unlock.ScreenChannel,
 	unlock.ScreenSending, unlock.ScreenCode, unlock.ScreenChecking, unlock.ScreenPasscode, unlock.ScreenRepeat,
 	unlock.ScreenWriting, unlock.ScreenUnlocked, unlock.ScreenStopped, unlock.ScreenAway,
 }
@@ -190,5 +233,5 @@ func All() []Sample {
 	out := Of(unlock.ScreenUnlocked, "")
 	out.CardIn = false
 	add("unlocked-card-out", out, "")
-	return all
+	return append(all, notLocked()...)
 }
