@@ -3,21 +3,14 @@ package kiosk
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hpke"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -47,145 +40,6 @@ const (
 	caseID  = "3f2a91c0000000000000000000000000"
 )
 
-// central gives out one grant for one card, with real keys, and remembers all that it was told.
-type central struct {
-	t      *testing.T
-	key    *ecdsa.PrivateKey
-	kiosk  *ecdsa.PrivateKey
-	card   *cardsim.Card
-	signer *ecdsa.PrivateKey // signs grants; key but for a test of it
-	nonce  []byte
-	sealTo []byte
-	refuse wire.Code // what the first outcome is answered with
-	forge  func(*wire.Receipt)
-	away   chan struct{} // while it is open, outcomes get no answer
-	mu     sync.Mutex
-	heard  bytes.Buffer
-	told   chan string // of each outcome: Idempotency-Key and body
-}
-
-func (c *central) hear(key string, v any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b, _ := json.Marshal(v)
-	fmt.Fprintf(&c.heard, "%s %s\n", key, b)
-}
-
-func (c *central) Local(ms int64) time.Time     { return time.UnixMilli(ms) }
-func (c *central) Status(context.Context) error { return nil }
-
-func (c *central) Begin(_ context.Context, key string, r wire.BeginRequest) (*wire.Begun, error) {
-	c.hear(key, r)
-	if d := wire.BeginDigest("kiosk-1", &r); !ecdsa.VerifyASN1(&c.kiosk.PublicKey, d[:], r.Signature) {
-		c.t.Error("the device's signature does not verify at Begin")
-	}
-	c.sealTo = r.HpkePublicKey
-	c.nonce = []byte("first nonce of thirty-two bytes.")
-	return &wire.Begun{Case: caseID, Nonce: c.nonce}, nil
-}
-
-func (c *central) checkProof(signature []byte) {
-	cert, err := x509.ParseCertificate(c.card.CardCertificate())
-	if err != nil {
-		c.t.Error(err)
-		return
-	}
-	d := wire.ProofDigest(c.nonce, caseID, "kiosk-1", c.sealTo)
-	if !ecdsa.VerifyASN1(cert.PublicKey.(*ecdsa.PublicKey), d[:], signature) {
-		c.t.Error("the card's proof does not verify")
-	}
-}
-
-func (c *central) Prove(_ context.Context, key, _ string, r wire.ProofRequest) (*wire.Proved, error) {
-	c.hear(key, r)
-	c.checkProof(r.Signature)
-	return &wire.Proved{Holder: "Mr John Rigby", Passcode: wire.PasscodeRules{Min: 6, Max: 8, DigitsOnly: true},
-		Channels: []wire.Channel{{Id: "1", Kind: wire.Email, Masked: "j•••@nhs.net"}}}, nil
-}
-
-func (c *central) SendCode(_ context.Context, key, _ string, r wire.SendCodeRequest) (*wire.CodeStatus, error) {
-	c.hear(key, r)
-	now := time.Now()
-	return &wire.CodeStatus{Digits: 6, AttemptsLeft: 3, SendsLeft: 2, SentAt: now.UnixMilli(), ExpiresAt: now.Add(time.Hour).UnixMilli()}, nil
-}
-
-func (c *central) CheckCode(_ context.Context, _, _ string, r wire.CheckCodeRequest) (*wire.CodeAccepted, error) {
-	if string(r.Code.Reveal()) != code {
-		p := wire.NewProblem(wire.CodeCodeWrong)
-		return nil, &p
-	}
-	c.nonce = []byte("second nonce of thirty-two bytes")
-	return &wire.CodeAccepted{Nonce: c.nonce}, nil
-}
-
-func (c *central) Release(_ context.Context, key, _ string, r wire.ReleaseRequest) (*wire.Grant, error) {
-	c.hear(key, r)
-	c.checkProof(r.Proof)
-	if d := wire.ReleaseDigest("kiosk-1", caseID, c.nonce, r.Proof, r.Challenge); !ecdsa.VerifyASN1(&c.kiosk.PublicKey, d[:], r.Signature) {
-		c.t.Error("the device's signature does not verify at Release")
-	}
-	plain, err := json.Marshal(wire.Candidates{Current: wire.NewSecret([]byte(current)), Next: wire.NewSecret([]byte(next))})
-	if err != nil {
-		return nil, err
-	}
-	g := &wire.Grant{Card: c.card.Serial(), Base: 3, First: 3, Tries: 1, ExpiresAt: time.Now().Add(time.Minute).UnixMilli()}
-	to, err := wire.KEM().NewPublicKey(c.sealTo)
-	if err != nil {
-		return nil, err
-	}
-	enc, sender, err := hpke.NewSender(to, wire.KDF(), wire.AEAD(), wire.GrantInfo(caseID, []byte("kiosk certificate"), g))
-	if err != nil {
-		return nil, err
-	}
-	g.Enc = enc
-	if g.Sealed, err = sender.Seal(nil, plain); err != nil {
-		return nil, err
-	}
-	d := wire.GrantDigest(caseID, []byte("kiosk certificate"), g)
-	g.Signature, err = c.signer.Sign(rand.Reader, d[:], crypto.SHA256)
-	return g, err
-}
-
-func (c *central) Outcome(ctx context.Context, key, _ string, r wire.Outcome) (*wire.Settled, error) {
-	c.hear(key, r)
-	b, _ := json.Marshal(r)
-	c.mu.Lock()
-	away, refuse := c.away, c.refuse
-	c.refuse = ""
-	c.mu.Unlock()
-	c.told <- key + " " + string(b)
-	if refuse != "" {
-		p := wire.NewProblem(refuse)
-		return nil, &p
-	}
-	if away != nil {
-		select {
-		case <-away:
-		case <-ctx.Done():
-		}
-		return nil, errors.New("nobody answers")
-	}
-	return &wire.Settled{Base: 4}, nil
-}
-
-func (c *central) End(_ context.Context, key, _ string, r wire.EndRequest) error {
-	c.hear(key, r)
-	return nil
-}
-
-func (c *central) Deliver(_ context.Context, b wire.EntryBatch) (*wire.Receipt, error) {
-	c.hear("entries", b)
-	last := b.Entries[len(b.Entries)-1].Seq
-	r := &wire.Receipt{Kiosk: "kiosk-1", Held: last, Hash: b.Head.Hash}
-	if c.forge != nil {
-		c.forge(r)
-	}
-	d := wire.ReceiptDigest(r)
-	var err error
-	r.Signature, err = c.key.Sign(rand.Reader, d[:], crypto.SHA256)
-	return r, err
-}
-
 // bench is one kiosk with a card in its hand.
 type bench struct {
 	t       *testing.T
@@ -198,6 +52,7 @@ type bench struct {
 	reader  chan unlock.Input
 	holder  chan unlock.Input
 	shown   chan unlock.View
+	wrap    func(card.Card) (card.Card, error) // the card, as a family of another kind
 	stop    context.CancelFunc
 	ended   chan error
 }
@@ -208,14 +63,23 @@ func (r reset) Close() error { r.Reset(); return nil }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	c, err := cardsim.Create("", cardsim.Spec{Blocked: true, PUK: secret.New([]byte(current))})
+	return newBenchOf(t, cardsim.Spec{Blocked: true, PUK: secret.New([]byte(current))})
+}
+
+func newBenchOf(t *testing.T, spec cardsim.Spec) *bench {
+	t.Helper()
+	c, err := cardsim.Create("", spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.PowerOn()
 	key, kioskKey := newKey(t), newKey(t)
 	b := &bench{t: t, card: c, path: filepath.Join(t.TempDir(), "journal.db"),
-		central: &central{t: t, told: make(chan string, 10), key: key, signer: key, kiosk: kioskKey, card: c}}
+		central: &central{t: t, told: make(chan string, 10), got: make(chan audit.Entry, 1000), key: key, signer: key, kiosk: kioskKey,
+			card: c, seal: func([]byte) wire.Candidates {
+				return wire.Candidates{Current: wire.NewSecret([]byte(current)), Next: wire.NewSecret([]byte(next))}
+			}},
+		wrap: func(c card.Card) (card.Card, error) { return c, nil }}
 	b.start()
 	return b
 }
@@ -256,7 +120,11 @@ func (b *bench) open(context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Present: found.Present, Closer: reset{b.card}}, nil
+	wrapped, err := b.wrap(found.Card)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{Card: wrapped, Identity: found.Identity, Rules: found.Rules, Present: found.Present, Closer: reset{b.card}}, nil
 }
 
 func (b *bench) end() {
@@ -291,9 +159,20 @@ func (b *bench) see(want unlock.Screen) unlock.View {
 
 func (b *bench) walkTo(last unlock.Screen) unlock.View {
 	b.t.Helper()
+	b.insert()
+	return b.serve(last)
+}
+
+func (b *bench) insert() {
+	b.t.Helper()
 	b.reader <- unlock.CardOut{}
 	b.see(unlock.ScreenAttract)
 	b.reader <- unlock.CardIn{}
+}
+
+// serve walks from the answer to Begin on.
+func (b *bench) serve(last unlock.Screen) unlock.View {
+	b.t.Helper()
 	b.see(unlock.ScreenConsent)
 	b.holder <- unlock.Pressed{Button: unlock.PressContinue}
 	b.holder <- unlock.ChannelChosen{ID: "1"}
