@@ -28,6 +28,9 @@ type Command struct {
 	CLA, INS, P1, P2 byte
 	Data             []byte
 	Le               int // the most bytes wanted in the answer; 0 for none
+	// Extended: the card takes data that are too long for a short command in one of extended length. Else Exchange
+	// sends a chain. What fits into a short command goes as one.
+	Extended bool
 }
 
 // Bytes encodes the command in the short form where it fits, else in the extended form.

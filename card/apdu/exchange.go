@@ -63,10 +63,10 @@ func Send(t card.Transport, c Command) ([]byte, SW, error) {
 }
 
 // Exchange sends a command and collects the whole answer: data over 255 bytes go as a chain of short commands
-// (ISO/IEC 7816-4 §5.4.1), 6CXX is asked again with the right Le if the command wanted data, 61XX is followed by
+// (ISO/IEC 7816-4 §5.4.1) or as the command says in one of extended length, 6CXX is asked again with the right Le if the command wanted data, 61XX is followed by
 // GET RESPONSE. The status word is the last one.
 func Exchange(t card.Transport, c Command) ([]byte, SW, error) {
-	for len(c.Data) > MaxShortData {
+	for len(c.Data) > MaxShortData && !c.Extended {
 		part := Command{CLA: c.CLA | Chained, INS: c.INS, P1: c.P1, P2: c.P2, Data: c.Data[:MaxShortData]}
 		_, sw, err := Send(t, part)
 		if err != nil || sw != OK {

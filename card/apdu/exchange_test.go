@@ -112,6 +112,25 @@ func TestExchangeChains(t *testing.T) {
 	s.done()
 }
 
+func TestExchangeSendsOneExtendedCommandWhereTheCardTakesThat(t *testing.T) {
+	t.Parallel()
+	data := bytes.Repeat([]byte{7}, 300)
+	s := play(t,
+		[2]string{fmt.Sprintf("0087079E00012C%X0100", data), "AA6101"},
+		[2]string{"00C0000001", "BB9000"},
+		[2]string{fmt.Sprintf("0087079EFF%X00", data[:255]), "CC9000"}, // what is short goes short
+	)
+	b, sw, err := Exchange(s, Command{INS: 0x87, P1: 7, P2: 0x9E, Data: data, Le: 256, Extended: true})
+	if err != nil || sw != OK || !bytes.Equal(b, []byte{0xAA, 0xBB}) {
+		t.Fatalf("%X, %04X, %v", b, sw, err)
+	}
+	b, sw, err = Exchange(s, Command{INS: 0x87, P1: 7, P2: 0x9E, Data: data[:255], Le: 256, Extended: true})
+	if err != nil || sw != OK || !bytes.Equal(b, []byte{0xCC}) {
+		t.Fatalf("%X, %04X, %v", b, sw, err)
+	}
+	s.done()
+}
+
 func TestBrokenAnswersEndTheSession(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{"", "90", "removed"} {

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -139,7 +140,7 @@ func (c *Card) Prove(digest [32]byte) ([]byte, error) {
 	template := append(apdu.Append(nil, 0x82), apdu.Append(nil, 0x81, challenge...)...)
 	b, sw, err := apdu.Exchange(c.t, apdu.Command{
 		INS: insGeneralAuthenticate, P1: algorithm, P2: refCardAuthentication,
-		Data: apdu.Append(nil, 0x7C, template...), Le: apdu.MaxShort,
+		Data: apdu.Append(nil, 0x7C, template...), Le: apdu.MaxShort, Extended: c.profile.Extended,
 	})
 	switch {
 	case err != nil:
@@ -147,9 +148,19 @@ func (c *Card) Prove(digest [32]byte) ([]byte, error) {
 	case sw != apdu.OK:
 		return nil, &card.StatusError{Op: "prove card", SW: uint16(sw)}
 	}
-	signature, ok := apdu.Find(b, 0x7C, 0x82)
+	signature, err := parseSignature(b)
+	if err != nil {
+		return nil, fmt.Errorf("prove card: %w", err)
+	}
+	return signature, nil
+}
+
+// parseSignature reads the answer to GENERAL AUTHENTICATE (SP 800-73-4 part 2 §3.2.4, table 7). Whether the signature is
+// one is for the certificate to tell.
+func parseSignature(answer []byte) ([]byte, error) {
+	signature, ok := apdu.Find(answer, 0x7C, 0x82)
 	if !ok || len(signature) == 0 {
-		return nil, fmt.Errorf("prove card: answer holds no signature")
+		return nil, errors.New("answer holds no signature")
 	}
 	return signature, nil
 }

@@ -134,4 +134,42 @@ func FuzzCertificate(f *testing.F) {
 	})
 }
 
+// FuzzCHUID: whatever a card says, its GUID is one that tells it from another, or none.
+func FuzzCHUID(f *testing.F) {
+	for _, q := range []cardsim.Quirks{{}, {ZeroGUID: true, HolderUUID: true}, {LongCHUID: true}} {
+		sim, err := cardsim.Create("", cardsim.Spec{Quirks: q})
+		if err != nil {
+			f.Fatal(err)
+		}
+		object, _, err := apdu.Exchange(sim, getData(objectCHUID))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(object)
+		f.Add(object[:min(len(object), 256)])
+	}
+	f.Fuzz(func(t *testing.T, object []byte) {
+		g := parseGUID(object)
+		if g != nil && (len(g) != guidLength || bytes.Equal(g, make([]byte, guidLength)) || !bytes.Contains(object, g)) {
+			t.Fatalf("%X", g)
+		}
+	})
+}
+
+// FuzzSignature: whatever a card answers is a signature of some length or an error.
+func FuzzSignature(f *testing.F) {
+	for _, seed := range []string{"", "7C00", "7C028200", "7C0482021122", "7C820104828201001122", "7C0681011182021122"} {
+		b, err := hex.DecodeString(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		if signature, err := parseSignature(answer); (err == nil) != (len(signature) > 0) || !bytes.Contains(answer, signature) {
+			t.Fatalf("%X, %v", signature, err)
+		}
+	})
+}
+
 var strict = profiles.Embedded().Must("piv")

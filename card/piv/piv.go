@@ -119,11 +119,18 @@ func (c *Card) guid() ([]byte, error) {
 	if sw != apdu.OK && !more {
 		return nil, &card.StatusError{Op: "read CHUID", SW: uint16(sw)}
 	}
-	g, ok := apdu.Find(b, tagData, tagGUID)
+	return parseGUID(b), nil
+}
+
+// parseGUID reads the GUID of a CHUID, of which the first part is enough; nil if there is none, or one of zeros, as older
+// cards have it. The UUID in tag 36 is not the card's but its holder's (SP 800-73-4 part 1 §3.4.2): it would give two
+// cards one name.
+func parseGUID(object []byte) []byte {
+	g, ok := apdu.Find(object, tagData, tagGUID)
 	if !ok || len(g) != guidLength || [guidLength]byte(g) == [guidLength]byte{} {
-		return nil, nil // older cards fill it with zeros
+		return nil
 	}
-	return g, nil
+	return g
 }
 
 func getData(object uint32) apdu.Command {

@@ -52,6 +52,12 @@ func (c *Card) command(b []byte) []byte {
 		return c.respond(c.volatile.rest, cmd.Le)
 	}
 	c.volatile.rest = nil // ISO/IEC 7816-4 §5.4.2: any other command drops it
+	switch q := c.state.Quirks; {
+	case q.NoExtended && len(b) > 5 && b[4] == 0: // ISO/IEC 7816-4 §5.2: a length field that begins with zero
+		return answer(nil, apdu.WrongLength)
+	case q.NoChains && cmd.CLA&apdu.Chained != 0:
+		return answer(nil, 0x6884) // ISO/IEC 7816-4 §5.6, table 6: command chaining not supported
+	}
 
 	whole, sw := c.chain(cmd)
 	if whole == nil {
@@ -59,8 +65,14 @@ func (c *Card) command(b []byte) []byte {
 	}
 	data, sw := c.dispatch(*whole)
 	clear(whole.Data)
-	if sw != apdu.OK {
+	switch q := c.state.Quirks; {
+	case sw != apdu.OK:
 		return answer(nil, sw)
+	case q.NeedsLe && len(data) > 0 && whole.Le == 0:
+		return answer(nil, apdu.WrongLength)
+	case q.Waits && len(data) > 0:
+		c.volatile.rest = data
+		return answer(nil, waiting(data))
 	}
 	return c.respond(data, cmd.Le)
 }
@@ -102,8 +114,11 @@ func (c *Card) respond(data []byte, le int) []byte {
 		return answer(data, apdu.OK)
 	}
 	c.volatile.rest = data[le:]
-	return answer(data[:le], apdu.SW(0x6100|min(len(data)-le, 0x100)&0xFF))
+	return answer(data[:le], waiting(data[le:]))
 }
+
+// waiting is 61XX: so much waits for GET RESPONSE, 00 for 256 or more.
+func waiting(rest []byte) apdu.SW { return apdu.SW(0x6100 | min(len(rest), 0x100)&0xFF) }
 
 func answer(data []byte, sw apdu.SW) []byte {
 	return binary.BigEndian.AppendUint16(bytes.Clone(data), uint16(sw))

@@ -276,6 +276,35 @@ func TestLongAnswersAndCommands(t *testing.T) {
 	say(t, c, queryPasscode, "63C3")
 }
 
+func TestCardsThatDifferInForm(t *testing.T) {
+	t.Parallel()
+	const getCHUID, getCHUIDExtended, chained = "00cb3fff055c035fc10200", "00cb3fff0000055c035fc1020000", "10cb3fff055c035fc10200"
+	for _, test := range []struct {
+		quirks  Quirks
+		command string
+		want    string
+	}{
+		{Quirks{NoExtended: true}, getCHUID, "9000"},
+		{Quirks{NoExtended: true}, getCHUIDExtended, "6700"},
+		{Quirks{NoChains: true}, getCHUIDExtended, "9000"},
+		{Quirks{NoChains: true}, chained, "6884"},
+		{Quirks{}, chained, "9000"},
+		{Quirks{NeedsLe: true}, getCHUID, "9000"},
+		{Quirks{NeedsLe: true}, strings.TrimSuffix(getCHUID, "00"), "6700"},
+		{Quirks{NeedsLe: true}, verifyDefault, "9000"},
+		{Quirks{Waits: true}, getCHUID, "613D"},
+		{Quirks{Waits: true, LongCHUID: true}, getCHUID, "6100"},
+		{Quirks{LongCHUID: true}, getCHUID, "6100"},
+	} {
+		c, _ := create(t, Spec{Quirks: test.quirks})
+		if data := say(t, c, test.command, test.want); test.quirks.Waits && len(data) > 0 {
+			t.Errorf("%+v: %d bytes that should wait", test.quirks, len(data))
+		}
+	}
+	c, _ := create(t, Spec{Blocked: true, Quirks: Quirks{Blocked6984: true}})
+	say(t, c, queryPasscode, "6984")
+}
+
 // exchanged is the whole answer to a command that must succeed.
 func exchanged(t *testing.T, c *Card, command apdu.Command) []byte {
 	t.Helper()

@@ -173,10 +173,22 @@ func (s *state) addObjects(spec Spec) {
 	if s.Quirks.NoCHUID {
 		return
 	}
+	guid := s.GUID
+	if s.Quirks.ZeroGUID {
+		guid = make([]byte, len(guid))
+	}
 	chuid := apdu.Append(nil, 0x30, fascN...)
-	chuid = apdu.Append(chuid, 0x34, s.GUID...)
+	chuid = apdu.Append(chuid, 0x34, guid...)
 	chuid = apdu.Append(chuid, 0x35, []byte(spec.NotAfter.UTC().Format("20060102"))...)
-	chuid = apdu.Append(chuid, 0x3E) // unsigned
+	if s.Quirks.HolderUUID {
+		chuid = apdu.Append(chuid, 0x36, []byte("a holder's UUID.")...)
+	}
+	var signature []byte // none
+	if s.Quirks.LongCHUID {
+		signature = make([]byte, 2800) // the most that table 9 has room for is 2816
+		rand.Read(signature)
+	}
+	chuid = apdu.Append(chuid, 0x3E, signature...)
 	s.Objects[objectName(objectCHUID)] = apdu.Append(chuid, tagErrorDetection)
 }
 

@@ -145,7 +145,10 @@ func (c *Card) write(f func(*state)) apdu.SW {
 
 // counter is how the card tells tries that are left, and none.
 func (c *Card) counter(left int) apdu.SW {
-	if left == 0 && !c.state.Quirks.Blocked63C0 {
+	switch q := c.state.Quirks; {
+	case left == 0 && q.Blocked6984:
+		return 0x6984 // ISO/IEC 7816-4 §5.6, table 6: reference data not usable
+	case left == 0 && !q.Blocked63C0:
 		return apdu.Blocked
 	}
 	return 0x63C0 | apdu.SW(left)

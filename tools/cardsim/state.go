@@ -43,6 +43,14 @@ type Quirks struct {
 	Foreign     bool   `json:"foreign,omitempty" toml:"foreign"`           // no application of its family at all
 	Mute        bool   `json:"mute,omitempty" toml:"mute"`                 // does not answer: upside down, or broken
 	Yubico      bool   `json:"yubico,omitempty" toml:"yubico"`             // knows Yubico's GET VERSION and GET SERIAL
+	Blocked6984 bool   `json:"blocked_6984,omitempty" toml:"blocked_6984"` // blocked is told as 6984
+	ZeroGUID    bool   `json:"zero_guid,omitempty" toml:"zero_guid"`       // the GUID in the CHUID is zeros
+	HolderUUID  bool   `json:"holder_uuid,omitempty" toml:"holder_uuid"`   // the CHUID has its holder's UUID, too
+	LongCHUID   bool   `json:"long_chuid,omitempty" toml:"long_chuid"`     // the CHUID is signed, and as long as that makes it
+	NoChains    bool   `json:"no_chains,omitempty" toml:"no_chains"`       // refuses command chains, so that long commands are extended
+	NoExtended  bool   `json:"no_extended,omitempty" toml:"no_extended"`   // refuses extended length
+	NeedsLe     bool   `json:"needs_le,omitempty" toml:"needs_le"`         // refuses commands without Le that have an answer
+	Waits       bool   `json:"waits,omitempty" toml:"waits"`               // answers 61XX alone; all data wait for GET RESPONSE
 	ATR         []byte `json:"atr,omitempty" toml:"-"`                     // this answer to reset instead of the family's
 }
 
@@ -62,7 +70,7 @@ func (s *state) reference(ref byte) *applet.Reference {
 }
 
 func (s *state) serial() string {
-	if !s.Quirks.NoCHUID {
+	if !s.Quirks.NoCHUID && !s.Quirks.ZeroGUID {
 		return hex.EncodeToString(s.GUID)
 	}
 	sum := sha256.Sum256(s.certificate(refCardAuthentication))

@@ -64,6 +64,7 @@ var forTests = []string{"tools/...", "card/cardtest", "board/boardtest", "ui/sam
 // libraries have one importer, mains excepted: who wants to change one changes one room.
 var libraries = []struct{ prefix, owner string }{
 	{"github.com/ebfe/scard", "card/pcsc"},
+	{"github.com/miekg/pkcs11", "card/pkcs11"},
 	{"github.com/gdamore/tcell", "ui/..."},
 	{"periph.io/x", "board/..."},
 	{"go.etcd.io/bbolt", "firmware/journal"},
