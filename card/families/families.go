@@ -11,7 +11,9 @@ import (
 	"slices"
 
 	"latchkey/card"
+	"latchkey/card/authentic"
 	"latchkey/card/gids"
+	"latchkey/card/iso"
 	"latchkey/card/openpgp"
 	"latchkey/card/piv"
 	"latchkey/card/profiles"
@@ -26,6 +28,8 @@ var order = []struct {
 	{piv.Family, func(t card.Transport, p profiles.Profile) card.Card { return piv.New(t, p) }},
 	{gids.Family, func(t card.Transport, p profiles.Profile) card.Card { return gids.New(t, p) }},
 	{openpgp.Family, func(t card.Transport, p profiles.Profile) card.Card { return openpgp.New(t, p) }},
+	{iso.Family, func(t card.Transport, p profiles.Profile) card.Card { return iso.New(t, p) }},
+	{authentic.Family, func(t card.Transport, p profiles.Profile) card.Card { return authentic.New(t, p) }},
 }
 
 // PKCS11 is the family of cards that only their maker's PKCS#11 module can speak to. They have no transport of ours.
@@ -89,5 +93,9 @@ func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 	return Found{}, card.ErrNotThisFamily
 }
 
-// alike says that cards of the two profiles are asked for the same application.
-func alike(a, b profiles.Profile) bool { return slices.Equal(a.AID, b.AID) }
+// alike says that cards of the two profiles are asked for the same application, and spoken to in the same way.
+func alike(a, b profiles.Profile) bool {
+	return slices.Equal(a.AID, b.AID) && a.Serial == b.Serial &&
+		a.Passcode.Reference == b.Passcode.Reference && a.Passcode.Padding == b.Passcode.Padding &&
+		a.PUK.Reference == b.PUK.Reference && a.PUK.Padding == b.PUK.Padding
+}

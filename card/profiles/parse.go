@@ -22,6 +22,7 @@ type file struct {
 	AID      string   `toml:"aid"`
 	Extended bool     `toml:"extended"`
 	Module   string   `toml:"module"`
+	Serial   string   `toml:"serial"`
 	Retired  bool     `toml:"retired"`
 	Blocked  []string `toml:"blocked"`
 	Passcode struct {
@@ -64,8 +65,8 @@ var families = map[string]family{
 	"piv":       {may: []toml.Key{{"extended"}}},
 	"gids":      {},
 	"openpgp":   {must: []toml.Key{{"puk", "kind"}}},
-	"iso":       {must: slices.Concat([]toml.Key{{"aid"}}, placed("passcode"), placed("puk")), may: []toml.Key{{"extended"}}},
-	"authentic": {may: slices.Concat(placed("passcode"), placed("puk"))},
+	"iso":       {must: slices.Concat([]toml.Key{{"aid"}, {"serial"}}, placed("passcode"), placed("puk")[1:]), may: []toml.Key{{"extended"}, {"puk", "reference"}}},
+	"authentic": {may: slices.Concat(placed("passcode")[:2], placed("puk")[:2])}, // always filled up with FF
 	"pkcs11":    {must: []toml.Key{{"module"}, {"atr"}}},
 }
 
@@ -87,7 +88,7 @@ func parse(name, text string) (Profile, error) {
 		return Profile{}, err
 	}
 	p := Profile{
-		Name: name, Title: f.Title, Family: f.Family, Extended: f.Extended, Module: f.Module, Retired: f.Retired,
+		Name: name, Title: f.Title, Family: f.Family, Extended: f.Extended, Module: f.Module, Serial: f.Serial, Retired: f.Retired,
 		Passcode: Passcode{
 			Rules: card.Rules{Min: f.Passcode.Min, Max: f.Passcode.Max, DigitsOnly: f.Passcode.DigitsOnly},
 			Tries: f.Passcode.Tries, Reference: byte(f.Passcode.Reference), Padding: Padding{f.Passcode.PadTo, byte(f.Passcode.PadWith)},
@@ -178,6 +179,10 @@ func (f *file) values(meta toml.MetaData) error {
 		return fmt.Errorf("puk.kind is %q: want %q or %q", k.Kind, ResetCode, Admin)
 	case k.Kind == ResetCode && k.Rotates:
 		return errors.New("puk.rotates: a card replaces its reset code for its administrator alone, so it cannot be true")
+	case f.Family == "iso" && f.Serial != CPLC && f.Serial != TokenInfo:
+		return fmt.Errorf("serial is %q: want %q or %q", f.Serial, CPLC, TokenInfo)
+	case f.Family == "iso" && k.Rotates && k.Reference == 0:
+		return errors.New(`key "puk.reference" is missing: a PUK that is replaced needs one`)
 	case f.Family == "gids" && (k.Length != 48 || k.DigitsOnly || k.Rotates):
 		return errors.New("puk: the administrator's key of a GIDS card is a 3DES key of 48 hex digits that is not replaced")
 	}

@@ -28,6 +28,7 @@ type Profile struct {
 	AID      []byte // of the application; nil: the family's own
 	Extended bool   // takes long commands in one APDU of extended length, not as a chain
 	Module   string // path of the maker's PKCS#11 module; family pkcs11 alone
+	Serial   string // where the number stands that names the card, one of the constants; family iso alone
 	Passcode Passcode
 	PUK      PUK
 	Blocked  []uint16 // status words that say "blocked", besides 63C0; never empty but for Retired and pkcs11
@@ -56,9 +57,15 @@ type PUK struct {
 	Tries      int  // wrong ones in a row until the card is beyond rescue
 	Rotates    bool // it is replaced after each unlock
 	Restores   bool // the right one restores its own count of tries
-	Reference  byte // P2 of its commands; 0: the family's own
+	Reference  byte // P2 of its commands; 0: the family's own, or none for iso
 	Padding
 }
+
+// Where cards of the ISO family have the number that names them.
+const (
+	CPLC      = "cplc"       // the chip's: card production life cycle data of GlobalPlatform, GET DATA 9F7F
+	TokenInfo = "token-info" // the personaliser's: serialNumber in PKCS#15's EF(TokenInfo)
+)
 
 // Kinds of PUK of the OpenPGP family.
 const (

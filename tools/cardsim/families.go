@@ -10,7 +10,9 @@ import (
 	"latchkey/card/apdu"
 	"latchkey/card/profiles"
 	"latchkey/tools/cardsim/applet"
+	"latchkey/tools/cardsim/authentic"
 	"latchkey/tools/cardsim/gids"
+	"latchkey/tools/cardsim/iso"
 	"latchkey/tools/cardsim/openpgp"
 )
 
@@ -19,8 +21,10 @@ const familyPIV = "piv"
 
 // families are those beside PIV.
 var families = map[string]*family{
-	"gids":    {gids.New, func() applet.Applet { return new(gids.Applet) }},
-	"openpgp": {openpgp.New, func() applet.Applet { return new(openpgp.Applet) }},
+	"authentic": {authentic.New, func() applet.Applet { return new(authentic.Applet) }},
+	"gids":      {gids.New, func() applet.Applet { return new(gids.Applet) }},
+	"iso":       {iso.New, func() applet.Applet { return new(iso.Applet) }},
+	"openpgp":   {openpgp.New, func() applet.Applet { return new(openpgp.Applet) }},
 }
 
 // Families are those that there are virtual cards of.
