@@ -122,9 +122,10 @@ type related struct {
 // within the first 256 bytes.
 func (c *Card) related() (related, error) {
 	const op = "read application related data"
-	b, sw, err := apdu.Send(c.t, getData(objectRelated))
-	answer := b
+	var answer []byte
+	next := getData(objectRelated)
 	for range maxParts {
+		b, sw, err := apdu.Send(c.t, next)
 		if err != nil {
 			return related{}, fmt.Errorf("%s: %w", op, err)
 		}
@@ -132,20 +133,19 @@ func (c *Card) related() (related, error) {
 		if sw != apdu.OK && !more {
 			return related{}, &card.StatusError{Op: op, SW: uint16(sw)}
 		}
+		answer = append(answer, b...)
 		if r, ok := parseRelated(answer); ok {
-			return r, nil
+			return r, nil // the next command makes the card drop what is left (ISO/IEC 7816-4 §5.4.2)
 		}
 		if !more {
 			break
 		}
-		// The next command makes the card drop what is left (ISO/IEC 7816-4 §5.4.2), so the rest is asked for only now.
-		b, sw, err = apdu.Send(c.t, apdu.GetResponse(le))
-		answer = append(answer, b...)
+		next = apdu.GetResponse(le)
 	}
 	return related{}, fmt.Errorf("%s: AID, extended capabilities or PW status bytes are not there", op)
 }
 
-// maxParts bounds the parts of an answer; the largest known fits into two.
+// maxParts bounds the parts of an answer, the first of which can be empty; the largest known takes two.
 const maxParts = 4
 
 // parseRelated reads the application related data (§4.4.1), whole or their first part.
