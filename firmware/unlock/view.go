@@ -46,7 +46,6 @@ const (
 	ReasonMute           Reason = "card-mute"          // no answer to reset: upside down, or dead
 	ReasonUnreadable     Reason = "card-unreadable"    // answers, but not with sense
 	ReasonNotOurs        Reason = "card-not-ours"      // no application that we know
-	ReasonNotLocked      Reason = "card-not-locked"    // TriesLeft
 	ReasonUninitialised  Reason = "card-uninitialised" // was never given a passcode
 	ReasonPUKBlocked     Reason = "puk-blocked"        // locked, and what would unlock it is locked, too
 	ReasonRetired        Reason = "card-retired"       // of a kind that was withdrawn: Series
