@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -27,15 +28,21 @@ func kioskCommand(o *options) *cobra.Command {
 var kioskName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$`)
 
 func kioskAdd(o *options) *cobra.Command {
-	var path string
+	var path, kind string
 	cmd := &cobra.Command{
 		Use:   "add NAME --cert FILE",
 		Short: "Serve a kiosk with this certificate (PEM), whose common name is NAME",
-		Args:  takes(1),
+		Long: `Serve a kiosk with this certificate (PEM), whose common name is NAME.
+
+A desk is where staff unlock cards with "cardctl unblock". It may do what a kiosk may, and nothing else.`,
+		Args: takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			if !kioskName.MatchString(name) {
 				return fmt.Errorf("the name %q must be 1 to 63 letters, digits, dots and hyphens", name)
+			}
+			if k := store.KioskKind(kind); k != store.KindKiosk && k != store.KindDesk {
+				return fmt.Errorf("the kind %q is neither kiosk nor desk", kind)
 			}
 			cert, err := readCertificate(path)
 			if err != nil {
@@ -48,7 +55,9 @@ func kioskAdd(o *options) *cobra.Command {
 				return fmt.Errorf("the certificate in %s has no P-256 key: make the kiosk's device key anew, ECDSA on P-256", path)
 			}
 			now := time.Now()
-			k := store.Kiosk{Name: name, Certificate: sha256.Sum256(cert.Raw), State: store.KioskActive, AddedAt: now.UnixMilli()}
+			k := store.Kiosk{
+				Name: name, Kind: store.KioskKind(kind), Certificate: sha256.Sum256(cert.Raw), State: store.KioskActive, AddedAt: now.UnixMilli(),
+			}
 			return o.withNew(cmd.Context(), func(of office) error {
 				err := of.store.Update(cmd.Context(), func(tx *store.Tx) error {
 					added, err := tx.AddKiosk(k)
@@ -58,7 +67,7 @@ func kioskAdd(o *options) *cobra.Command {
 					if !added {
 						return fmt.Errorf("there is a kiosk %s already: choose another name, a name is never given twice", name)
 					}
-					return tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskAdded, Kiosk: name, Note: hex.EncodeToString(k.Certificate[:])})
+					return tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskAdded, Kiosk: name, Note: fmt.Sprintf("%s %x", k.Kind, k.Certificate)})
 				})
 				if err == nil {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s added, certificate SHA-256 %x\n", name, k.Certificate)
@@ -69,6 +78,7 @@ func kioskAdd(o *options) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&path, "cert", "", "the kiosk's certificate, PEM `file`")
 	cmd.MarkFlagRequired("cert")
+	cmd.Flags().StringVar(&kind, "kind", string(store.KindKiosk), "what it is, kiosk or desk")
 	return cmd
 }
 
@@ -92,18 +102,37 @@ func kioskDisable(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "disable NAME",
 		Short: "Serve a kiosk no longer, from this moment",
-		Args:  takes(1),
+		Long: `Serve a kiosk no longer, from this moment.
+
+Cards that were unlocked there may still have a PUK that it was given: it is said how many, and "central card list
+--exposed" lists them. Such a card is out of danger when its PUK was replaced at other kiosks, or, if its kind of PUK
+does not rotate, when it was given another secret and that was imported.`,
+		Args: takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.with(cmd.Context(), func(of office) error {
+				exposed := 0
 				err := of.store.Update(cmd.Context(), func(tx *store.Tx) error {
-					return errors.Join(tx.DisableKiosk(args[0]),
-						tx.AppendEvent(ledger.Event{At: time.Now(), Kind: ledger.KioskDisabled, Kiosk: args[0]}))
+					if err := tx.DisableKiosk(args[0]); err != nil {
+						return err
+					}
+					by, err := exposures(tx, of.config.Profiles)
+					if err != nil {
+						return err
+					}
+					exposed = 0
+					for _, e := range by {
+						if slices.Contains(e.By, args[0]) {
+							exposed++
+						}
+					}
+					note := fmt.Sprintf("exposed %d", exposed)
+					return tx.AppendEvent(ledger.Event{At: time.Now(), Kind: ledger.KioskDisabled, Kiosk: args[0], Note: note})
 				})
 				if errors.Is(err, store.ErrNotFound) {
 					return fmt.Errorf("there is no kiosk %s: \"central kiosk list\" names them", args[0])
 				}
 				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s disabled\n", args[0])
+					fmt.Fprintf(cmd.OutOrStdout(), "%s disabled; cards exposed by it: %d\n", args[0], exposed)
 				}
 				return err
 			})
@@ -114,6 +143,7 @@ func kioskDisable(o *options) *cobra.Command {
 // kioskRow is a kiosk as it is listed.
 type kioskRow struct {
 	Name        string           `json:"name"`
+	Kind        store.KioskKind  `json:"kind"`
 	State       store.KioskState `json:"state"`
 	Certificate string           `json:"certificate_sha256"`
 	AddedAt     time.Time        `json:"added_at"`
@@ -138,7 +168,7 @@ func kioskList(o *options) *cobra.Command {
 					if err != nil {
 						return err
 					}
-					rows = append(rows, kioskRow{k.Name, k.State, hex.EncodeToString(k.Certificate[:]), time.UnixMilli(k.AddedAt).UTC(), held})
+					rows = append(rows, kioskRow{k.Name, k.Kind, k.State, hex.EncodeToString(k.Certificate[:]), time.UnixMilli(k.AddedAt).UTC(), held})
 				}
 				return nil
 			})
@@ -146,9 +176,9 @@ func kioskList(o *options) *cobra.Command {
 				return err
 			}
 			return show(cmd, asJSON, rows, func(w *tabwriter.Writer) {
-				fmt.Fprintln(w, "NAME\tSTATE\tENTRIES\tADDED\tCERTIFICATE SHA-256")
+				fmt.Fprintln(w, "NAME\tKIND\tSTATE\tENTRIES\tADDED\tCERTIFICATE SHA-256")
 				for _, r := range rows {
-					fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", r.Name, r.State, r.Entries, clock(r.AddedAt), r.Certificate)
+					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", r.Name, r.Kind, r.State, r.Entries, clock(r.AddedAt), r.Certificate)
 				}
 			})
 		},

@@ -50,7 +50,7 @@ func check(ts *testscript.TestScript, err error) {
 	}
 }
 
-// makePKI writes into dir: ca.pem, central.pem and .key, k1.pem and .key (P-256), k2.pem (P-384).
+// makePKI writes into dir: ca.pem, central.pem and .key, k1.pem, k3.pem and .key (P-256), k2.pem (P-384).
 func makePKI(dir string) error {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -83,7 +83,7 @@ func makePKI(dir string) error {
 	for i, leaf := range []struct {
 		name  string
 		curve elliptic.Curve
-	}{{"central", elliptic.P256()}, {"k1", elliptic.P256()}, {"k2", elliptic.P384()}} {
+	}{{"central", elliptic.P256()}, {"k1", elliptic.P256()}, {"k2", elliptic.P384()}, {"k3", elliptic.P256()}} {
 		key, err := ecdsa.GenerateKey(leaf.curve, rand.Reader)
 		if err != nil {
 			return err
@@ -106,7 +106,7 @@ func pki(ts *testscript.TestScript, _ bool, args []string) { check(ts, makePKI(t
 // printer FILE CERT writes cards.csv with one card whose certificate is that of CERT.
 func printer(ts *testscript.TestScript, _ bool, args []string) {
 	block, _ := pem.Decode([]byte(ts.ReadFile(args[1])))
-	row := fmt.Sprintf("serial,profile,holder_id,puk,card_certificate,status\n0a0b,piv,h1,40718529,%s,issued\n", base64.StdEncoding.EncodeToString(block.Bytes))
+	row := fmt.Sprintf("serial,profile,holder_id,secret,card_certificate,status\n0a0b,piv,h1,40718529,%s,issued\n", base64.StdEncoding.EncodeToString(block.Bytes))
 	check(ts, os.WriteFile(ts.MkAbs(args[0]), []byte(row), 0o600))
 }
 

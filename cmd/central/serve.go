@@ -54,12 +54,17 @@ func serve(ctx context.Context, of office, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if c.Policy.Issuers, err = c.CardIssuers(); err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	s := &api.Server{Store: of.store, Vault: v, Email: email, Signing: signing, Policy: c.Policy, Log: logger, Now: time.Now}
+	s := &api.Server{
+		Store: of.store, Vault: v, Email: email, Signing: signing, Profiles: c.Profiles, Policy: c.Policy, Log: logger, Now: time.Now,
+	}
 	logger.Info("listening", "addr", l.Addr().String())
 	if err := s.Serve(ctx, l, t, grace); err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
-	"latchkey/firmware/wire"
 )
 
 // view reads one consistent state of the database.
@@ -140,92 +139,6 @@ func caseShow(o *options) *cobra.Command {
 					r.ID, r.state(), r.Reason, r.Kiosk, r.Attempts, r.Sends, clock(r.ExpiresAt))
 				for _, e := range r.Events {
 					fmt.Fprintf(w, "%s\t%s %s\n", clock(e.At), e.Kind, e.Note)
-				}
-			})
-		},
-	}
-	jsonFlag(cmd, &asJSON)
-	return cmd
-}
-
-// cardRow is a card as it is shown.
-type cardRow struct {
-	Serial     string     `json:"serial"`
-	Profile    string     `json:"profile"`
-	Revoked    bool       `json:"revoked"`
-	Settled    int64      `json:"settled"`
-	Booked     int        `json:"booked"`
-	WrongCodes int        `json:"wrong_codes"`
-	Grants     []grantRow `json:"grants"`
-}
-
-type grantRow struct {
-	Case      string      `json:"case"`
-	Kiosk     string      `json:"kiosk"`
-	Base      int64       `json:"base"`
-	First     int64       `json:"first"`
-	Tries     int         `json:"tries"`
-	Booked    int         `json:"booked"`
-	IssuedAt  time.Time   `json:"issued_at"`
-	ExpiresAt time.Time   `json:"expires_at"`
-	Outcome   *outcomeRow `json:"outcome"`
-}
-
-type outcomeRow struct {
-	At       time.Time `json:"at"`
-	Passcode wire.Fact `json:"passcode"`
-	Opened   *int64    `json:"opened"`
-	Rotated  wire.Fact `json:"rotated"`
-	Tries    int       `json:"tries"`
-}
-
-func cardCommand(o *options) *cobra.Command {
-	return group("card", "Cards: what central has on record of them", cardShow(o))
-}
-
-func cardShow(o *options) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "show SERIAL",
-		Short: "Show a card's settled generation, the tries that are booked and its grants",
-		Args:  takes(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var r cardRow
-			err := o.view(cmd, func(tx *store.Tx) error {
-				c, err := tx.Card(args[0])
-				if errors.Is(err, store.ErrNotFound) {
-					return fmt.Errorf("there is no card with the serial %s: it is written in lower-case hex", args[0])
-				}
-				if err != nil {
-					return err
-				}
-				r = cardRow{Serial: c.Serial, Profile: c.Profile, Revoked: c.Revoked, Settled: c.Settled, WrongCodes: c.WrongCodes, Grants: []grantRow{}}
-				grants, err := tx.Grants(c.Serial)
-				for _, g := range grants {
-					row := grantRow{
-						Case: g.Case, Kiosk: g.Kiosk, Base: g.Base, First: g.First, Tries: g.Tries, Booked: g.Booked,
-						IssuedAt: g.IssuedAt, ExpiresAt: g.ExpiresAt,
-					}
-					if o := g.Outcome; o != nil {
-						row.Outcome = &outcomeRow{o.At, o.Passcode, o.Opened, o.Rotated, o.Tries}
-					}
-					r.Booked += g.Booked
-					r.Grants = append(r.Grants, row)
-				}
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			return show(cmd, asJSON, r, func(w *tabwriter.Writer) {
-				fmt.Fprintf(w, "card\t%s\nprofile\t%s\nrevoked\t%v\nsettled\t%d\nbooked\t%d\nwrong codes\t%d\n",
-					r.Serial, r.Profile, r.Revoked, r.Settled, r.Booked, r.WrongCodes)
-				for _, g := range r.Grants {
-					outcome := "no outcome"
-					if x := g.Outcome; x != nil {
-						outcome = fmt.Sprintf("passcode %s, rotated %s", x.Passcode, x.Rotated)
-					}
-					fmt.Fprintf(w, "%s\tbase %d first %d tries %d booked %d at %s: %s\n", clock(g.IssuedAt), g.Base, g.First, g.Tries, g.Booked, g.Kiosk, outcome)
 				}
 			})
 		},

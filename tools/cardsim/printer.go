@@ -56,7 +56,7 @@ func Print(dir string, issues []Issue) ([]*Card, error) {
 		return nil, fmt.Errorf("print cards: %w", err)
 	}
 	holders := [][]string{{"holder_id", "name", "email", "mobile", "status"}}
-	list := [][]string{{"serial", "profile", "holder_id", "puk", "card_certificate", "status"}}
+	list := [][]string{{"serial", "profile", "holder_id", "secret", "card_certificate", "status"}}
 	known := map[string]Holder{}
 	printed := map[string]*Card{}
 	var cards []*Card
@@ -102,8 +102,10 @@ func Print(dir string, issues []Issue) ([]*Card, error) {
 		if i.NoSecret {
 			told = ""
 		}
+		// A directory strikes off cards that ran out, and central takes none in.
+		revoked := i.Revoked || !i.Spec.NotAfter.IsZero() && i.Spec.NotAfter.Before(time.Now())
 		list = append(list, []string{c.Serial(), i.Profile, i.Holder.ID, told,
-			base64.StdEncoding.EncodeToString(c.CardCertificate()), pick(i.Revoked, "revoked", "issued")})
+			base64.StdEncoding.EncodeToString(c.CardCertificate()), pick(revoked, "revoked", "issued")})
 	}
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.certificate.Raw})
 	if err := writeFile(filepath.Join(dir, CAFile), authority); err != nil {

@@ -52,7 +52,7 @@ func TestPrint(t *testing.T) {
 		t.Errorf("holders: %q, want %q", holders, want)
 	}
 	rows := readCSV(t, filepath.Join(dir, CardsFile))
-	if len(rows) != 4 || strings.Join(rows[0], ",") != "serial,profile,holder_id,puk,card_certificate,status" {
+	if len(rows) != 4 || strings.Join(rows[0], ",") != "serial,profile,holder_id,secret,card_certificate,status" {
 		t.Fatalf("cards: %q", rows)
 	}
 	puks := map[string]bool{}

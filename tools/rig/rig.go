@@ -140,11 +140,14 @@ port = %d
 from = "Smartcard Unlock <smartcards@example.nhs.uk>"
 tls = "none"
 
+[cards]
+ca = %q
+
 [policy]
 %s
 `, r.path("central", "central.db"), r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"),
 		r.path("central", "kek.key"), r.path("central", "root.key"), r.path("central", "signing.pem"), r.path("central", "codes.key"),
-		r.Mail.Port(), r.Policy)
+		r.Mail.Port(), r.Card(cardsim.CAFile), r.Policy)
 	if err := os.WriteFile(r.path("central", "central.toml"), []byte(config), 0o600); err != nil {
 		return err
 	}
@@ -179,7 +182,7 @@ func (r *Rig) rememberPUKs(path string) error {
 	if err != nil {
 		return err
 	}
-	puk := slices.Index(rows[0], "puk")
+	puk := slices.Index(rows[0], "secret")
 	r.puks = map[string]secret.Value{}
 	rows = rows[1:]
 	for _, i := range r.Issues {

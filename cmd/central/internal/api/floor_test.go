@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/delivery"
 	"latchkey/cmd/central/internal/ledger"
@@ -125,7 +124,7 @@ func (f *floor) record(serial string) (*floorCard, secret.Value, error) {
 		return nil, secret.Value{}, fmt.Errorf("floor: card %q is not known", serial)
 	}
 	var err error
-	if c.Profile, err = profiles.Embedded().Named(c.Card.Profile); err != nil {
+	if c.Profile, err = f.Profiles.Named(c.Card.Profile); err != nil {
 		return nil, secret.Value{}, err
 	}
 	email, err := f.Vault.Open(vault.Subject{Kind: vault.KindEmail, ID: c.Holder.ID}, c.email)
@@ -148,15 +147,15 @@ func (f *floor) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (w
 		if card == nil {
 			return nil, cases.Refuse(wire.CodeCardUnknown)
 		}
-		profile, err := profiles.Embedded().Named(card.Card.Profile)
+		profile, err := f.Profiles.Named(card.Card.Profile)
 		if err != nil {
 			return nil, err
 		}
-		if err := cases.MayBegin(card.Card, card.Holder, profile, r.Body.Family, r.Body.TriesLeft); err != nil {
+		if err := cases.MayBegin(f.Policy, card.Card, card.Holder, profile, r.Body.Family, r.Body.PukTriesLeft); err != nil {
 			return nil, err
 		}
 		st.c = cases.Case{ID: random(16), Card: card.Card.Serial, Holder: card.Holder.ID, Kiosk: st.rq.kiosk}
-		st.c.Begin(f.Policy, st.now, fresh(32), r.Body.HpkePublicKey)
+		st.c.Begin(f.Policy, st.now, fresh(32), r.Body.HpkePublicKey, r.Body.PukTriesLeft)
 		st.event(ledger.CaseBegun, "")
 		return wire.Begun{Case: st.c.ID, Nonce: st.c.Nonce}, nil
 	})
@@ -230,7 +229,7 @@ func (f *floor) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire.
 		if !signedByDevice(st.rq, wire.ReleaseDigest(st.rq.kiosk, st.c.ID, st.c.Nonce, r.Body.Proof, r.Body.Challenge), r.Body.Signature) {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
-		g, err := st.c.Release(f.Policy, st.now, card.Record, st.rq.kiosk, r.Body.Proof)
+		g, err := st.c.Release(f.Policy, st.now, card.Record, st.rq.kiosk, r.Body.Proof, r.Body.Challenge)
 		if err != nil {
 			return nil, err
 		}
@@ -267,7 +266,7 @@ func (f *floor) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestOb
 		}
 		o := cases.Outcome{At: st.now, Passcode: r.Body.Passcode, Opened: r.Body.Opened, Rotated: r.Body.Rotated, Tries: r.Body.Tries}
 		mine := len(card.Grants) - 1
-		if g := card.Grants[mine]; g.Case != st.c.ID || !g.Sane(r.Body.Base, o) {
+		if g := card.Grants[mine]; g.Case != st.c.ID || !g.Sane(card.Profile, r.Body.Base, o) {
 			return nil, cases.Refuse(wire.CodeMalformed)
 		}
 		cases.Settle(&card.Record, mine, o)

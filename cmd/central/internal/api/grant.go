@@ -14,6 +14,7 @@ import (
 	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/ledger"
+	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/secret"
 	"latchkey/firmware/wire"
@@ -30,21 +31,17 @@ func (s *routes) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire
 			!signedByDevice(st.rq, wire.ReleaseDigest(st.rq.kiosk, c.ID, c.Nonce, r.Body.Proof, r.Body.Challenge), r.Body.Signature) {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
-		g, err := c.Release(st.Policy, st.now, rec, st.rq.kiosk, r.Body.Proof)
+		g, err := c.Release(st.Policy, st.now, rec, st.rq.kiosk, r.Body.Proof, r.Body.Challenge)
 		if err != nil {
-			return nil, also(err, st.tx.SetCase(c), st.event(ledger.Refused, c.Card, string(codeOf(err))))
+			return nil, also(err, st.tx.SetCase(c), st.refused(ledger.Refused, c.Card, err))
 		}
-		current, err := st.puk(g.Card, g.Base, rec.Profile.PUK)
-		if err != nil {
-			return nil, err
-		}
-		defer current.Wipe()
-		next, err := st.puk(g.Card, g.Base+1, rec.Profile.PUK)
+		both, err := st.candidates(rec, g, r.Body.Challenge)
 		if err != nil {
 			return nil, err
 		}
-		defer next.Wipe()
-		out, err := st.seal(st.rq, c, g, wire.Candidates{Current: wire.Secret{Value: current}, Next: wire.Secret{Value: next}})
+		defer both.Current.Wipe()
+		defer both.Next.Wipe()
+		out, err := st.seal(st.rq, c, g, both)
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +50,27 @@ func (s *routes) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire
 	})
 }
 
-// seal makes the grant as it travels: both PUKs, for the key of this walk alone, signed.
+// candidates are what a grant seals: the PUK and the next one, the one PUK of a card whose PUK does not rotate, or the
+// answer to the card's challenge. They are the caller's to wipe.
+func (st *step) candidates(rec cases.Record, g cases.Grant, challenge []byte) (both wire.Candidates, err error) {
+	if cases.Challenges(rec.Profile) {
+		sealed, err := st.tx.Secret(g.Card, g.Base)
+		if err != nil {
+			return both, err
+		}
+		both.Current.Value, err = st.Vault.Answer(vault.CardSecret(g.Card, true, g.Base), sealed, challenge)
+		return both, err
+	}
+	if both.Current.Value, err = st.puk(g.Card, g.Base, rec.Profile.PUK); err != nil || !rec.Profile.PUK.Rotates {
+		return both, err
+	}
+	if both.Next.Value, err = st.Vault.Derive(g.Card, g.Base+1, rec.Profile.PUK); err != nil {
+		both.Current.Wipe()
+	}
+	return both, err
+}
+
+// seal makes the grant as it travels: its candidates, for the key of this walk alone, signed.
 func (s *Server) seal(rq *request, c cases.Case, g cases.Grant, both wire.Candidates) (*wire.Grant, error) {
 	plain, err := json.Marshal(both)
 	if err != nil {
@@ -80,16 +97,16 @@ func (s *Server) seal(rq *request, c cases.Case, g cases.Grant, both wire.Candid
 	return out, nil
 }
 
-// puk is a card's PUK of a generation: the imported one, or derived.
+// puk is a card's PUK of a settled generation: imported, or derived.
 func (st *step) puk(card string, generation int64, form profiles.PUK) (secret.Value, error) {
-	if generation > 0 {
+	sealed, err := st.tx.Secret(card, generation)
+	switch {
+	case errors.Is(err, store.ErrNotFound) && generation > 0:
 		return st.Vault.Derive(card, generation, form)
-	}
-	sealed, err := st.tx.Secret(card, 0)
-	if err != nil {
+	case err != nil:
 		return secret.Value{}, err
 	}
-	return st.Vault.Open(vault.Subject{Kind: vault.KindPUK, ID: card}, sealed)
+	return st.Vault.Open(vault.CardSecret(card, false, generation), sealed)
 }
 
 // ReportOutcome settles a grant, also after its case was closed, and closes the case.
@@ -99,7 +116,9 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 		if err != nil {
 			return nil, err
 		}
-		o := cases.Outcome{At: st.now, Passcode: r.Body.Passcode, Opened: r.Body.Opened, Rotated: r.Body.Rotated, Tries: r.Body.Tries}
+		o := cases.Outcome{
+			At: st.now, Passcode: r.Body.Passcode, Opened: r.Body.Opened, Rotated: r.Body.Rotated, Tries: r.Body.Tries, PUKBlocked: r.Body.PukBlocked,
+		}
 		mine := -1
 		for i, g := range rec.Grants {
 			if g.Case == c.ID {
@@ -108,7 +127,7 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 		}
 		switch {
 		case mine >= 0:
-			if !rec.Grants[mine].Sane(r.Body.Base, o) {
+			if !rec.Grants[mine].Sane(rec.Profile, r.Body.Base, o) {
 				return nil, cases.Refuse(wire.CodeMalformed)
 			}
 			before := slices.Clone(rec.Grants)
@@ -135,6 +154,9 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 			opened = fmt.Sprint(*o.Opened)
 		}
 		note := fmt.Sprintf("base %d opened %s passcode %s rotated %s tries %d settled %d", r.Body.Base, opened, o.Passcode, o.Rotated, o.Tries, rec.Card.Settled)
+		if o.PUKBlocked {
+			note += " puk-blocked"
+		}
 		return wire.Settled{Base: rec.Card.Settled}, errors.Join(st.tx.SetCase(c), st.event(ledger.OutcomeKnown, c.Card, note))
 	})
 }

@@ -190,7 +190,8 @@ func prepareLoad(b *testing.B) (*world, []*visitor, *sink) {
 	if err := config.Init(filepath.Join(w.dir, "central")); err != nil {
 		b.Fatal(err)
 	}
-	text := fmt.Sprintf("ra_contact = \"the RA\"\n[smtp]\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\nfrom = \"unlock@nhs.net\"\n"+
+	writeCardCA(b, filepath.Join(w.dir, "central", "card-ca.pem"))
+	text := fmt.Sprintf("ra_contact = \"the RA\"\n[cards]\nca = \"card-ca.pem\"\n[smtp]\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\nfrom = \"unlock@nhs.net\"\n"+
 		"[policy]\ncard_sends_an_hour = 1000000\nholder_sends_an_hour = 1000000\nkiosk_sends_an_hour = 1000000\n", ml.Addr().(*net.TCPAddr).Port)
 	if err := os.WriteFile(filepath.Join(w.dir, "central", "central.toml"), []byte(text), 0o600); err != nil {
 		b.Fatal(err)
@@ -258,12 +259,15 @@ func openLoad(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Policy.Issuers, err = c.CardIssuers(); err != nil {
+		return nil, err
+	}
 	s, err := store.OpenSQLite(ctx, c.Database)
 	if err != nil {
 		return nil, err
 	}
 	return &Server{
-		Store: s, Vault: v, Email: e, Signing: signing, Policy: c.Policy, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Now: time.Now,
+		Store: s, Vault: v, Email: e, Signing: signing, Profiles: c.Profiles, Policy: c.Policy, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Now: time.Now,
 	}, nil
 }
 

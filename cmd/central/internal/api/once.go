@@ -7,7 +7,6 @@ import (
 	"errors"
 	"time"
 
-	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/delivery"
 	"latchkey/cmd/central/internal/ledger"
@@ -133,6 +132,15 @@ func (st *step) keep(a ask, out reply) error {
 	})
 }
 
+// refused appends a refusal to the ledger, with the reason that the kiosk does not learn. Other errors are none of its.
+func (st *step) refused(kind ledger.Kind, card string, err error) error {
+	var r *cases.Refusal
+	if !errors.As(err, &r) {
+		return nil
+	}
+	return st.event(kind, card, r.Note())
+}
+
 // event appends to the ledger. Every case event carries the card, so that the ledger can be read without the cases.
 func (st *step) event(kind ledger.Kind, card, note string) error {
 	return st.tx.AppendEvent(ledger.Event{At: st.now, Kind: kind, Kiosk: st.rq.kiosk, Case: st.caseID, Card: card, Note: note})
@@ -181,7 +189,7 @@ func (st *step) record(card string) (r cases.Record, email secret.Value, err err
 	if r.Card, err = st.tx.Card(card); err != nil {
 		return r, email, err
 	}
-	if r.Profile, err = profiles.Embedded().Named(r.Card.Profile); err != nil {
+	if r.Profile, err = st.Profiles.Named(r.Card.Profile); err != nil {
 		return r, email, err
 	}
 	var sealed store.Contacts

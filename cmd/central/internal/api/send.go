@@ -106,7 +106,7 @@ func (st *step) book(channel string) (*sending, error) {
 	if err := c.Send(st.Policy, st.now, rec, sends, *to, way.mac); err != nil {
 		way.code.Wipe()
 		email.Wipe()
-		return nil, also(err, st.tx.SetCase(c), st.event(ledger.Refused, c.Card, string(codeOf(err))))
+		return nil, also(err, st.tx.SetCase(c), st.refused(ledger.Refused, c.Card, err))
 	}
 	way.out = c
 	return way, errors.Join(st.tx.SetCase(c), st.tx.AddSend(c, st.now), st.event(ledger.CodeSent, c.Card, to.ID))

@@ -28,6 +28,7 @@ import (
 	"strconv"
 	"time"
 
+	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/delivery"
 	"latchkey/cmd/central/internal/store"
@@ -37,13 +38,14 @@ import (
 
 // Server is central as kiosks see it. All fields are needed.
 type Server struct {
-	Store   store.Store
-	Vault   *vault.Vault
-	Email   *delivery.Email
-	Signing *ecdsa.PrivateKey // P-256, of grants and receipts
-	Policy  cases.Policy
-	Log     *slog.Logger
-	Now     func() time.Time
+	Store    store.Store
+	Vault    *vault.Vault
+	Email    *delivery.Email
+	Signing  *ecdsa.PrivateKey // P-256, of grants and receipts
+	Profiles profiles.Set      // of the cards on record
+	Policy   cases.Policy
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // TLSConfig is how kiosks are received: TLS 1.3 (RFC 8446), and a certificate that one of the authorities gave.

@@ -3,10 +3,10 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 
-	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
@@ -35,7 +35,24 @@ func (s *routes) GetStatus(ctx context.Context, _ wire.GetStatusRequestObject) (
 
 var serialForm = regexp.MustCompile(`^[0-9a-f]{2,64}$`)
 
-// BeginCase opens a case for a locked card, or returns to its open one.
+// maxTriesLeft is more than any card counts (ISO/IEC 7816-4 §7.5.1: 63CX).
+const maxTriesLeft = 255
+
+// countable says whether a card can have told this many tries, or nothing.
+func countable(triesLeft int) bool { return triesLeft >= -1 && triesLeft <= maxTriesLeft }
+
+// forgotten is for the ledger: of a card that is not locked, the holder has forgotten the passcode.
+func forgotten(triesLeft int) string {
+	switch {
+	case triesLeft == 0:
+		return ""
+	case triesLeft < 0:
+		return "forgotten or locked, tries not told"
+	}
+	return fmt.Sprintf("forgotten, %d tries left", triesLeft)
+}
+
+// BeginCase opens a case for a card whose holder cannot use it, or returns to its open one.
 func (s *routes) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (wire.BeginCaseResponseObject, error) {
 	// What needs no record is judged before the transaction, in which writers wait for one another.
 	rq := requestOf(ctx)
@@ -45,14 +62,14 @@ func (s *routes) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (
 		if !signed {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
-		if badKey != nil || !serialForm.MatchString(r.Body.Serial) {
+		if badKey != nil || !serialForm.MatchString(r.Body.Serial) || !countable(r.Body.TriesLeft) || !countable(r.Body.PukTriesLeft) {
 			return nil, cases.Refuse(wire.CodeMalformed)
 		}
 		begun, err := st.begin(r.Body)
-		if code := codeOf(err); code != "" {
-			return nil, also(err, st.event(ledger.Refused, r.Body.Serial, string(code)))
+		if err != nil {
+			return nil, also(err, st.refused(ledger.Refused, r.Body.Serial, err))
 		}
-		return begun, err
+		return begun, nil
 	})
 }
 
@@ -68,11 +85,11 @@ func (st *step) begin(body *wire.BeginRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	profile, err := profiles.Embedded().Named(card.Profile)
+	profile, err := st.Profiles.Named(card.Profile)
 	if err != nil {
 		return nil, err
 	}
-	if err := cases.MayBegin(card, holder, profile, body.Family, body.TriesLeft); err != nil {
+	if err := cases.MayBegin(st.Policy, card, holder, profile, body.Family, body.PukTriesLeft); err != nil {
 		return nil, err
 	}
 	kind := ledger.CaseBegun
@@ -94,9 +111,9 @@ func (st *step) begin(body *wire.BeginRequest) (any, error) {
 			return nil, err
 		}
 	}
-	c.Begin(st.Policy, st.now, fresh(32), body.HpkePublicKey)
+	c.Begin(st.Policy, st.now, fresh(32), body.HpkePublicKey, body.PukTriesLeft)
 	st.caseID = c.ID
-	if err := errors.Join(st.tx.SetCase(c), st.event(kind, card.Serial, "")); err != nil {
+	if err := errors.Join(st.tx.SetCase(c), st.event(kind, card.Serial, forgotten(body.TriesLeft))); err != nil {
 		return nil, err
 	}
 	return wire.Begun{Case: c.ID, Nonce: c.Nonce}, nil
@@ -122,9 +139,13 @@ func (s *routes) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (
 			return nil, err
 		}
 		if err := c.Prove(st.Policy, st.now, rec, st.rq.kiosk, r.Body.Certificate, r.Body.Signature); err != nil {
-			return nil, also(err, st.tx.SetCase(c), st.event(ledger.Refused, c.Card, string(codeOf(err))))
+			return nil, also(err, st.tx.SetCase(c), st.refused(ledger.Refused, c.Card, err))
 		}
-		if err := errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, "")); err != nil {
+		note := ""
+		if len(rec.Card.Certificate) == 0 {
+			note = "without proof, as policy has it"
+		}
+		if err := errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, note)); err != nil {
 			return nil, err
 		}
 		open, err := st.tx.OpenCases(c.Card)
@@ -181,7 +202,7 @@ func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (
 			return nil, err
 		}
 		if refused != nil {
-			return nil, also(refused, st.event(ledger.CodeRefused, c.Card, string(codeOf(refused))))
+			return nil, also(refused, st.refused(ledger.CodeRefused, c.Card, refused))
 		}
 		return wire.CodeAccepted{Nonce: c.Nonce}, st.event(ledger.CodeAccepted, c.Card, "")
 	})

@@ -139,8 +139,9 @@ func TestRefusedBeforeTheProof(t *testing.T) {
 	r, _ := k.beginRequest(w.card)
 	r.TriesLeft = 3
 	k.refused("/v1/cases", r, wire.CodeSignatureInvalid)
+	r.PukTriesLeft = 256
 	r.Signature = k.sign(wire.BeginDigest(k.name, &r))
-	k.refused("/v1/cases", r, wire.CodeWrongStep)
+	k.refused("/v1/cases", r, wire.CodeMalformed)
 	r, _ = k.beginRequest(w.card)
 	r.HpkePublicKey = r.HpkePublicKey[1:]
 	r.Signature = k.sign(wire.BeginDigest(k.name, &r))
@@ -164,7 +165,7 @@ func TestCounterfeitLearnsNothing(t *testing.T) {
 		t.Errorf("the counterfeit was told %s", a.body)
 	}
 	v = there.begin(fake)
-	v.card = &plastic{w.card.serial, fake.key, w.card.cert, ""} // shows the original's certificate
+	v.card = &plastic{serial: w.card.serial, key: fake.key, cert: w.card.cert} // shows the original's certificate
 	there.refused(v.path("proof"), v.proof(), wire.CodeCardNotGenuine)
 	there.refused(v.path("code"), wire.SendCodeRequest{Channel: "email"}, wire.CodeCaseClosed)
 	w.update(func(tx *store.Tx) error {
@@ -187,7 +188,7 @@ func TestAnUnprovedCardEndsNoVisit(t *testing.T) {
 	v.prove()
 	v.sendCode()
 
-	fake := k.begin(&plastic{w.card.serial, newPlastic(t, w.card.serial, "00000000").key, w.card.cert, ""})
+	fake := k.begin(&plastic{serial: w.card.serial, key: newPlastic(t, w.card.serial, "00000000").key, cert: w.card.cert})
 	if fake.id != v.id {
 		t.Fatal("the kiosk did not go back to the open case")
 	}

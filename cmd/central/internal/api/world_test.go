@@ -13,6 +13,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,6 +32,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"go.uber.org/goleak"
 
+	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/delivery"
@@ -179,18 +181,63 @@ type plastic struct {
 	serial string
 	key    *ecdsa.PrivateKey
 	cert   []byte
-	puk    string
+	puk    string // what was imported: PUK, reset code, or admin key
+	kind   string // card profile; "piv" if empty
+	// What it tells at Begin.
+	unlocked int // passcode tries left
+	pukLeft  *int
+}
+
+func (p *plastic) profile() string {
+	if p.kind == "" {
+		return "piv"
+	}
+	return p.kind
 }
 
 func newPlastic(t testing.TB, serial, puk string) *plastic {
 	t.Helper()
-	key := newKey(t)
-	template := &x509.Certificate{SerialNumber: big.NewInt(7), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(9 * time.Hour)}
+	return cardCA().plastic(t, serial, puk, time.Now().Add(9*time.Hour))
+}
+
+// cardCA issues the certificates of cards in all tests.
+var cardCA = sync.OnceValue(func() authority {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Card CA"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(240 * time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return authority{key, cert}
+})
+
+func (a authority) plastic(t testing.TB, serial, puk string, until time.Time) *plastic {
+	t.Helper()
+	key := newKey(t)
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), NotBefore: time.Now().Add(-time.Minute), NotAfter: until}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &plastic{serial, key, der, puk}
+	return &plastic{serial: serial, key: key, cert: der, puk: puk}
+}
+
+// writeCardCA writes what [cards] ca names.
+func writeCardCA(t testing.TB, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cardCA().cert.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (p *plastic) sign(d [32]byte) []byte {
@@ -202,7 +249,7 @@ func (p *plastic) sign(d [32]byte) []byte {
 }
 
 func (p *plastic) row(holder, status string) string {
-	return fmt.Sprintf("%s,piv,%s,%s,%s,%s\n", p.serial, holder, p.puk, base64.StdEncoding.EncodeToString(p.cert), status)
+	return fmt.Sprintf("%s,%s,%s,%s,%s,%s\n", p.serial, p.profile(), holder, p.puk, base64.StdEncoding.EncodeToString(p.cert), status)
 }
 
 const (
@@ -229,12 +276,16 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 		t.Fatal(err)
 	}
 	in := func(name string) string { return filepath.Join(w.dir, "central", name) }
-	text := fmt.Sprintf("ra_contact = \"the RA\"\n[smtp]\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\nfrom = \"unlock@nhs.net\"\n", ml.Addr().(*net.TCPAddr).Port)
+	writeCardCA(t, in("card-ca.pem"))
+	text := fmt.Sprintf("ra_contact = \"the RA\"\n[cards]\nca = \"card-ca.pem\"\n[smtp]\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\nfrom = \"unlock@nhs.net\"\n", ml.Addr().(*net.TCPAddr).Port)
 	if err := os.WriteFile(in("central.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := config.Load(in("central.toml"))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Policy.Issuers, err = c.CardIssuers(); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range change {
@@ -258,7 +309,7 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 		t.Fatal(err)
 	}
 	w.server = &Server{
-		Store: s, Vault: v, Email: e, Signing: signing, Policy: c.Policy, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+		Store: s, Vault: v, Email: e, Signing: signing, Profiles: c.Profiles, Policy: c.Policy, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 		Now: func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) },
 	}
 	w.card = newPlastic(t, "0a0b0c", puk)
@@ -287,12 +338,22 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 // load imports holders and cards.
 func (w *world) load(holders, cards string) {
 	w.t.Helper()
-	r, err := directory.Import(context.Background(), w.server.Store, w.server.Vault, time.Now(),
-		directory.File{Name: "holders", Reader: strings.NewReader("holder_id,name,email,mobile,status\n" + holders)},
-		directory.File{Name: "cards", Reader: strings.NewReader("serial,profile,holder_id,puk,card_certificate,status\n" + cards)}, false)
-	if err != nil || len(r.Flaws) > 0 {
-		w.t.Fatal(err, r.Flaws)
+	if flaws := w.tryLoad(holders, cards); len(flaws) > 0 {
+		w.t.Fatal(flaws)
 	}
+}
+
+// tryLoad imports and returns what is wrong.
+func (w *world) tryLoad(holders, cards string) []directory.Flaw {
+	w.t.Helper()
+	terms := directory.Terms{Profiles: w.server.Profiles, Issuers: w.server.Policy.Issuers, Now: w.server.Now()}
+	r, err := directory.Import(context.Background(), w.server.Store, w.server.Vault, terms,
+		directory.File{Name: "holders", Reader: strings.NewReader("holder_id,name,email,mobile,status\n" + holders)},
+		directory.File{Name: "cards", Reader: strings.NewReader("serial,profile,holder_id,secret,card_certificate,status\n" + cards)}, false)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.Flaws
 }
 
 func (w *world) update(f func(*store.Tx) error) {
@@ -317,7 +378,7 @@ func (w *world) kiosk(name string) *kiosk {
 	w.t.Helper()
 	k := w.stranger(name)
 	w.update(func(tx *store.Tx) error {
-		_, err := tx.AddKiosk(store.Kiosk{Name: name, Certificate: sha256.Sum256(k.cert.Certificate[0]), State: store.KioskActive, AddedAt: 1})
+		_, err := tx.AddKiosk(store.Kiosk{Name: name, Kind: store.KindKiosk, Certificate: sha256.Sum256(k.cert.Certificate[0]), State: store.KioskActive, AddedAt: 1})
 		return err
 	})
 	return k
@@ -448,8 +509,16 @@ func (k *kiosk) beginRequest(card *plastic) (wire.BeginRequest, hpke.PrivateKey)
 	if err != nil {
 		k.t.Fatal(err)
 	}
+	profile, err := profiles.Embedded().Named(card.profile())
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	left := -1
+	if card.pukLeft != nil {
+		left = *card.pukLeft
+	}
 	r := wire.BeginRequest{
-		Family: "piv", Serial: card.serial, HpkePublicKey: private.PublicKey().Bytes(),
+		Family: profile.Family, Serial: card.serial, TriesLeft: card.unlocked, PukTriesLeft: left, HpkePublicKey: private.PublicKey().Bytes(),
 		Journal: wire.JournalHead{Hash: head.Hash[:], Signature: head.Signature},
 	}
 	r.Signature = k.sign(wire.BeginDigest(k.name, &r))
@@ -466,6 +535,9 @@ func (k *kiosk) begin(card *plastic) *visit {
 func (v *visit) path(step string) string { return "/v1/cases/" + v.id + "/" + step }
 
 func (v *visit) proof() wire.ProofRequest {
+	if v.card.key == nil {
+		return wire.ProofRequest{}
+	}
 	d := wire.ProofDigest(v.nonce, v.id, v.name, v.private.PublicKey().Bytes())
 	return wire.ProofRequest{Certificate: v.card.cert, Signature: v.card.sign(d)}
 }
@@ -498,9 +570,17 @@ func (v *visit) check() {
 	v.nonce = post[wire.CodeAccepted](v.kiosk, v.path("code/check"), typed(codes[len(codes)-1])).Nonce
 }
 
-func (v *visit) releaseRequest() wire.ReleaseRequest {
-	proof := v.card.sign(wire.ProofDigest(v.nonce, v.id, v.name, v.private.PublicKey().Bytes()))
-	return wire.ReleaseRequest{Proof: proof, Signature: v.kiosk.sign(wire.ReleaseDigest(v.name, v.id, v.nonce, proof, nil))}
+func (v *visit) releaseRequest() wire.ReleaseRequest { return v.releaseFor(nil) }
+
+// releaseFor asks for a grant with the card's challenge.
+func (v *visit) releaseFor(challenge []byte) wire.ReleaseRequest {
+	proof := []byte{}
+	if v.card.key != nil {
+		proof = v.card.sign(wire.ProofDigest(v.nonce, v.id, v.name, v.private.PublicKey().Bytes()))
+	}
+	return wire.ReleaseRequest{
+		Proof: proof, Challenge: challenge, Signature: v.kiosk.sign(wire.ReleaseDigest(v.name, v.id, v.nonce, proof, challenge)),
+	}
 }
 
 // accepted goes as far as a code that was right.

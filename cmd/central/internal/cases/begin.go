@@ -7,15 +7,17 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"slices"
 	"time"
 
 	"latchkey/card/profiles"
 	"latchkey/firmware/wire"
 )
 
-// MayBegin says whether a card that claims this family and retry counter may have a case. It says nothing that only the
-// true card should learn: what concerns the holder's codes waits for the proof.
-func MayBegin(card Card, holder Holder, profile profiles.Profile, family string, triesLeft int) error {
+// MayBegin says whether a card that claims this family and PUK counter may have a case. It says nothing that only the true
+// card should learn: what concerns the holder's codes waits for the proof. The counter is a claim as long as the card has
+// not proved itself, so it is not remembered from here.
+func MayBegin(p Policy, card Card, holder Holder, profile profiles.Profile, family string, pukTriesLeft int) error {
 	switch {
 	case profile.Family != family:
 		return Refuse(wire.CodeCardUnknown)
@@ -23,12 +25,19 @@ func MayBegin(card Card, holder Holder, profile profiles.Profile, family string,
 		return Refuse(wire.CodeCardRevoked)
 	case !holder.Active:
 		return Refuse(wire.CodeHolderInactive)
-	case triesLeft != 0:
-		return Refuse(wire.CodeWrongStep) // only locked cards are served
-	case len(card.Certificate) == 0:
+	case !p.serves(card):
 		return Refuse(wire.CodeCardCannotProve)
+	case card.PUKBlocked || pukTriesLeft == 0:
+		return &Refusal{Code: wire.CodeCardReferred, Why: WhyPUKBlocked}
+	case !card.HasSecret:
+		return &Refusal{Code: wire.CodeCardReferred, Why: WhySecretUnknown}
 	}
 	return nil
+}
+
+// serves says whether the card can prove itself, or need not.
+func (p Policy) serves(card Card) bool {
+	return len(card.Certificate) > 0 || slices.Contains(p.WithoutProof, card.Profile)
 }
 
 // ReturnsTo says whether a Begin at the case's own kiosk goes on with the case: a code was sent and not accepted yet.
@@ -37,12 +46,16 @@ func (c *Case) ReturnsTo(now time.Time) bool {
 }
 
 // Begin opens a case, or takes the card back to its proof in the case that it returns to. The code that is out, its wrong
-// guesses and its sends stay.
-func (c *Case) Begin(p Policy, now time.Time, nonce, hpke []byte) {
+// guesses and its sends stay. pukTriesLeft is what the card told just now; -1 if it does not tell.
+func (c *Case) Begin(p Policy, now time.Time, nonce, hpke []byte, pukTriesLeft int) {
 	if c.State == "" {
 		c.BegunAt, c.ExpiresAt = now, now.Add(p.CaseValidity)
 	}
 	c.State, c.Nonce, c.HPKE = Begun, nonce, hpke
+	c.PUKTriesLeft, c.PUKReadAt = 0, time.Time{}
+	if pukTriesLeft >= 0 {
+		c.PUKTriesLeft, c.PUKReadAt = pukTriesLeft, now
+	}
 }
 
 // Genuine says whether the certificate is the one on record and its key signed the digest: ECDSA on P-256 or P-384
@@ -97,7 +110,8 @@ type Record struct {
 func (c *Case) Unproved() bool { return c.State == Begun && c.Sends > 0 }
 
 // Prove judges the card's first proof. Every refusal ends the case, but for a counterfeit's in a case that it came back to.
-// After success the holder may be named.
+// After success the holder may be named. Where no certificate is on record, policy lets the card pass, and what it shows is
+// not looked at: there is nothing to hold it against.
 func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, signature []byte) error {
 	if err := c.at(now, Begun); err != nil {
 		return err
@@ -105,21 +119,25 @@ func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, sig
 	if c.Nonce == nil {
 		return Refuse(wire.CodeWrongStep) // one nonce, one proof
 	}
-	if !Genuine(r.Card.Certificate, shown, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), signature) {
+	if len(r.Card.Certificate) > 0 && !Genuine(r.Card.Certificate, shown, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), signature) {
 		if c.Unproved() {
 			c.Nonce = nil
 			return Refuse(wire.CodeCardNotGenuine)
 		}
 		return c.end(wire.CodeCardNotGenuine)
 	}
-	if err := c.stillEligible(now, r); err != nil {
+	if err := c.stillEligible(p, now, r); err != nil {
 		return err
+	}
+	if err := c.vouchedFor(p, now, r); err != nil {
+		return err
+	}
+	if why := c.referral(r); why != "" {
+		return c.endFor(wire.CodeCardReferred, why)
 	}
 	switch {
 	case lockedOut(p, r.Card, r.Holder):
 		return c.end(wire.CodeHolderLockedOut)
-	case remaining(r.Profile, r.Grants) < 2:
-		return c.end(wire.CodeCardReferred)
 	case len(r.Channels) == 0:
 		return c.end(wire.CodeNoChannel)
 	}
@@ -132,19 +150,40 @@ func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, sig
 }
 
 // stillEligible ends the case of a card or holder that was struck off since it began, and of an expired card.
-func (c *Case) stillEligible(now time.Time, r Record) error {
-	cert, err := x509.ParseCertificate(r.Card.Certificate)
+func (c *Case) stillEligible(p Policy, now time.Time, r Record) error {
 	switch {
-	case err != nil:
+	case !p.serves(r.Card):
 		return c.end(wire.CodeCardCannotProve)
 	case r.Card.Revoked:
 		return c.end(wire.CodeCardRevoked)
 	case !r.Holder.Active:
 		return c.end(wire.CodeHolderInactive)
+	case len(r.Card.Certificate) == 0:
+		return nil
+	}
+	cert, err := x509.ParseCertificate(r.Card.Certificate)
+	switch {
+	case err != nil:
+		return c.end(wire.CodeCardCannotProve)
 	case now.Before(cert.NotBefore) || now.After(cert.NotAfter):
 		return c.end(wire.CodeCardExpired)
 	}
 	return nil
+}
+
+// vouchedFor ends the case of a card whose certificate no configured authority vouches for now.
+func (c *Case) vouchedFor(p Policy, now time.Time, r Record) error {
+	if len(r.Card.Certificate) == 0 {
+		return nil
+	}
+	switch why := p.Issuers.Doubt(r.Card.Certificate, now); why {
+	case "":
+		return nil
+	case WhyExpired, WhyIssuerExpired:
+		return c.endFor(wire.CodeCardExpired, why)
+	default:
+		return c.endFor(wire.CodeCardNotGenuine, why)
+	}
 }
 
 func lockedOut(p Policy, card Card, holder Holder) bool {

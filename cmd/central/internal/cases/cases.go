@@ -55,6 +55,10 @@ type Policy struct {
 	GrantValidity time.Duration
 	Domains       []string // email domains; each admits its sub-domains
 	MaskName      bool
+	// WithoutProof are the profiles whose cards are served although no certificate of theirs is on record. A card that
+	// has one on record always has to prove itself.
+	WithoutProof []string
+	Issuers      Issuers // that the certificates of cards chain to
 
 	// Codes sent in an hour.
 	CardSends, HolderSends, KioskSends int
@@ -75,6 +79,10 @@ type Case struct {
 	Code      Code   // the newest that was sent; zero if none was
 	Attempts  int    // codes that were judged
 	Sends     int
+	// PUKTriesLeft is the card's own count of PUK tries when it was read last, at PUKReadAt; that is zero if the card does
+	// not tell.
+	PUKTriesLeft int
+	PUKReadAt    time.Time
 }
 
 // Code is a one-time code. The digits themselves are nowhere.
@@ -98,6 +106,8 @@ type Card struct {
 	Revoked     bool
 	Settled     int64 // generation of the PUK that central knows the card to have, or to have left for the next one
 	WrongCodes  int   // since the last unlock
+	HasSecret   bool  // its PUK or administrator's key was imported
+	PUKBlocked  bool  // a kiosk that was given a grant met a blocked PUK; until another secret is imported
 }
 
 // Holder is whom a card was issued to.
@@ -113,9 +123,32 @@ type Refusal struct {
 	Code         wire.Code
 	AttemptsLeft *int      // with code-wrong
 	RetryAt      time.Time // with rate-limited and resend-too-soon
+	Why          Why       // for the ledger; no kiosk learns it
 }
 
-func (r *Refusal) Error() string { return fmt.Sprintf("refused: %s", r.Code) }
+func (r *Refusal) Error() string { return "refused: " + r.Note() }
+
+// Note is the refusal as the ledger keeps it.
+func (r *Refusal) Note() string {
+	if r.Why == "" {
+		return string(r.Code)
+	}
+	return fmt.Sprintf("%s: %s", r.Code, r.Why)
+}
+
+// Why is more about a refusal than the kiosk is told.
+type Why string
+
+// Reasons that stand behind a code.
+const (
+	WhyPUKBlocked    Why = "puk-blocked"    // with card-referred: what would unlock the card is blocked itself
+	WhySecretUnknown Why = "secret-unknown" // with card-referred: none was imported
+	WhyTriesUsedUp   Why = "tries-used-up"  // with card-referred: the card may have fewer than two PUK tries left
+	WhyNoIssuers     Why = "no-issuers"     // with card-not-genuine: no authority of cards is configured
+	WhyChain         Why = "chain"          // with card-not-genuine: the certificate is of another authority
+	WhyExpired       Why = "expired"        // with card-expired: the certificate itself has run out, or is not valid yet
+	WhyIssuerExpired Why = "issuer-expired" // with card-expired: an authority of its chain has run out
+)
 
 // Refuse makes a Refusal.
 func Refuse(c wire.Code) *Refusal { return &Refusal{Code: c} }
@@ -157,9 +190,11 @@ func (c *Case) at(now time.Time, states ...State) error {
 }
 
 // end closes the case with a problem and refuses.
-func (c *Case) end(code wire.Code) error {
+func (c *Case) end(code wire.Code) error { return c.endFor(code, "") }
+
+func (c *Case) endFor(code wire.Code, why Why) error {
 	c.Close(Reason(code))
-	return Refuse(code)
+	return &Refusal{Code: code, Why: why}
 }
 
 // CodeStatus is what a holder is told of the code that was sent last.

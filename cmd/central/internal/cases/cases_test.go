@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"math/big"
@@ -21,8 +22,9 @@ var (
 	policy = Policy{
 		CodeDigits: 6, CodeValidity: 15 * time.Minute, Attempts: 3, Sends: 3, ResendAfter: time.Minute, LockoutAfter: 10,
 		CaseValidity: 30 * time.Minute, GrantValidity: time.Minute, Domains: []string{"nhs.net", "nhs.uk", "gov.uk", "mod.uk"},
-		CardSends: 6, HolderSends: 6, KioskSends: 120,
+		CardSends: 6, HolderSends: 6, KioskSends: 120, WithoutProof: []string{"gids", "isoapplet", "openpgp"}, Issuers: Issuers{Roots: pool(issuer)},
 	}
+	issuer       = newAuthority(epoch.AddDate(100, 0, 0), nil)
 	right, wrong = []byte("mac of the right code"), []byte("mac of a wrong code")
 )
 
@@ -34,12 +36,56 @@ type signer struct {
 
 func newSigner(t testing.TB, curve elliptic.Curve, until time.Time) signer {
 	t.Helper()
+	return issuer.signer(t, curve, until)
+}
+
+// authority issues the certificates of cards.
+type authority struct {
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+}
+
+func newAuthority(until time.Time, parent *authority) *authority {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: rand.Text()}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: epoch.AddDate(-1, 0, 0), NotAfter: until, KeyUsage: x509.KeyUsageCertSign,
+	}
+	by := &authority{key, template}
+	if parent != nil {
+		by = parent
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, by.cert, key.Public(), by.key)
+	if err != nil {
+		panic(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return &authority{key, cert}
+}
+
+// pool of authorities.
+func pool(list ...*authority) *x509.CertPool {
+	p := x509.NewCertPool()
+	for _, a := range list {
+		p.AddCert(a.cert)
+	}
+	return p
+}
+
+func (a *authority) signer(t testing.TB, curve elliptic.Curve, until time.Time) signer {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: epoch.Add(-time.Hour), NotAfter: until}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: epoch.Add(-time.Hour), NotAfter: until}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +112,7 @@ func profile(t testing.TB) profiles.Profile {
 
 func record(t testing.TB, s signer) Record {
 	return Record{
-		Card:     Card{Serial: "0a0b", Profile: "piv", Holder: "h1", Certificate: s.cert},
+		Card:     Card{Serial: "0a0b", Profile: "piv", Holder: "h1", Certificate: s.cert, HasSecret: true},
 		Holder:   Holder{ID: "h1", Name: "Mr John Rigby", Active: true},
 		Profile:  profile(t),
 		Channels: Channels(policy, "john.rigby@nhs.net"),
@@ -75,7 +121,7 @@ func record(t testing.TB, s signer) Record {
 
 func begun(now time.Time) Case {
 	c := Case{ID: "c1", Card: "0a0b", Holder: "h1", Kiosk: "k1"}
-	c.Begin(policy, now, []byte("nonce"), []byte("hpke"))
+	c.Begin(policy, now, []byte("nonce"), []byte("hpke"), -1)
 	return c
 }
 
@@ -100,7 +146,7 @@ func want(t *testing.T, err error, code wire.Code) *Refusal {
 
 func TestWhoMayBegin(t *testing.T) {
 	t.Parallel()
-	good := Card{Certificate: []byte{1}}
+	good := Card{Certificate: []byte{1}, HasSecret: true}
 	active := Holder{Active: true}
 	for _, tc := range []struct {
 		name   string
@@ -109,19 +155,25 @@ func TestWhoMayBegin(t *testing.T) {
 		family string
 		tries  int
 		want   wire.Code
+		why    Why
 	}{
-		{"locked", good, active, "piv", 0, ""},
-		{"not locked", good, active, "piv", 2, wire.CodeWrongStep},
-		{"counter not told", good, active, "piv", -1, wire.CodeWrongStep},
-		{"revoked", Card{Certificate: []byte{1}, Revoked: true}, active, "piv", 0, wire.CodeCardRevoked},
-		{"holder left", good, Holder{}, "piv", 0, wire.CodeHolderInactive},
-		{"no certificate on record", Card{}, active, "piv", 0, wire.CodeCardCannotProve},
-		{"another family", good, active, "gids", 0, wire.CodeCardUnknown},
-		{"locked out is not told before the proof", Card{Certificate: []byte{1}, WrongCodes: 99}, active, "piv", 0, ""},
+		{"PUK counter not told", good, active, "piv", -1, "", ""},
+		{"three PUK tries left", good, active, "piv", 3, "", ""},
+		{"PUK blocked, as the card says", good, active, "piv", 0, wire.CodeCardReferred, WhyPUKBlocked},
+		{"PUK blocked, as is known", Card{Certificate: []byte{1}, HasSecret: true, PUKBlocked: true}, active, "piv", -1, wire.CodeCardReferred, WhyPUKBlocked},
+		{"secret unknown", Card{Certificate: []byte{1}}, active, "piv", -1, wire.CodeCardReferred, WhySecretUnknown},
+		{"revoked", Card{Certificate: []byte{1}, Revoked: true}, active, "piv", -1, wire.CodeCardRevoked, ""},
+		{"holder left", good, Holder{}, "piv", -1, wire.CodeHolderInactive, ""},
+		{"no certificate on record", Card{Profile: "piv", HasSecret: true}, active, "piv", -1, wire.CodeCardCannotProve, ""},
+		{"no certificate, and policy lets it pass", Card{Profile: "gids", HasSecret: true}, active, "piv", -1, "", ""},
+		{"another family", good, active, "gids", -1, wire.CodeCardUnknown, ""},
+		{"locked out is not told before the proof", Card{Certificate: []byte{1}, HasSecret: true, WrongCodes: 99}, active, "piv", -1, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			want(t, MayBegin(tc.card, tc.holder, profile(t), tc.family, tc.tries), tc.want)
+			if r := want(t, MayBegin(policy, tc.card, tc.holder, profile(t), tc.family, tc.tries), tc.want); r != nil && r.Why != tc.why {
+				t.Errorf("because of %q, want %q", r.Why, tc.why)
+			}
 		})
 	}
 }
@@ -144,6 +196,17 @@ func TestProof(t *testing.T) {
 		{"ten wrong codes with another card", func(_ *Case, r *Record) { r.Holder.WrongCodes = 10 }, wire.CodeHolderLockedOut},
 		{"nine wrong codes", func(_ *Case, r *Record) { r.Card.WrongCodes = 9 }, ""},
 		{"one PUK try left", func(_ *Case, r *Record) { r.Grants = []Grant{{Booked: 1}, {Booked: 1}} }, wire.CodeCardReferred},
+		{"one PUK try left, as the card says", func(c *Case, r *Record) { c.PUKTriesLeft, c.PUKReadAt = 1, epoch }, wire.CodeCardReferred},
+		{"the card says three, whatever was booked before", func(c *Case, r *Record) {
+			c.PUKTriesLeft, c.PUKReadAt = 3, epoch
+			r.Grants = []Grant{{Booked: 1, IssuedAt: epoch.Add(-time.Minute)}, {Booked: 1, IssuedAt: epoch.Add(-time.Minute)}}
+		}, ""},
+		{"the card said three, two were booked since", func(c *Case, r *Record) {
+			c.PUKTriesLeft, c.PUKReadAt = 3, epoch
+			r.Grants = []Grant{{Booked: 2, IssuedAt: epoch}}
+		}, wire.CodeCardReferred},
+		{"PUK found blocked since", func(_ *Case, r *Record) { r.Card.PUKBlocked = true }, wire.CodeCardReferred},
+		{"certificate struck from the record since", func(_ *Case, r *Record) { r.Card.Certificate = nil }, wire.CodeCardCannotProve},
 		{"no channel", func(_ *Case, r *Record) { r.Channels = nil }, wire.CodeNoChannel},
 		{"case run out", func(c *Case, _ *Record) { c.ExpiresAt = epoch }, wire.CodeCaseClosed},
 		{"proved already", func(c *Case, _ *Record) { c.State = Proved }, wire.CodeWrongStep},
@@ -366,7 +429,10 @@ func TestHolderComesBack(t *testing.T) {
 	if !c.ReturnsTo(later) {
 		t.Fatal("the case is not returned to")
 	}
-	c.Begin(policy, later, []byte("fresh"), []byte("new key"))
+	c.Begin(policy, later, []byte("fresh"), []byte("new key"), 2)
+	if c.PUKTriesLeft != 2 || !c.PUKReadAt.Equal(later) {
+		t.Errorf("the card told 2 tries, kept is %d of %v", c.PUKTriesLeft, c.PUKReadAt)
+	}
 	want(t, c.Check(policy, later, &r, right), wire.CodeWrongStep)
 	want(t, s.prove(t, &c, later, r), "")
 	if c.State != CodeSent || c.Attempts != 1 || c.Sends != 1 || !c.BegunAt.Equal(epoch) {
@@ -381,7 +447,7 @@ func TestHolderComesBack(t *testing.T) {
 	c, r, s = proved(t)
 	want(t, c.Send(policy, epoch, r, Sends{}, r.Channels[0], right), "")
 	later = epoch.Add(20 * time.Minute)
-	c.Begin(policy, later, []byte("fresh"), []byte("new key"))
+	c.Begin(policy, later, []byte("fresh"), []byte("new key"), -1)
 	want(t, s.prove(t, &c, later, r), "")
 	if c.State != Proved {
 		t.Errorf("with an expired code: %s", c.State)
@@ -449,7 +515,7 @@ func TestGrants(t *testing.T) {
 			r := record(t, s)
 			r.Card.Settled, r.Grants = tc.settled, tc.grants
 			c, sig := accepted(t, r, s, "k1", epoch)
-			g, err := c.Release(policy, epoch, r, "k1", sig)
+			g, err := c.Release(policy, epoch, r, "k1", sig, nil)
 			want(t, err, tc.want)
 			if tc.want != "" {
 				return
@@ -457,14 +523,14 @@ func TestGrants(t *testing.T) {
 			if g.Base != tc.settled || g.First != tc.first || g.Tries != tc.tries || g.Booked != tc.tries || g.Number != len(tc.grants)+1 {
 				t.Errorf("grant %+v", g)
 			}
-			_, err = c.Release(policy, epoch, r, "k1", sig)
+			_, err = c.Release(policy, epoch, r, "k1", sig, nil)
 			want(t, err, wire.CodeWrongStep)
 		})
 	}
 	r := record(t, s)
 	c, sig := accepted(t, r, s, "k1", epoch)
 	sig[len(sig)-1] ^= 1
-	_, err := c.Release(policy, epoch, r, "k1", sig)
+	_, err := c.Release(policy, epoch, r, "k1", sig, nil)
 	want(t, err, wire.CodeCardNotGenuine)
 }
 

@@ -21,7 +21,7 @@ func (c *Case) Send(p Policy, now time.Time, r Record, sends Sends, channel Chan
 	if err := c.at(now, Proved, CodeSent); err != nil {
 		return err
 	}
-	if err := c.stillEligible(now, r); err != nil {
+	if err := c.stillEligible(p, now, r); err != nil {
 		return err
 	}
 	if lockedOut(p, r.Card, r.Holder) {
@@ -74,7 +74,7 @@ func (c *Case) Check(p Policy, now time.Time, r *Record, mac []byte) error {
 	if err := c.at(now, CodeSent); err != nil {
 		return err
 	}
-	if err := c.stillEligible(now, *r); err != nil {
+	if err := c.stillEligible(p, now, *r); err != nil {
 		return err
 	}
 	if lockedOut(p, r.Card, r.Holder) {

@@ -7,7 +7,8 @@ import (
 	"latchkey/firmware/wire"
 )
 
-// Grant is what left central for one card: the PUKs of generations Base and Base+1.
+// Grant is what left central for one card: the PUKs of generations Base and Base+1, of Base alone where the card's does not
+// rotate, or one answer to a challenge.
 type Grant struct {
 	Case      string
 	Card      string
@@ -29,35 +30,74 @@ type Outcome struct {
 	Opened   *int64
 	Rotated  wire.Fact
 	Tries    int // -1 if not known
+	// PUKBlocked: the card says that its PUK, or the administrator's key, is blocked.
+	PUKBlocked bool
 }
 
-// mayHaveRotated says whether a PUK of Base+1 may be on the card because of this grant. A grant without an outcome may.
+// mayHaveRotated says whether a PUK of Base+1 may be on the card because of this grant, of a kind of card whose PUK
+// rotates. A grant without an outcome may.
 func (g Grant) mayHaveRotated() bool { return g.Outcome == nil || g.Outcome.Rotated != wire.No }
 
-// remaining is how many wrong PUKs the card can still take, at worst.
-func remaining(p profiles.Profile, grants []Grant) int {
-	left := p.PUK.Tries
-	for _, g := range grants {
-		left -= g.Booked
+// remaining is how many wrong PUKs the card can still take, at worst. Where the card told its own count for this case, that
+// is the truth of then, and tries booked since count besides; otherwise all that are booked count against the kind's limit.
+func (c *Case) remaining(r Record) int {
+	left := r.Profile.PUK.Tries
+	if !c.PUKReadAt.IsZero() {
+		left = c.PUKTriesLeft
+	}
+	for _, g := range r.Grants {
+		if !g.IssuedAt.Before(c.PUKReadAt) {
+			left -= g.Booked
+		}
 	}
 	return left
 }
 
+// referral is why only the RA can go on with the card; empty if a grant may leave.
+func (c *Case) referral(r Record) Why {
+	switch {
+	case r.Card.PUKBlocked:
+		return WhyPUKBlocked
+	case !r.Card.HasSecret:
+		return WhySecretUnknown
+	case c.remaining(r) < 2:
+		return WhyTriesUsedUp
+	}
+	return ""
+}
+
+// ChallengeLength is that of a challenge of the family gids, bytes (Microsoft GIDS 2.0, one block of 3DES).
+const ChallengeLength = 8
+
+// Challenges says whether cards of the profile are unlocked by an answer to their challenge: their secret leaves central
+// for nobody.
+func Challenges(p profiles.Profile) bool { return p.Family == "gids" }
+
 // Release judges the second proof and makes the grant: which generations, which first, how many tries.
 //
-// A PIV card does not tell its PUK's counter, so tries are booked here, before anybody can spend them, and no grant leaves
-// for a card that may have fewer than two: its last try is never given. Generation base+1 can only be on the card if a
-// grant of base left and nobody can say that it was not rotated; until then one try is enough, because base is right.
-// After that two are booked, also where two are all that is left: the kiosk tries the second candidate only if the card,
-// having counted the first, says that two or more remain. So one lost outcome does not send a holder to the RA.
-func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, signature []byte) (Grant, error) {
+// Tries are booked here, before anybody can spend them, and no grant leaves for a card that may have fewer than two: its last
+// try is never given. Generation base+1 can only be on the card if a grant of base left and nobody can say that it was not
+// rotated; until then one try is enough, because base is right. After that two are booked, also where two are all that is
+// left: the kiosk tries the second candidate only if the card, having counted the first, says that two or more remain. So one
+// lost outcome does not send a holder to the RA. A secret that does not rotate is the one candidate, and one try is enough.
+func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, proof, challenge []byte) (Grant, error) {
 	if err := c.at(now, Accepted); err != nil {
 		return Grant{}, err
 	}
-	if !signed(r.Card.Certificate, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), signature) {
+	want := 0
+	if Challenges(r.Profile) {
+		want = ChallengeLength
+	}
+	if len(challenge) != want {
+		return Grant{}, Refuse(wire.CodeMalformed)
+	}
+	if len(r.Card.Certificate) > 0 && !signed(r.Card.Certificate, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), proof) {
 		return Grant{}, c.end(wire.CodeCardNotGenuine)
 	}
-	if err := c.stillEligible(now, r); err != nil {
+	if err := c.stillEligible(p, now, r); err != nil {
+		return Grant{}, err
+	}
+	if err := c.vouchedFor(p, now, r); err != nil {
 		return Grant{}, err
 	}
 	base := r.Card.Settled
@@ -67,12 +107,12 @@ func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, signatur
 		if g.Outcome == nil && now.Before(g.ExpiresAt) && g.Kiosk != kiosk {
 			return Grant{}, Refuse(wire.CodeGrantUnsettled)
 		}
-		if g.Base == base && g.mayHaveRotated() {
+		if r.Profile.PUK.Rotates && g.Base == base && g.mayHaveRotated() {
 			first, wanted = base+1, 2
 		}
 	}
-	if remaining(r.Profile, r.Grants) < 2 {
-		return Grant{}, c.end(wire.CodeCardReferred)
+	if why := c.referral(r); why != "" {
+		return Grant{}, c.endFor(wire.CodeCardReferred, why)
 	}
 	c.State, c.Nonce = Granted, nil
 	return Grant{
@@ -84,11 +124,15 @@ func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, signatur
 // NeverArrived is the base of an outcome of a grant that the kiosk asked for and did not get.
 const NeverArrived = -1
 
-// Sane says whether an outcome can be one of the grant at all.
-func (g Grant) Sane(base int64, o Outcome) bool {
-	return (base == g.Base || base == NeverArrived && o.Opened == nil) && o.Tries >= -1 && o.Tries <= 255 &&
-		(o.Opened == nil || *o.Opened == g.Base || *o.Opened == g.Base+1) &&
-		o.Passcode.Valid() && o.Rotated.Valid()
+// Sane says whether an outcome can be one of the grant at all, of a card of the profile.
+func (g Grant) Sane(p profiles.Profile, base int64, o Outcome) bool {
+	newest := g.Base
+	if p.PUK.Rotates {
+		newest++
+	}
+	return (base == g.Base || base == NeverArrived && o.Opened == nil && !o.PUKBlocked) && o.Tries >= -1 && o.Tries <= 255 &&
+		(o.Opened == nil || *o.Opened >= g.Base && *o.Opened <= newest) &&
+		o.Passcode.Valid() && o.Rotated.Valid() && (o.Rotated != wire.Yes || p.PUK.Rotates && !o.PUKBlocked)
 }
 
 // reason is why a case with this outcome is over.
@@ -102,14 +146,17 @@ func (o Outcome) reason() Reason {
 	return ReasonUnknown
 }
 
-// Settle records what became of a grant: grant is its place in r.Grants. It may change the card, the holder and the bookings of r. A
-// second outcome of a grant, and any outcome of a generation that is settled past, change no rule's result: they are
+// Settle records what became of a grant: grant is its place in r.Grants. It may change the card, the holder and the bookings
+// of r. A second outcome of a grant, and any outcome of a generation that is settled past, change no rule's result: they are
 // evidence.
 //
 //   - Rotated: the card has base+1 and, having been given a new PUK, its full count of tries; bookings made until this
 //     grant are cleared. A later grant's may have been spent since and stay.
 //   - Opened by base+1: the card has base+1, and this grant did not write it: an earlier one of this base did. Bookings made
 //     until the first that can have been it are cleared.
+//   - Opened, where the right PUK restores its own count: bookings made until this grant are cleared. If the card counted a
+//     wrong one afterwards, when it was to be replaced, the grant's own stay.
+//   - The PUK is blocked: nobody is given a grant until another secret is imported.
 //   - Anything else leaves both candidates standing.
 func Settle(r *Record, grant int, o Outcome) {
 	g := &r.Grants[grant]
@@ -117,16 +164,16 @@ func Settle(r *Record, grant int, o Outcome) {
 		return
 	}
 	g.Outcome = &o
+	if o.PUKBlocked && g.Base+1 >= r.Card.Settled { // else another secret was imported since
+		r.Card.PUKBlocked = true
+	}
 	if g.Base < r.Card.Settled {
 		return
 	}
 	if o.Tries >= 0 {
 		g.Booked = o.Tries
 	}
-	opened := int64(-1)
-	if o.Opened != nil {
-		opened = *o.Opened
-	}
+	opened := o.opened()
 	switch {
 	case opened == g.Base && o.Rotated == wire.Yes:
 		r.Card.Settled = g.Base + 1
@@ -140,9 +187,24 @@ func Settle(r *Record, grant int, o Outcome) {
 			}
 		}
 	}
+	if r.Profile.PUK.Restores && opened >= 0 && o.Passcode == wire.Yes {
+		last := g.Number
+		if o.Tries < 0 {
+			last--
+		}
+		r.clear(last)
+	}
 	if o.Passcode == wire.Yes {
 		r.Card.WrongCodes, r.Holder.WrongCodes = 0, 0
 	}
+}
+
+// opened is the generation that the card accepted; -1 if none did or it is not known.
+func (o Outcome) opened() int64 {
+	if o.Opened == nil {
+		return -1
+	}
+	return *o.Opened
 }
 
 // clear takes back the bookings of grants up to a number: the card's count was full after them.

@@ -94,7 +94,7 @@ func TestNoCardIsBrickedAndNoPUKIsLost(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 90).Draw(rt, "seconds")) * time.Second)
 			kiosk := rapid.SampledFrom([]string{"k1", "k2"}).Draw(rt, "kiosk")
 			c, sig := accepted(t, r, s, kiosk, now)
-			g, err := c.Release(policy, now, r, kiosk, sig)
+			g, err := c.Release(policy, now, r, kiosk, sig, nil)
 			if err != nil {
 				refused++
 				continue
@@ -111,8 +111,8 @@ func TestNoCardIsBrickedAndNoPUKIsLost(t *testing.T) {
 			if p.left < 1 {
 				rt.Fatalf("the card's PUK is blocked")
 			}
-			if real := p.left; remaining(r.Profile, r.Grants) > real {
-				rt.Fatalf("central thinks %d tries are left, the card has %d", remaining(r.Profile, r.Grants), real)
+			if real := p.left; new(Case).remaining(r) > real {
+				rt.Fatalf("central thinks %d tries are left, the card has %d", new(Case).remaining(r), real)
 			}
 			if p.generation != r.Card.Settled && p.generation != r.Card.Settled+1 {
 				rt.Fatalf("the card has generation %d, central offers %d and the next", p.generation, r.Card.Settled)
@@ -131,7 +131,7 @@ func TestOneFaultIsPutRightByTheNextWalk(t *testing.T) {
 		now := epoch
 		release := func() Grant {
 			c, sig := accepted(t, r, s, "k1", now)
-			g, err := c.Release(policy, now, r, "k1", sig)
+			g, err := c.Release(policy, now, r, "k1", sig, nil)
 			if err != nil {
 				rt.Fatalf("release: %v", err)
 			}

@@ -3,17 +3,22 @@
 package config
 
 import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
 
+	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 )
 
@@ -26,7 +31,15 @@ type Config struct {
 	TLS       TLS
 	Keys      Keys
 	SMTP      SMTP
-	Policy    cases.Policy
+	Cards     Cards
+	Profiles  profiles.Set // that cards can have: the embedded ones and those of Cards.Profiles
+	Policy    cases.Policy // but for its Issuers, which CardIssuers reads
+}
+
+// Cards says what cards there are.
+type Cards struct {
+	Profiles string `toml:"profiles"` // folder; empty: none but the embedded ones
+	CA       string `toml:"ca"`       // PEM; empty: no card has a certificate
 }
 
 // TLS names the files of central's own certificate and of the authority that kiosks' certificates come from.
@@ -80,6 +93,7 @@ type file struct {
 	TLS       TLS    `toml:"tls"`
 	Keys      Keys   `toml:"keys"`
 	SMTP      SMTP   `toml:"smtp"`
+	Cards     Cards  `toml:"cards"`
 	Policy    struct {
 		CodeDigits    int      `toml:"code_digits"`
 		CodeValidity  duration `toml:"code_validity"`
@@ -91,6 +105,7 @@ type file struct {
 		GrantValidity duration `toml:"grant_validity"`
 		Domains       []string `toml:"domains"`
 		MaskName      bool     `toml:"mask_name"`
+		WithoutProof  []string `toml:"without_proof"`
 		CardSends     int      `toml:"card_sends_an_hour"`
 		HolderSends   int      `toml:"holder_sends_an_hour"`
 		KioskSends    int      `toml:"kiosk_sends_an_hour"`
@@ -114,7 +129,7 @@ func defaults() file {
 	return f
 }
 
-// Load reads the file at path.
+// Load reads the file at path and the card profiles in the folder that it names.
 func Load(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -124,10 +139,62 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	c, err := parse(string(text), filepath.Dir(path))
+	if err == nil {
+		err = c.loadProfiles()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
+}
+
+func (c *Config) loadProfiles() (err error) {
+	if c.Profiles, err = profiles.Load(c.Cards.Profiles); err != nil {
+		return fmt.Errorf("cards.profiles: %w", err)
+	}
+	for _, name := range c.Policy.WithoutProof {
+		if !slices.Contains(c.Profiles.Names(), name) {
+			return fmt.Errorf("policy.without_proof has %q, which is no card profile; there are: %s", name, strings.Join(c.Profiles.Names(), ", "))
+		}
+	}
+	return nil
+}
+
+// CardIssuers reads the authorities that the certificates of cards chain to. Without cards.ca it is the zero Issuers, which
+// vouches for no certificate.
+func (c *Config) CardIssuers() (i cases.Issuers, err error) {
+	if c.Cards.CA == "" {
+		return i, nil
+	}
+	text, err := os.ReadFile(c.Cards.CA)
+	if errors.Is(err, os.ErrNotExist) {
+		return i, fmt.Errorf("cards.ca: there is no %s: put it there, or correct its place in central.toml", c.Cards.CA)
+	}
+	if err != nil {
+		return i, fmt.Errorf("cards.ca: %w", err)
+	}
+	i = cases.Issuers{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+	roots := 0
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if block.Type != "CERTIFICATE" || err != nil || !cert.IsCA {
+			return cases.Issuers{}, fmt.Errorf("cards.ca: %s holds something else than certificates of authorities: write those alone, in PEM", c.Cards.CA)
+		}
+		if bytes.Equal(cert.RawSubject, cert.RawIssuer) && cert.CheckSignatureFrom(cert) == nil {
+			i.Roots.AddCert(cert)
+			roots++
+		} else {
+			i.Intermediates.AddCert(cert)
+		}
+	}
+	if roots == 0 {
+		return cases.Issuers{}, fmt.Errorf("cards.ca: %s holds no root certificate: write those of the cards' authorities there, in PEM", c.Cards.CA)
+	}
+	return i, nil
 }
 
 var domain = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+$`)
@@ -184,17 +251,17 @@ func parse(text, dir string) (*Config, error) {
 		}
 	}
 	c := &Config{
-		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Keys: f.Keys, SMTP: f.SMTP,
+		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Keys: f.Keys, SMTP: f.SMTP, Cards: f.Cards,
 		Policy: cases.Policy{
 			CodeDigits: p.CodeDigits, CodeValidity: p.CodeValidity.Duration, Attempts: p.Attempts, Sends: p.Sends,
 			ResendAfter: p.ResendAfter.Duration, LockoutAfter: p.LockoutAfter, CaseValidity: p.CaseValidity.Duration,
-			GrantValidity: p.GrantValidity.Duration, Domains: p.Domains, MaskName: p.MaskName,
+			GrantValidity: p.GrantValidity.Duration, Domains: p.Domains, MaskName: p.MaskName, WithoutProof: p.WithoutProof,
 			CardSends: p.CardSends, HolderSends: p.HolderSends, KioskSends: p.KioskSends,
 		},
 	}
 	for _, path := range []*string{
 		&c.Database, &c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCA, &c.Keys.KEK, &c.Keys.Root, &c.Keys.Codes, &c.Keys.Signing,
-		&c.SMTP.CA, &c.SMTP.PasswordFile,
+		&c.SMTP.CA, &c.SMTP.PasswordFile, &c.Cards.Profiles, &c.Cards.CA,
 	} {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)

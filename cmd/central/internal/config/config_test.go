@@ -1,7 +1,14 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +67,116 @@ func TestEveryMistakeSaysItsCure(t *testing.T) {
 	}
 }
 
+func TestCardsOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	own := `title = "Our card"
+family = "piv"
+[passcode]
+min = 6
+max = 8
+digits_only = true
+tries = 3
+[puk]
+length = 8
+digits_only = true
+tries = 10
+rotates = true
+restores = false
+`
+	write("profiles/ours.toml", own)
+	c, err := Load(write("a.toml", good+"[cards]\nprofiles = \"profiles\"\n[policy]\nwithout_proof = [\"ours\", \"gids\"]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.Profiles.Named("ours"); err != nil || p.PUK.Tries != 10 || len(c.Policy.WithoutProof) != 2 {
+		t.Errorf("%+v, %v, %v", p, err, c.Policy.WithoutProof)
+	}
+	if i, err := c.CardIssuers(); err != nil || i.Roots != nil {
+		t.Errorf("without cards.ca: %v, %v", i, err)
+	}
+
+	write("broken/x.toml", strings.Replace(own, "tries = 10", "", 1))
+	for text, says := range map[string]string{
+		"[policy]\nwithout_proof = [\"gidz\"]":                 `policy.without_proof has "gidz", which is no card profile; there are: authentic, gids`,
+		"[policy]\nwithout_proof = [\"nhs-series-4-to-6\"]":    "which is no card profile",
+		"[cards]\nprofiles = \"broken\"":                       `cards.profiles: card profiles in ` + dir + `/broken: x.toml: key "puk.tries" is missing`,
+		"[cards]\nprofile = \"profiles\"":                      "cards.profile is not known",
+		"[cards]\nprofiles = \"" + filepath.Dir(dir) + "/no\"": "there is no .toml file",
+	} {
+		if _, err := Load(write("b.toml", good+text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("for %s got %v, want %q in it", text, err, says)
+		}
+	}
+
+	ca := func(name string, parent *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certificate {
+		t.Helper()
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: name != "leaf", BasicConstraintsValid: true,
+			NotAfter: time.Now().Add(time.Hour),
+		}
+		if parent == nil {
+			parent = template
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	text := func(list ...*x509.Certificate) (b string) {
+		for _, c := range list {
+			b += string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+		}
+		return b
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := ca("root", nil, key)
+	between, leaf := ca("between", root, key), ca("leaf", root, key)
+	c, err = Load(write("c.toml", good+"[cards]\nca = \"card-ca.pem\""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CardIssuers(); err == nil || !strings.Contains(err.Error(), "cards.ca: there is no "+dir+"/card-ca.pem: put it there") {
+		t.Errorf("without the file: %v", err)
+	}
+	for content, says := range map[string]string{
+		"":                    "holds no root certificate",
+		text(between):         "holds no root certificate",
+		text(root, leaf):      "holds something else than certificates of authorities",
+		text(root, between):   "",
+		"x\n" + text(root):    "",
+		"-----BEGIN X-----\n": "holds no root certificate",
+	} {
+		write("card-ca.pem", content)
+		i, err := c.CardIssuers()
+		if says == "" && (err != nil || !i.Roots.Equal(func() *x509.CertPool { p := x509.NewCertPool(); p.AddCert(root); return p }())) {
+			t.Errorf("for %q: %v", content, err)
+		}
+		if says != "" && (err == nil || !strings.Contains(err.Error(), says) || i.Roots != nil) {
+			t.Errorf("for %q: %v, want %q in it", content, err, says)
+		}
+	}
+}
+
 func TestInitMakesWhatLoadReads(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "central")
@@ -102,7 +219,7 @@ func TestTemplateTellsTheDefaults(t *testing.T) {
 			line = rest
 		}
 		switch name { // optional, without a default
-		case "ca", "user", "password_file":
+		case "ca", "user", "password_file", "profiles":
 			continue
 		}
 		set = append(set, line)
@@ -131,5 +248,5 @@ func FuzzParse(f *testing.F) {
 }
 
 func format(c *Config) string {
-	return fmt.Sprintf("%s %s %s %s %+v %+v %+v %+v", c.Listen, c.Database, c.RAContact, c.TimeZone, c.TLS, c.Keys, c.SMTP, c.Policy)
+	return fmt.Sprintf("%s %s %s %s %+v %+v %+v %+v %+v", c.Listen, c.Database, c.RAContact, c.TimeZone, c.TLS, c.Keys, c.SMTP, c.Cards, c.Policy)
 }

@@ -2,14 +2,22 @@
 // them:
 //
 //	holder_id,name,email,mobile,status                        status: active, left
-//	serial,profile,holder_id,puk,card_certificate,status      status: issued, revoked
+//	serial,profile,holder_id,secret,card_certificate,status   status: issued, revoked
 //
-// card_certificate is the card authentication certificate (PIV 9E), DER in base64, or empty. An import is all or nothing
-// and strict; what is wrong is told by line, never with a PUK, a name or a contact in it. Importing again brings the
-// directory up to date. The secret of a card is not changed once central may have given it another.
+// secret is what lets another set the card's passcode: PUK, reset code, administrator's PIN, or the administrator's key in
+// hex. If it is empty, nothing is said of it: a new card is kept to be named, and cannot be served.
+// card_certificate is the card authentication certificate (PIV 9E), DER in base64, or empty. It must hold now and chain to
+// the authorities of the configuration, unless the card is revoked or came with the same before.
+//
+// An import is all or nothing and strict; what is wrong is told by line, never with a secret, a name or a contact in it.
+// Importing again brings the directory up to date. The secret of a card that was served is not changed, for central may have
+// given the card another, but in two cases, in which only the Registration Authority can have written a new one: the card's
+// PUK was found blocked, or is of a kind that does not rotate. The new one then begins a generation of its own, which no
+// grant or outcome of before belongs to.
 package directory
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +25,7 @@ import (
 	"slices"
 	"time"
 
+	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
@@ -49,17 +58,24 @@ type File struct {
 // errNothing rolls back what is only tried, or flawed.
 var errNothing = errors.New("nothing is kept")
 
+// Terms are what cards are held against.
+type Terms struct {
+	Profiles profiles.Set
+	Issuers  cases.Issuers
+	Now      time.Time
+}
+
 // Import takes the files in. A dry run finds the same flaws and keeps nothing.
-func Import(ctx context.Context, s store.Store, v *vault.Vault, now time.Time, holders, cards File, dryRun bool) (Result, error) {
+func Import(ctx context.Context, s store.Store, v *vault.Vault, terms Terms, holders, cards File, dryRun bool) (Result, error) {
 	people, flaws := readHolders(holders)
-	plastic, more := readCards(cards)
+	plastic, more := readCards(cards, terms.Profiles)
 	flaws = append(flaws, more...)
 	defer func() {
 		for _, h := range people {
 			h.wipe()
 		}
 		for _, c := range plastic {
-			c.puk.Wipe()
+			c.secret.Wipe()
 		}
 	}()
 	var r Result
@@ -71,7 +87,7 @@ func Import(ctx context.Context, s store.Store, v *vault.Vault, now time.Time, h
 			}
 		}
 		for _, c := range plastic {
-			says, err := r.card(tx, v, c)
+			says, err := r.card(tx, v, c, terms)
 			if err != nil {
 				return err
 			}
@@ -83,7 +99,7 @@ func Import(ctx context.Context, s store.Store, v *vault.Vault, now time.Time, h
 			return errNothing
 		}
 		note := fmt.Sprintf("holders %d new %d cards %d new %d", r.Holders, r.NewHolders, r.Cards, r.NewCards)
-		return tx.AppendEvent(ledger.Event{At: now, Kind: ledger.Imported, Note: note})
+		return tx.AppendEvent(ledger.Event{At: terms.Now, Kind: ledger.Imported, Note: note})
 	})
 	if err != nil && !errors.Is(err, errNothing) {
 		return Result{}, fmt.Errorf("import: %w", err)
@@ -115,20 +131,26 @@ func (r *Result) holder(tx *store.Tx, v *vault.Vault, h holder) error {
 }
 
 // card says what is wrong with the card in view of what is on record.
-func (r *Result) card(tx *store.Tx, v *vault.Vault, c card) (says string, err error) {
+func (r *Result) card(tx *store.Tx, v *vault.Vault, c card, terms Terms) (says string, err error) {
 	if _, _, err := tx.Holder(c.Holder); errors.Is(err, store.ErrNotFound) {
 		return "the holder_id is neither on record nor among the holders of this import", nil
 	} else if err != nil {
 		return "", err
 	}
 	before, err := tx.Card(c.Serial)
+	// One that was taken before may have run out since: a file with all cards stays good, and the proof looks again.
+	if err != nil || before.Revoked || !bytes.Equal(before.Certificate, c.Certificate) {
+		if says := doubt(c, terms); says != "" {
+			return says, nil
+		}
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		r.NewCards++
 		if err := tx.ImportCard(c.Card); err != nil {
 			return "", err
 		}
-		return "", keep(tx, v, c)
+		return "", keep(tx, v, c, 0)
 	case err != nil:
 		return "", err
 	case before.Holder != c.Holder:
@@ -138,39 +160,101 @@ func (r *Result) card(tx *store.Tx, v *vault.Vault, c card) (says string, err er
 	if err != nil {
 		return "", err
 	}
-	same, err := unchanged(tx, v, c)
+	served := before.Settled > 0 || len(grants) > 0
+	switch {
+	case before.Profile == c.Profile:
+	case served:
+		return "the card was served already, so its profile cannot be changed by import: import it with the one it had, or issue a new card", nil
+	case before.HasSecret && c.secret.Len() == 0:
+		return "the profile is another than before, so the secret must stand there, too", nil
+	default:
+		return "", errors.Join(tx.ImportCard(c.Card), keep(tx, v, c, 0))
+	}
+	what, err := compare(tx, v, c)
 	if err != nil {
 		return "", err
 	}
-	if touched := before.Settled > 0 || len(grants) > 0; touched && (!same || before.Profile != c.Profile) {
-		return "the card was served already, so its puk and profile cannot be changed by import: import it with those it had, or issue a new card", nil
+	if served {
+		switch {
+		case what == theSame:
+		case what == anOlder:
+			return "the secret is one that this card had before its present one: import it with the present one, or without any", nil
+		case !before.PUKBlocked && c.profile.PUK.Rotates:
+			return "the card was served already, so its secret cannot be changed by import: import it with the one it had, or without any, or issue a new card", nil
+		case slices.ContainsFunc(grants, func(g cases.Grant) bool { return g.Outcome == nil && terms.Now.Before(g.ExpiresAt) }):
+			return "a kiosk is unlocking this card at this moment, so its secret cannot be changed: import it in two minutes", nil
+		default:
+			return "", renew(tx, v, before, c, grants)
+		}
 	}
-	if err := tx.ImportCard(c.Card); err != nil || same {
+	if err := tx.ImportCard(c.Card); err != nil || what == theSame {
 		return "", err
 	}
-	return "", keep(tx, v, c)
+	return "", keep(tx, v, c, 0)
 }
 
-// unchanged says whether the PUK is the one that the card came with.
-func unchanged(tx *store.Tx, v *vault.Vault, c card) (bool, error) {
-	sealed, err := tx.Secret(c.Serial, 0)
-	if err != nil {
-		return false, err
+// likeness is what an imported secret is to those on record.
+type likeness int
+
+const (
+	theSame likeness = iota // or empty: nothing is said
+	anOlder                 // the card was given another by import since
+	another
+)
+
+func compare(tx *store.Tx, v *vault.Vault, c card) (likeness, error) {
+	if c.secret.Len() == 0 {
+		return theSame, nil
 	}
-	puk, err := v.Open(subject(c.Card), sealed)
+	list, err := tx.Secrets(c.Serial)
 	if err != nil {
-		return false, err
+		return another, err
 	}
-	defer puk.Wipe()
-	return puk.Equal(c.puk), nil
+	for i, kept := range list { // newest first
+		plain, err := v.Open(subject(c, kept.Generation), kept.Sealed)
+		if err != nil {
+			return another, err
+		}
+		equal := plain.Equal(c.secret)
+		plain.Wipe()
+		switch {
+		case equal && i == 0:
+			return theSame, nil
+		case equal:
+			return anOlder, nil
+		}
+	}
+	return another, nil
 }
 
-func keep(tx *store.Tx, v *vault.Vault, c card) error {
-	sealed, err := v.Seal(subject(c.Card), c.puk)
+// renew begins a generation with the secret that the Registration Authority gave the card. The one after the settled may be
+// on the card already, by a grant of which no outcome came, and is passed over.
+func renew(tx *store.Tx, v *vault.Vault, before cases.Card, c card, grants []cases.Grant) error {
+	before.Settled += 2
+	before.PUKBlocked = false
+	if err := errors.Join(tx.ImportCard(c.Card), tx.SetCard(before), keep(tx, v, c, before.Settled)); err != nil {
+		return err
+	}
+	for _, g := range grants {
+		g.Booked = 0 // of another secret's count
+		if err := tx.SetGrant(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func keep(tx *store.Tx, v *vault.Vault, c card, generation int64) error {
+	if c.secret.Len() == 0 {
+		return nil
+	}
+	sealed, err := v.Seal(subject(c, generation), c.secret)
 	if err != nil {
 		return err
 	}
-	return tx.SetSecret(c.Serial, 0, sealed)
+	return tx.SetSecret(c.Serial, generation, sealed)
 }
 
-func subject(c cases.Card) vault.Subject { return vault.Subject{Kind: vault.KindPUK, ID: c.Serial} }
+func subject(c card, generation int64) vault.Subject {
+	return vault.CardSecret(c.Serial, cases.Challenges(c.profile), generation)
+}

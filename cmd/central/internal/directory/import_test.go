@@ -6,13 +6,16 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
+	"errors"
 	"math/big"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
@@ -21,22 +24,57 @@ import (
 
 const (
 	holdersHead = "holder_id,name,email,mobile,status\n"
-	cardsHead   = "serial,profile,holder_id,puk,card_certificate,status\n"
+	cardsHead   = "serial,profile,holder_id,secret,card_certificate,status\n"
 	rigby       = holdersHead + "h1,Mr John Rigby,john.rigby@nhs.net,+44 7700 900123,active\n"
 )
 
-var certificate = func() string {
+// authority issues the certificates of cards.
+type authority struct {
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+}
+
+func newAuthority(until time.Time) authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: rand.Text()}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: epoch.AddDate(-5, 0, 0), NotAfter: until,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		panic(err)
 	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return authority{key, cert}
+}
+
+func (a authority) issue(from, until time.Time) string {
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: until}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, a.key.Public(), a.key)
+	if err != nil {
+		panic(err)
+	}
 	return base64.StdEncoding.EncodeToString(der)
-}()
+}
+
+var (
+	epoch       = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	issuer      = newAuthority(epoch.AddDate(9, 0, 0))
+	expired     = newAuthority(epoch.AddDate(-1, 0, 0))
+	certificate = issuer.issue(epoch.AddDate(-2, 0, 0), epoch.AddDate(1, 0, 0))
+	terms       = Terms{Profiles: profiles.Embedded(), Issuers: cases.Issuers{Roots: x509.NewCertPool()}, Now: epoch}
+)
+
+func init() {
+	terms.Issuers.Roots.AddCert(issuer.cert)
+	terms.Issuers.Roots.AddCert(expired.cert)
+}
 
 type world struct {
 	s store.Store
@@ -60,7 +98,12 @@ func newWorld(t *testing.T) world {
 
 func (w world) load(t *testing.T, holders, cards string, dry bool) Result {
 	t.Helper()
-	r, err := Import(context.Background(), w.s, w.v, time.Now(), File{"holders.csv", strings.NewReader(holders)}, File{"cards.csv", strings.NewReader(cards)}, dry)
+	return w.loadOn(t, terms, holders, cards, dry)
+}
+
+func (w world) loadOn(t *testing.T, terms Terms, holders, cards string, dry bool) Result {
+	t.Helper()
+	r, err := Import(context.Background(), w.s, w.v, terms, File{"holders.csv", strings.NewReader(holders)}, File{"cards.csv", strings.NewReader(cards)}, dry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +169,10 @@ func TestImport(t *testing.T) {
 		return err
 	})
 
+	// A file that does not tell the secret changes nothing of it.
+	if r := w.load(t, left, aCard(""), false); len(r.Flaws) > 0 {
+		t.Errorf("without a secret: %+v", r)
+	}
 	// Past generation 0 the same file is harmless, another PUK is not taken.
 	w.do(t, func(tx *store.Tx) error { return tx.SetCard(cases.Card{Serial: "0a0b", Settled: 1}) })
 	if r := w.load(t, rigby, aCard("87654321"), false); len(r.Flaws) > 0 {
@@ -163,15 +210,27 @@ func TestEveryFlawIsToldByLineAndWithoutSecrets(t *testing.T) {
 		"0a04,piv,h1,12345678,%%%,issued\n" +
 		"0a05,piv,h1,12345678,AAAA,issued\n" +
 		"0a06,piv,h1,12345678,,lost\n" +
-		"0a07,piv,h9,12345678,,issued\n"
+		"0a07,piv,h9,12345678,,issued\n" +
+		"0a08,nhs-series-4-to-6,h1,,,issued\n" +
+		"0a09,gids,h1,12345678,,issued\n" +
+		"0a10,gids,h1,0123456789abcdef0123456789abcdef0123456789abcdeg,,issued\n" +
+		"0a11,iso,h1,1234567812345678,,issued\n" +
+		"0a12,piv,h1,12345678," + issuer.issue(epoch.AddDate(-2, 0, 0), epoch.AddDate(0, 0, -1)) + ",issued\n" +
+		"0a13,piv,h1,12345678," + issuer.issue(epoch.AddDate(0, 0, 1), epoch.AddDate(1, 0, 0)) + ",issued\n" +
+		"0a14,piv,h1,12345678," + newAuthority(epoch.AddDate(9, 0, 0)).issue(epoch.AddDate(-2, 0, 0), epoch.AddDate(1, 0, 0)) + ",issued\n" +
+		"0a15,piv,h1,12345678," + expired.issue(epoch.AddDate(-2, 0, 0), epoch.AddDate(1, 0, 0)) + ",issued\n" +
+		"0a16,piv,h1,12345678," + issuer.issue(epoch.AddDate(-2, 0, 0), epoch.AddDate(0, 0, -1)) + ",revoked\n"
 	want := []string{
 		"holders.csv line 3: the holder_id must be", "holders.csv line 4: the name must be", "holders.csv line 5: the email is not an address",
 		"holders.csv line 6: the mobile must be", "holders.csv line 7: the status must be active or left",
 		"holders.csv line 8: the holder_id is that of line 2", "holders.csv line 9: there are 4 fields, there must be 5",
 		"cards.csv line 2: the serial must be", "cards.csv line 3: the profile is not one of authentic, gids, isoapplet, openpgp, openpgp-admin, piv, piv-any",
-		"cards.csv line 4: the puk is not of the profile's form: 8 digits", "cards.csv line 5: the puk is not",
+		"cards.csv line 4: the secret is not of the profile's form: 8 digits", "cards.csv line 5: the secret is not",
 		"cards.csv line 6: the card_certificate is not base64", "cards.csv line 7: the card_certificate is not an X.509",
-		"cards.csv line 8: the status must be issued or revoked", "cards.csv line 9: the holder_id is neither on record",
+		"cards.csv line 8: the status must be issued or revoked", "cards.csv line 10: the profile is not one of", "cards.csv line 11: the secret is not of the profile's form: 48 hex digits",
+		"cards.csv line 12: the secret is not of", "cards.csv line 13: the profile is not one of",
+		"cards.csv line 9: the holder_id is neither on record", "cards.csv line 14: the card_certificate has expired, or is not valid yet", "cards.csv line 15: the card_certificate has expired, or is not valid yet",
+		"cards.csv line 16: the card_certificate does not chain to", "cards.csv line 17: an authority that the card_certificate chains to has expired",
 	}
 	r := w.load(t, holders, cards, false)
 	for i, f := range r.Flaws {
@@ -204,17 +263,154 @@ func TestEveryFlawIsToldByLineAndWithoutSecrets(t *testing.T) {
 	}
 }
 
+// A file may be imported again at any time, with what was true when it was written. A secret that a served card was given anew
+// is taken only where the Registration Authority alone can have done that.
+func TestANewSecretForAServedCard(t *testing.T) {
+	t.Parallel()
+	const (
+		live  = "a kiosk is unlocking this card at this moment"
+		older = "the secret is one that this card had before"
+		keep  = "the card was served already, so its secret cannot be changed"
+	)
+	first, second, third := "111111111111", "222222222222", "333333333333"
+	unknown := cases.Outcome{Passcode: "unknown", Rotated: "unknown", Tries: -1}
+	for _, tc := range []struct {
+		name, profile string
+		blocked       bool
+		grant         cases.Grant
+		want          []string // for second, first, third
+	}{
+		{"does not rotate", "openpgp", false, cases.Grant{ExpiresAt: epoch, Booked: 1}, []string{"", older, ""}},
+		{"does not rotate, at a kiosk now", "openpgp", false, cases.Grant{ExpiresAt: epoch.Add(time.Second), Booked: 1}, []string{live, "", live}},
+		{"does not rotate, was at a kiosk", "openpgp", false, cases.Grant{ExpiresAt: epoch.Add(time.Second), Outcome: &unknown, Booked: 1}, []string{"", older, ""}},
+		{"rotates", "openpgp-admin", false, cases.Grant{ExpiresAt: epoch, Booked: 1}, []string{keep, "", keep}},
+		{"rotates, and is blocked", "openpgp-admin", true, cases.Grant{ExpiresAt: epoch, Booked: 1}, []string{"", older, keep}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			row := func(secret string) string { return cardsHead + "0c0d," + tc.profile + ",h1," + secret + ",,issued\n" }
+			if r := w.load(t, rigby, row(first), false); len(r.Flaws) > 0 {
+				t.Fatal(r.Flaws)
+			}
+			w.do(t, func(tx *store.Tx) error {
+				if _, err := tx.AddKiosk(store.Kiosk{Name: "k1", Kind: store.KindKiosk, State: store.KioskActive}); err != nil {
+					return err
+				}
+				tc.grant.Case, tc.grant.Card, tc.grant.Number, tc.grant.Kiosk = "c1", "0c0d", 1, "k1"
+				return errors.Join(tx.SetCase(cases.Case{ID: "c1", Card: "0c0d", Holder: "h1", Kiosk: "k1"}), tx.AddGrant(tc.grant), tx.SetGrant(tc.grant),
+					tx.SetCard(cases.Card{Serial: "0c0d", PUKBlocked: tc.blocked}))
+			})
+			settled := int64(0)
+			for i, secret := range []string{second, first, third} {
+				r := w.load(t, rigby, row(secret), false)
+				switch want := tc.want[i]; {
+				case want == "" && len(r.Flaws) > 0 || want != "" && (len(r.Flaws) != 1 || !strings.HasPrefix(r.Flaws[0].Says, want)):
+					t.Errorf("import %d: %v, want %q", i+2, r.Flaws, want)
+				case want == "" && secret != first:
+					settled += 2
+				}
+				w.do(t, func(tx *store.Tx) error {
+					c, err := tx.Card("0c0d")
+					grants, err2 := tx.Grants("0c0d")
+					if c.Settled != settled || settled > 0 && (c.PUKBlocked || grants[0].Booked != 0) {
+						t.Errorf("import %d left %+v, booked %d; want generation %d", i+2, c, grants[0].Booked, settled)
+					}
+					return errors.Join(err, err2)
+				})
+			}
+			if r := w.load(t, rigby, cardsHead+"0c0d,gids,h1,,,issued\n", false); len(r.Flaws) != 1 || !strings.Contains(r.Flaws[0].Says, "its profile cannot be changed") {
+				t.Errorf("another profile: %v", r.Flaws)
+			}
+		})
+	}
+}
+
+// Until it is served a card's row is what the last import says.
+func TestACardThatWasNotServedChangesFreely(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	has := func() (yes bool) {
+		w.do(t, func(tx *store.Tx) error {
+			c, err := tx.Card("0c0d")
+			yes = c.HasSecret
+			return err
+		})
+		return yes
+	}
+	key := strings.Repeat("0123456789ABCDEF", 3)
+	for _, tc := range []struct {
+		row, flaw string
+		has       bool
+	}{
+		{"openpgp,h1,,", "", false},
+		{"openpgp,h1,123456789012,", "", true},
+		{"openpgp,h1,210987654321,", "", true},
+		{"gids,h1,,", "the profile is another than before, so the secret must stand there, too", true},
+		{"gids,h1," + key + ",", "", true},
+		{"gids,h1," + strings.ToLower(key) + ",", "", true},
+	} {
+		r := w.load(t, rigby, cardsHead+"0c0d,"+tc.row+",issued\n", false)
+		if got := strings.Join(flawsOf(r), "; "); got != tc.flaw || has() != tc.has {
+			t.Errorf("%s: %q, want %q; there is a secret: %v", tc.row, got, tc.flaw, has())
+		}
+	}
+	w.do(t, func(tx *store.Tx) error {
+		sealed, err := tx.Secret("0c0d", 0)
+		if err != nil {
+			return err
+		}
+		got, err := w.v.Open(vault.Subject{Kind: vault.KindAdminKey, ID: "0c0d"}, sealed)
+		if err != nil || string(got.Reveal()) != strings.ToLower(key) {
+			t.Errorf("kept %q, %v", got.Reveal(), err)
+		}
+		return nil
+	})
+}
+
+func flawsOf(r Result) (says []string) {
+	for _, f := range r.Flaws {
+		says = append(says, f.Says)
+	}
+	return says
+}
+
+func TestCertificatesNeedAnAuthority(t *testing.T) {
+	t.Parallel()
+	none := terms
+	none.Issuers = cases.Issuers{}
+	card := func(cert string) string { return cardsHead + "0a0b,piv,h1,12345678," + cert + ",issued\n" }
+	for cert, says := range map[string]string{certificate: "name theirs as ca in [cards] of central.toml", "": ""} {
+		w := newWorld(t)
+		r := w.loadOn(t, none, rigby, card(cert), false)
+		if got := strings.Join(flawsOf(r), "; "); !strings.Contains(got, says) || says == "" && got != "" {
+			t.Errorf("got %q, want %q in it", got, says)
+		}
+	}
+	// The same file goes on being good when a card in it runs out; another certificate has to hold.
+	w := newWorld(t)
+	w.load(t, rigby, card(certificate), false)
+	later := terms
+	later.Now = epoch.AddDate(2, 0, 0)
+	if r := w.loadOn(t, later, rigby, card(certificate), false); len(r.Flaws) > 0 {
+		t.Errorf("the same again: %v", r.Flaws)
+	}
+	if r := w.loadOn(t, later, rigby, card(issuer.issue(epoch.AddDate(-2, 0, 0), epoch.AddDate(1, 0, 0))), false); len(r.Flaws) != 1 {
+		t.Errorf("another that ran out: %v", r.Flaws)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add(rigby, aCard("12345678"))
 	f.Fuzz(func(t *testing.T, holders, cards string) {
 		people, flaws := readHolders(File{"h", strings.NewReader(holders)})
-		plastic, more := readCards(File{"c", strings.NewReader(cards)})
+		plastic, more := readCards(File{"c", strings.NewReader(cards)}, terms.Profiles)
 		if len(people) == 0 && len(flaws) == 0 && !strings.HasPrefix(strings.TrimPrefix(holders, "\ufeff"), "holder_id") {
 			t.Errorf("nothing was read and nothing was said of %q", holders)
 		}
 		for _, c := range plastic {
-			if c.puk.Len() != c.form.Length {
-				t.Errorf("a PUK of length %d was taken", c.puk.Len())
+			if n := c.secret.Len(); n != 0 && n != c.profile.PUK.Length {
+				t.Errorf("a secret of length %d was taken", n)
 			}
 		}
 		_ = more

@@ -20,7 +20,7 @@ import (
 
 var (
 	holderColumns = []string{"holder_id", "name", "email", "mobile", "status"}
-	cardColumns   = []string{"serial", "profile", "holder_id", "puk", "card_certificate", "status"}
+	cardColumns   = []string{"serial", "profile", "holder_id", "secret", "card_certificate", "status"}
 
 	idForm     = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 	mobileForm = regexp.MustCompile(`^\+?[0-9 ]{7,20}$`)
@@ -39,9 +39,9 @@ func (h holder) wipe() {
 
 type card struct {
 	cases.Card
-	line int
-	form profiles.PUK
-	puk  secret.Value
+	line    int
+	profile profiles.Profile
+	secret  secret.Value // empty if there is none
 }
 
 // read calls row with every line after the head, and collects what it says is wrong. id is the column that no two lines share.
@@ -125,12 +125,12 @@ func address(s string) bool {
 	return err == nil && a.Address == s && len(s) <= 254 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-func readCards(f File) (list []card, flaws []Flaw) {
+func readCards(f File, set profiles.Set) (list []card, flaws []Flaw) {
 	flaws = read(f, cardColumns, 0, func(line int, fields []string) string {
-		serial, name, owner, puk, certificate, status := fields[0], fields[1], fields[2], fields[3], fields[4], fields[5]
-		profile, err := profiles.Embedded().Named(name)
-		if err != nil {
-			return "the profile is not one of " + strings.Join(profiles.Embedded().Names(), ", ")
+		serial, name, owner, plain, certificate, status := fields[0], fields[1], fields[2], fields[3], fields[4], fields[5]
+		profile, err := set.Named(name)
+		if err != nil || profile.Retired {
+			return "the profile is not one of " + strings.Join(set.Names(), ", ")
 		}
 		der, badBase64 := base64.StdEncoding.DecodeString(certificate)
 		switch {
@@ -138,8 +138,8 @@ func readCards(f File) (list []card, flaws []Flaw) {
 			return "the serial must be 2 to 64 lower-case hex digits"
 		case !idForm.MatchString(owner):
 			return "the holder_id must be 1 to 64 letters, digits, dots, hyphens or underscores"
-		case len(puk) != profile.PUK.Length || strings.ContainsFunc(puk, func(r rune) bool { return !fits(r, profile.PUK) }):
-			return "the puk is not of the profile's form: " + form(profile.PUK)
+		case plain != "" && (len(plain) != profile.PUK.Length || strings.ContainsFunc(plain, func(r rune) bool { return !fits(r, profile) })):
+			return "the secret is not of the profile's form: " + form(profile)
 		case badBase64 != nil:
 			return "the card_certificate is not base64"
 		case len(der) > 0 && !cases.Usable(der):
@@ -147,7 +147,10 @@ func readCards(f File) (list []card, flaws []Flaw) {
 		case status != "issued" && status != "revoked":
 			return "the status must be issued or revoked"
 		}
-		c := card{line: line, form: profile.PUK, puk: secret.New([]byte(puk))}
+		if cases.Challenges(profile) {
+			plain = strings.ToLower(plain)
+		}
+		c := card{line: line, profile: profile, secret: secret.New([]byte(plain))}
 		c.Card = cases.Card{Serial: serial, Profile: name, Holder: owner, Revoked: status == "revoked"}
 		if len(der) > 0 {
 			c.Certificate = der
@@ -158,17 +161,41 @@ func readCards(f File) (list []card, flaws []Flaw) {
 	return list, flaws
 }
 
-// fits says whether a PUK may have this character: it has to be one that a grant can carry (wire.Secret).
-func fits(r rune, p profiles.PUK) bool {
-	if p.DigitsOnly {
+// doubt says why the certificate of a card would not pass the proof now; empty if it would.
+func doubt(c card, terms Terms) string {
+	if c.Revoked || len(c.Certificate) == 0 {
+		return ""
+	}
+	switch terms.Issuers.Doubt(c.Certificate, terms.Now) {
+	case "":
+		return ""
+	case cases.WhyNoIssuers:
+		return "the card_certificate cannot be checked, for no authority of cards is configured: name theirs as ca in [cards] of central.toml"
+	case cases.WhyExpired:
+		return "the card_certificate has expired, or is not valid yet"
+	case cases.WhyIssuerExpired:
+		return "an authority that the card_certificate chains to has expired"
+	}
+	return "the card_certificate does not chain to the authorities of cards: is it one of theirs, and is ca in [cards] of central.toml whole?"
+}
+
+// fits says whether a secret may have this character: it has to be one that a grant can carry (wire.Secret).
+func fits(r rune, p profiles.Profile) bool {
+	switch {
+	case cases.Challenges(p):
+		return '0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F'
+	case p.PUK.DigitsOnly:
 		return '0' <= r && r <= '9'
 	}
 	return r > ' ' && r <= '~' && r != '"' && r != '\\'
 }
 
-func form(p profiles.PUK) string {
-	if p.DigitsOnly {
-		return fmt.Sprintf("%d digits", p.Length)
+func form(p profiles.Profile) string {
+	switch {
+	case cases.Challenges(p):
+		return fmt.Sprintf("%d hex digits", p.PUK.Length)
+	case p.PUK.DigitsOnly:
+		return fmt.Sprintf("%d digits", p.PUK.Length)
 	}
-	return fmt.Sprintf("%d printable ASCII characters, neither quote nor backslash", p.Length)
+	return fmt.Sprintf("%d printable ASCII characters, neither quote nor backslash", p.PUK.Length)
 }

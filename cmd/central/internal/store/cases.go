@@ -11,13 +11,15 @@ import (
 )
 
 const caseColumns = `id, card, holder, kiosk, state, reason, begun_at, expires_at, nonce, hpke,
-	code_mac, code_channel, code_masked, code_sent_at, code_expires_at, attempts, sends`
+	code_mac, code_channel, code_masked, code_sent_at, code_expires_at, attempts, sends,
+	puk_tries_left, puk_read_at`
 
 func scanCase(scan func(...any) error) (c cases.Case, err error) {
-	var begun, expires, sent, codeExpires int64
+	var begun, expires, sent, codeExpires, read int64
 	err = scan(&c.ID, &c.Card, &c.Holder, &c.Kiosk, &c.State, &c.Reason, &begun, &expires, &c.Nonce, &c.HPKE,
-		&c.Code.MAC, &c.Code.Channel, &c.Code.Masked, &sent, &codeExpires, &c.Attempts, &c.Sends)
+		&c.Code.MAC, &c.Code.Channel, &c.Code.Masked, &sent, &codeExpires, &c.Attempts, &c.Sends, &c.PUKTriesLeft, &read)
 	c.BegunAt, c.ExpiresAt, c.Code.SentAt, c.Code.ExpiresAt = moment(begun), moment(expires), moment(sent), moment(codeExpires)
+	c.PUKReadAt = moment(read)
 	return c, err
 }
 
@@ -79,13 +81,15 @@ func (t *Tx) cases(where string, args ...any) (list []cases.Case, err error) {
 // SetCase stores a case, new or not. The bodies of the answers that were stored for a case die when it closes.
 func (t *Tx) SetCase(c cases.Case) error {
 	_, err := t.exec(`INSERT INTO cases (`+caseColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, expires_at = excluded.expires_at,
 			nonce = excluded.nonce, hpke = excluded.hpke, code_mac = excluded.code_mac, code_channel = excluded.code_channel,
 			code_masked = excluded.code_masked, code_sent_at = excluded.code_sent_at, code_expires_at = excluded.code_expires_at,
-			attempts = excluded.attempts, sends = excluded.sends`,
+			attempts = excluded.attempts, sends = excluded.sends,
+			puk_tries_left = excluded.puk_tries_left, puk_read_at = excluded.puk_read_at`,
 		c.ID, c.Card, c.Holder, c.Kiosk, c.State, c.Reason, millis(c.BegunAt), millis(c.ExpiresAt), c.Nonce, c.HPKE,
-		c.Code.MAC, c.Code.Channel, c.Code.Masked, millis(c.Code.SentAt), millis(c.Code.ExpiresAt), c.Attempts, c.Sends)
+		c.Code.MAC, c.Code.Channel, c.Code.Masked, millis(c.Code.SentAt), millis(c.Code.ExpiresAt), c.Attempts, c.Sends,
+		c.PUKTriesLeft, millis(c.PUKReadAt))
 	if err == nil && c.State.Over() {
 		_, err = t.exec(`UPDATE answers SET body = NULL WHERE case_id = $1`, c.ID)
 	}
@@ -136,14 +140,14 @@ func (t *Tx) RemoveSend(c cases.Case, at time.Time) error {
 // Grants lists all grants of a card, oldest first.
 func (t *Tx) Grants(card string) (list []cases.Grant, err error) {
 	err = t.rows(`SELECT case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at,
-			outcome_at, passcode, opened, rotated, spent FROM grants WHERE card = $1 ORDER BY number`, []any{card},
+			outcome_at, passcode, opened, rotated, spent, puk_blocked FROM grants WHERE card = $1 ORDER BY number`, []any{card},
 		func(scan func(...any) error) error {
 			var g cases.Grant
 			var issued, expires int64
-			var at, opened, spent sql.NullInt64
+			var at, opened, spent, blocked sql.NullInt64
 			var passcode, rotated sql.NullString
 			err := scan(&g.Case, &g.Card, &g.Number, &g.Kiosk, &g.Base, &g.First, &g.Tries, &g.Booked, &issued, &expires,
-				&at, &passcode, &opened, &rotated, &spent)
+				&at, &passcode, &opened, &rotated, &spent, &blocked)
 			if err != nil {
 				return err
 			}
@@ -151,6 +155,7 @@ func (t *Tx) Grants(card string) (list []cases.Grant, err error) {
 			if at.Valid {
 				g.Outcome = &cases.Outcome{
 					At: moment(at.Int64), Passcode: wire.Fact(passcode.String), Rotated: wire.Fact(rotated.String), Tries: int(spent.Int64),
+					PUKBlocked: blocked.Int64 != 0,
 				}
 				if opened.Valid {
 					g.Outcome.Opened = &opened.Int64
@@ -182,8 +187,8 @@ func (t *Tx) SetGrant(g cases.Grant) error {
 	if o := g.Outcome; o == nil {
 		_, err = t.exec(`UPDATE grants SET booked = $2 WHERE case_id = $1`, g.Case, g.Booked)
 	} else {
-		_, err = t.exec(`UPDATE grants SET booked = $2, outcome_at = $3, passcode = $4, opened = $5, rotated = $6, spent = $7 WHERE case_id = $1`,
-			g.Case, g.Booked, millis(o.At), o.Passcode, o.Opened, o.Rotated, o.Tries)
+		_, err = t.exec(`UPDATE grants SET booked = $2, outcome_at = $3, passcode = $4, opened = $5, rotated = $6, spent = $7, puk_blocked = $8
+			WHERE case_id = $1`, g.Case, g.Booked, millis(o.At), o.Passcode, o.Opened, o.Rotated, o.Tries, number(o.PUKBlocked))
 	}
 	if err != nil {
 		return fmt.Errorf("store grant: %w", err)

@@ -15,9 +15,19 @@ const (
 	KioskDisabled KioskState = "disabled"
 )
 
+// KioskKind is what a kiosk is to people; central serves all kinds alike.
+type KioskKind string
+
+// Kinds of kiosk.
+const (
+	KindKiosk KioskKind = "kiosk" // stands by itself
+	KindDesk  KioskKind = "desk"  // attended
+)
+
 // Kiosk is one that may speak with central.
 type Kiosk struct {
 	Name        string
+	Kind        KioskKind
 	Certificate [32]byte // SHA-256 of the DER
 	State       KioskState
 	AddedAt     int64 // milliseconds since the Unix epoch
@@ -27,7 +37,7 @@ type Kiosk struct {
 func (t *Tx) Kiosk(name string) (Kiosk, error) {
 	k := Kiosk{Name: name}
 	var fingerprint []byte
-	err := t.row(`SELECT certificate, state, added_at FROM kiosks WHERE name = $1`, []any{name}, &fingerprint, &k.State, &k.AddedAt)
+	err := t.row(`SELECT kind, certificate, state, added_at FROM kiosks WHERE name = $1`, []any{name}, &k.Kind, &fingerprint, &k.State, &k.AddedAt)
 	if err != nil {
 		return k, fmt.Errorf("kiosk: %w", err)
 	}
@@ -37,10 +47,10 @@ func (t *Tx) Kiosk(name string) (Kiosk, error) {
 
 // Kiosks lists all kiosks by name.
 func (t *Tx) Kiosks() (list []Kiosk, err error) {
-	err = t.rows(`SELECT name, certificate, state, added_at FROM kiosks ORDER BY name`, nil, func(scan func(...any) error) error {
+	err = t.rows(`SELECT name, kind, certificate, state, added_at FROM kiosks ORDER BY name`, nil, func(scan func(...any) error) error {
 		var k Kiosk
 		var fingerprint []byte
-		if err := scan(&k.Name, &fingerprint, &k.State, &k.AddedAt); err != nil {
+		if err := scan(&k.Name, &k.Kind, &fingerprint, &k.State, &k.AddedAt); err != nil {
 			return err
 		}
 		copy(k.Certificate[:], fingerprint)
@@ -55,8 +65,8 @@ func (t *Tx) Kiosks() (list []Kiosk, err error) {
 
 // AddKiosk adds a kiosk; added is false if the name is taken.
 func (t *Tx) AddKiosk(k Kiosk) (added bool, err error) {
-	n, err := t.exec(`INSERT INTO kiosks (name, certificate, state, added_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING`,
-		k.Name, k.Certificate[:], k.State, k.AddedAt)
+	n, err := t.exec(`INSERT INTO kiosks (name, kind, certificate, state, added_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING`,
+		k.Name, k.Kind, k.Certificate[:], k.State, k.AddedAt)
 	if err != nil {
 		return false, fmt.Errorf("add kiosk: %w", err)
 	}
@@ -111,15 +121,48 @@ func (t *Tx) SetHolderWrongCodes(h cases.Holder) error {
 	return nil
 }
 
+const selectCard = `SELECT serial, profile, holder, certificate, revoked, settled, puk_blocked, wrong_codes,
+	EXISTS (SELECT 1 FROM secrets WHERE card = serial) FROM cards `
+
+func scanCard(scan func(...any) error) (c cases.Card, err error) {
+	err = scan(&c.Serial, &c.Profile, &c.Holder, &c.Certificate, &c.Revoked, &c.Settled, &c.PUKBlocked, &c.WrongCodes, &c.HasSecret)
+	return c, err
+}
+
 // Card finds a card.
-func (t *Tx) Card(serial string) (cases.Card, error) {
-	c := cases.Card{Serial: serial}
-	err := t.row(`SELECT profile, holder, certificate, revoked, settled, wrong_codes FROM cards WHERE serial = $1`, []any{serial},
-		&c.Profile, &c.Holder, &c.Certificate, &c.Revoked, &c.Settled, &c.WrongCodes)
+func (t *Tx) Card(serial string) (c cases.Card, err error) {
+	err = ErrNotFound
+	e := t.rows(selectCard+`WHERE serial = $1`, []any{serial}, func(scan func(...any) error) error {
+		c, err = scanCard(scan)
+		return err
+	})
+	if e != nil {
+		err = e
+	}
 	if err != nil {
 		return c, fmt.Errorf("card: %w", err)
 	}
 	return c, nil
+}
+
+// Cards lists all cards by serial.
+func (t *Tx) Cards() (list []cases.Card, err error) { return t.cards(`ORDER BY serial`) }
+
+// CardsGrantedTo lists the cards of which a kiosk in this state was given a grant, by serial.
+func (t *Tx) CardsGrantedTo(s KioskState) (list []cases.Card, err error) {
+	return t.cards(`WHERE serial IN (SELECT card FROM grants WHERE kiosk IN (SELECT name FROM kiosks WHERE state = $1)) ORDER BY serial`, s)
+}
+
+func (t *Tx) cards(where string, args ...any) (list []cases.Card, err error) {
+	err = t.rows(selectCard+where, args, func(scan func(...any) error) error {
+		c, err := scanCard(scan)
+		list = append(list, c)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cards: %w", err)
+	}
+	return list, nil
 }
 
 // ImportCard adds a card at generation 0 or changes what the directory says of it: certificate, profile, revocation.
@@ -133,15 +176,24 @@ func (t *Tx) ImportCard(c cases.Card) error {
 	return nil
 }
 
-// SetCard stores what an unlock changes of a card: the settled generation and the count of wrong codes.
+// SetCard stores what an unlock changes of a card: the settled generation, the count of wrong codes, whether its PUK is
+// blocked.
 func (t *Tx) SetCard(c cases.Card) error {
-	if _, err := t.exec(`UPDATE cards SET settled = $2, wrong_codes = $3 WHERE serial = $1`, c.Serial, c.Settled, c.WrongCodes); err != nil {
+	_, err := t.exec(`UPDATE cards SET settled = $2, wrong_codes = $3, puk_blocked = $4 WHERE serial = $1`,
+		c.Serial, c.Settled, c.WrongCodes, number(c.PUKBlocked))
+	if err != nil {
 		return fmt.Errorf("store card: %w", err)
 	}
 	return nil
 }
 
-// Secret finds a card's sealed PUK of a generation.
+// Secret is what was imported for a card, sealed.
+type Secret struct {
+	Generation int64
+	Sealed     []byte
+}
+
+// Secret finds what was imported for a generation.
 func (t *Tx) Secret(card string, generation int64) (sealed []byte, err error) {
 	err = t.row(`SELECT sealed FROM secrets WHERE card = $1 AND generation = $2`, []any{card, generation}, &sealed)
 	if err != nil {
@@ -150,7 +202,22 @@ func (t *Tx) Secret(card string, generation int64) (sealed []byte, err error) {
 	return sealed, nil
 }
 
-// SetSecret keeps a card's sealed PUK of a generation.
+// Secrets lists all that was imported for a card, newest first.
+func (t *Tx) Secrets(card string) (list []Secret, err error) {
+	err = t.rows(`SELECT generation, sealed FROM secrets WHERE card = $1 ORDER BY generation DESC`, []any{card},
+		func(scan func(...any) error) error {
+			var s Secret
+			err := scan(&s.Generation, &s.Sealed)
+			list = append(list, s)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("secrets: %w", err)
+	}
+	return list, nil
+}
+
+// SetSecret keeps what was imported for a card.
 func (t *Tx) SetSecret(card string, generation int64, sealed []byte) error {
 	_, err := t.exec(`INSERT INTO secrets (card, generation, sealed) VALUES ($1, $2, $3)
 		ON CONFLICT (card, generation) DO UPDATE SET sealed = excluded.sealed`, card, generation, sealed)

@@ -41,7 +41,7 @@ func update(t *testing.T, s Store, f func(*Tx) error) {
 // seed puts in a kiosk, a holder and a card.
 func seed(t *testing.T, s Store) {
 	update(t, s, func(tx *Tx) error {
-		if _, err := tx.AddKiosk(Kiosk{Name: "k1", State: KioskActive, AddedAt: 1}); err != nil {
+		if _, err := tx.AddKiosk(Kiosk{Name: "k1", Kind: KindDesk, State: KioskActive, AddedAt: 1}); err != nil {
 			return err
 		}
 		err := tx.ImportHolder(cases.Holder{ID: "h1", Name: "Mr John Rigby", Active: true}, Contacts{Email: []byte{1}})
@@ -58,7 +58,8 @@ func TestWhatIsStoredComesBack(t *testing.T) {
 	c := cases.Case{
 		ID: "c1", Card: "0a0b", Holder: "h1", Kiosk: "k1", State: cases.CodeSent, BegunAt: now, ExpiresAt: now.Add(time.Hour),
 		Nonce: []byte{1}, HPKE: []byte{2}, Attempts: 1, Sends: 2,
-		Code: cases.Code{MAC: []byte{3}, Channel: "email", Masked: "j•••@nhs.net", SentAt: now, ExpiresAt: now.Add(time.Minute)},
+		Code:         cases.Code{MAC: []byte{3}, Channel: "email", Masked: "j•••@nhs.net", SentAt: now, ExpiresAt: now.Add(time.Minute)},
+		PUKTriesLeft: 2, PUKReadAt: now,
 	}
 	opened := int64(0)
 	g := cases.Grant{Case: "c1", Card: "0a0b", Number: 1, Kiosk: "k1", Tries: 1, Booked: 1, IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
@@ -85,23 +86,50 @@ func TestWhatIsStoredComesBack(t *testing.T) {
 	check(func(tx *Tx) (any, any, error) { got, err := tx.Answer("k1", "r", "key"); return got, a, err })
 	check(func(tx *Tx) (any, any, error) { got, err := tx.Secret("0a0b", 0); return got, []byte{7}, err })
 	check(func(tx *Tx) (any, any, error) {
+		got, err := tx.Secrets("0a0b")
+		return got, []Secret{{Sealed: []byte{7}}}, err
+	})
+	check(func(tx *Tx) (any, any, error) {
 		got, err := tx.Sends(c, now.Add(-time.Millisecond))
 		at := []time.Time{now}
 		return got, cases.Sends{Card: at, Holder: at, Kiosk: at}, err
 	})
 
-	g.Booked, g.Outcome = 0, &cases.Outcome{At: now, Passcode: wire.Yes, Opened: &opened, Rotated: wire.Yes, Tries: -1}
+	g.Booked, g.Outcome = 0, &cases.Outcome{At: now, Passcode: wire.Yes, Opened: &opened, Rotated: wire.Yes, Tries: -1, PUKBlocked: true}
 	c.Close(cases.ReasonUnlocked)
 	update(t, s, func(tx *Tx) error {
-		return errors.Join(tx.SetGrant(g), tx.SetCase(c), tx.SetCard(cases.Card{Serial: "0a0b", Settled: 1, WrongCodes: 2}),
+		return errors.Join(tx.SetGrant(g), tx.SetCase(c), tx.SetCard(cases.Card{Serial: "0a0b", Settled: 1, WrongCodes: 2, PUKBlocked: true}),
 			tx.SetHolderWrongCodes(cases.Holder{ID: "h1", WrongCodes: 3}))
 	})
 	check(func(tx *Tx) (any, any, error) { got, err := tx.Grants("0a0b"); return got, []cases.Grant{g}, err })
 	check(func(tx *Tx) (any, any, error) { got, err := tx.OpenCases("0a0b"); return len(got), 0, err })
 	check(func(tx *Tx) (any, any, error) {
 		got, err := tx.Card("0a0b")
-		return got, cases.Card{Serial: "0a0b", Profile: "piv", Holder: "h1", Certificate: []byte{2}, Settled: 1, WrongCodes: 2}, err
+		card := cases.Card{
+			Serial: "0a0b", Profile: "piv", Holder: "h1", Certificate: []byte{2}, Settled: 1, WrongCodes: 2, HasSecret: true, PUKBlocked: true,
+		}
+		all, err2 := tx.Cards()
+		return []any{got, all}, []any{card, []cases.Card{card}}, errors.Join(err, err2)
 	})
+	check(func(tx *Tx) (any, any, error) {
+		got, err := tx.Kiosk("k1")
+		return got, Kiosk{Name: "k1", Kind: KindDesk, State: KioskActive, AddedAt: 1}, err
+	})
+	granted := func() (n int) {
+		update(t, s, func(tx *Tx) error {
+			list, err := tx.CardsGrantedTo(KioskDisabled)
+			n = len(list)
+			return err
+		})
+		return n
+	}
+	if n := granted(); n != 0 {
+		t.Errorf("%d cards of disabled kiosks before one was disabled", n)
+	}
+	update(t, s, func(tx *Tx) error { return tx.DisableKiosk("k1") })
+	if n := granted(); n != 1 {
+		t.Errorf("%d cards of disabled kiosks, want 1", n)
+	}
 	check(func(tx *Tx) (any, any, error) {
 		got, contacts, err := tx.Holder("h1")
 		return []any{got, contacts}, []any{cases.Holder{ID: "h1", Name: "Mr John Rigby", Active: true, WrongCodes: 3}, Contacts{Email: []byte{1}}}, err

@@ -1,5 +1,5 @@
 // Package vault keeps the secrets of cards and the contacts of holders sealed at rest, derives the PUKs that central
-// chooses, and makes the codes' tags.
+// chooses, answers cards' challenges, and makes the codes' tags.
 //
 // # Envelope
 //
@@ -16,6 +16,11 @@
 // Generation 0 is what the card came with. PUK n > 0 is HMAC-SHA-256(root, card ‖ n ‖ block), a stream of bytes of which
 // those that would make some characters likelier than others are left out. The root is a file of its own, kept apart
 // from KEK and database: with it and a card's serial every later PUK can be found again.
+//
+// # Challenges
+//
+// A card of the family gids gives a challenge of 8 bytes and takes it back under its administrator's key, 3DES with three
+// keys (NIST SP 800-67 §3.1): one block, so there is no mode. The key stays here, the answer is good for that challenge.
 //
 // The package writes no secret anywhere and refuses key files that others can read.
 package vault
@@ -39,16 +44,17 @@ type Kind string
 
 // Kinds.
 const (
-	KindPUK    Kind = "puk"    // of a card
-	KindEmail  Kind = "email"  // of a holder
-	KindMobile Kind = "mobile" // of a holder
+	KindPUK      Kind = "puk"       // of a card
+	KindAdminKey Kind = "admin-key" // of a card that is unlocked by challenge and response; it does not leave this package
+	KindEmail    Kind = "email"     // of a holder
+	KindMobile   Kind = "mobile"    // of a holder
 )
 
 // Subject says what a sealed secret is and whose; opening needs the same.
 type Subject struct {
 	Kind       Kind
 	ID         string // serial of the card, or id of the holder
-	Generation int64  // of a PUK
+	Generation int64  // of a card's secret
 }
 
 // Vault holds the keys. It is safe for concurrent use.

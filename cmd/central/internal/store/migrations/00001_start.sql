@@ -2,6 +2,7 @@
 -- +goose Up
 CREATE TABLE kiosks (
 	name        TEXT PRIMARY KEY,
+	kind        TEXT NOT NULL,           -- kiosk, desk
 	certificate BYTEA NOT NULL,          -- SHA-256 of the DER
 	state       TEXT NOT NULL,           -- active, disabled
 	added_at    BIGINT NOT NULL
@@ -21,8 +22,10 @@ CREATE TABLE cards (
 	certificate BYTEA,                   -- DER; NULL if the card cannot prove itself
 	revoked     BIGINT NOT NULL,
 	settled     BIGINT NOT NULL DEFAULT 0,
+	puk_blocked BIGINT NOT NULL DEFAULT 0,
 	wrong_codes BIGINT NOT NULL DEFAULT 0
 );
+-- What was imported for cards; the secrets of the other generations are derived.
 CREATE TABLE secrets (
 	card        TEXT NOT NULL REFERENCES cards (serial),
 	generation  BIGINT NOT NULL,
@@ -46,7 +49,9 @@ CREATE TABLE cases (
 	code_sent_at    BIGINT NOT NULL,
 	code_expires_at BIGINT NOT NULL,
 	attempts        BIGINT NOT NULL,
-	sends           BIGINT NOT NULL
+	sends           BIGINT NOT NULL,
+	puk_tries_left  BIGINT NOT NULL,
+	puk_read_at     BIGINT NOT NULL      -- 0 if the card does not tell
 );
 -- A card has one open case at a kiosk.
 CREATE UNIQUE INDEX cases_open ON cases (card, kiosk) WHERE state NOT IN ('settled', 'closed');
@@ -77,8 +82,10 @@ CREATE TABLE grants (
 	opened     BIGINT,
 	rotated    TEXT,
 	spent      BIGINT,                   -- wrong PUKs that the card counted; -1 if not known
+	puk_blocked BIGINT,
 	UNIQUE (card, number)
 );
+CREATE INDEX grants_kiosk ON grants (kiosk);
 -- What was answered to a request, so that it can be answered again.
 CREATE TABLE answers (
 	kiosk    TEXT NOT NULL,

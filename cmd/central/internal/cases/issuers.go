@@ -1,0 +1,38 @@
+package cases
+
+import (
+	"crypto/x509"
+	"time"
+)
+
+// Issuers are the authorities that the certificates of cards chain to. The zero value vouches for none.
+type Issuers struct {
+	Roots, Intermediates *x509.CertPool
+}
+
+// Doubt says why a card's certificate does not hold now as one of these authorities'; empty if it holds. The chain is that
+// of RFC 5280 §6; a card authentication key is for no purpose that TLS knows, so any is taken.
+func (i Issuers) Doubt(certificate []byte, now time.Time) Why {
+	if i.Roots == nil { // which Verify would take for "those of this machine"
+		return WhyNoIssuers
+	}
+	cert, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		return WhyChain
+	}
+	holds := func(at time.Time) bool {
+		_, err := cert.Verify(x509.VerifyOptions{
+			Roots: i.Roots, Intermediates: i.Intermediates, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		})
+		return err == nil
+	}
+	switch {
+	case holds(now):
+		return ""
+	case now.Before(cert.NotBefore) || now.After(cert.NotAfter):
+		return WhyExpired
+	case holds(cert.NotBefore): // when it was given
+		return WhyIssuerExpired
+	}
+	return WhyChain
+}
