@@ -4,59 +4,105 @@ package pcsc
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"latchkey/card"
 	"latchkey/card/cardtest"
+	"latchkey/card/openpgp"
 	"latchkey/card/piv"
 	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 )
 
-// The suite that every family must pass, through pcscd. RSA, because its certificate and signature come in parts.
-func TestPIVThroughPCSCD(t *testing.T) {
+// The suite that every family must pass, through pcscd.
+func TestFamiliesThroughPCSCD(t *testing.T) {
 	value := func(s string) secret.Value { return secret.New([]byte(s)) }
-	path := filepath.Join(t.TempDir(), "card")
-	_, err := cardsim.Create(path, cardsim.Spec{Algorithm: cardsim.RSA2048})
-	must(t, err)
-	fresh, err := os.ReadFile(path)
-	must(t, err)
-	cardtest.Run(t, func(t *testing.T) (card.Card, cardtest.Fixture) {
-		must(t, os.WriteFile(path, fresh, 0o600))
-		sim, err := cardsim.Open(path)
-		must(t, err)
-		must(t, stack.Insert(0, path))
-		t.Cleanup(func() { pull(t, 0) })
-		s := session(t)
-		counter := &cardtest.Counter{Transport: s}
-		certificate, err := x509.ParseCertificate(sim.Certificate())
-		must(t, err)
-		passcodeTries, pukTries := sim.TriesLeft()
-		return piv.New(counter, strict), cardtest.Fixture{
-			Identity: card.Identity{Family: piv.Family, Serial: sim.Serial()},
-			Certificates: card.Certificates{
-				Authentication: sim.Certificate(), Card: sim.CardCertificate(), Expires: certificate.NotAfter,
+	for _, family := range []struct {
+		profile string
+		spec    cardsim.Spec
+		open    func(card.Transport, profiles.Profile) card.Card
+		// fixture is what is the family's own; its passcode is the simulator's default.
+		fixture cardtest.Fixture
+	}{
+		{
+			// RSA, because its certificate and signature come in parts.
+			"piv", cardsim.Spec{Algorithm: cardsim.RSA2048},
+			func(t card.Transport, p profiles.Profile) card.Card { return piv.New(t, p) },
+			cardtest.Fixture{
+				PUK: value(cardsim.DefaultPUK), NewPasscode: value("864213"), NewPUK: value("90817263"), Refused: value("12345"),
+				StateAPDUs: 4, WriteAPDUs: 3,
 			},
-			Passcode:      value(cardsim.DefaultPasscode),
-			PUK:           value(cardsim.DefaultPUK),
-			PasscodeTries: passcodeTries,
-			PUKTries:      pukTries,
-			NewPasscode:   value("864213"),
-			NewPUK:        value("90817263"),
-			Refused:       value("12345"),
-			Transport:     counter,
-			StateAPDUs:    4,
-			WriteAPDUs:    3,
-			Again: func(t *testing.T) card.Card {
-				must(t, s.Close())
-				s = session(t)
-				return piv.New(s, strict)
+		},
+		{
+			"openpgp", cardsim.Spec{},
+			func(t card.Transport, p profiles.Profile) card.Card { return openpgp.New(t, p) },
+			cardtest.Fixture{
+				PUK: value("12345678"), TellsPUKTries: true, NewPasscode: value("correct horse"), Refused: value("12345"),
+				StateAPDUs: 3, WriteAPDUs: 2,
 			},
-		}
-	})
+		},
+		{
+			"openpgp-admin", cardsim.Spec{},
+			func(t card.Transport, p profiles.Profile) card.Card { return openpgp.New(t, p) },
+			cardtest.Fixture{
+				PUK: value("12345678"), TellsPUKTries: true, NewPasscode: value("correct horse"), NewPUK: value("908172635441"), Refused: value("12345"),
+				StateAPDUs: 3, WriteAPDUs: 5,
+			},
+		},
+	} {
+		t.Run(family.profile, func(t *testing.T) {
+			profile := profiles.Embedded().Must(family.profile)
+			family.spec.Profile = profile
+			path := filepath.Join(t.TempDir(), "card")
+			_, err := cardsim.Create(path, family.spec)
+			must(t, err)
+			fresh, err := os.ReadFile(path)
+			must(t, err)
+			cardtest.Run(t, func(t *testing.T) (card.Card, cardtest.Fixture) {
+				must(t, os.WriteFile(path, fresh, 0o600))
+				sim, err := cardsim.Open(path)
+				must(t, err)
+				must(t, stack.Insert(0, path))
+				t.Cleanup(func() { pull(t, 0) })
+				s := session(t)
+				f := family.fixture
+				f.Identity = card.Identity{Family: profile.Family, Serial: sim.Serial()}
+				f.Certificates = certificates(t, sim, fresh)
+				f.Passcode = value(cardsim.DefaultPasscode)
+				f.PasscodeTries, f.PUKTries = sim.TriesLeft()
+				f.Transport = &cardtest.Counter{Transport: s}
+				f.Again = func(t *testing.T) card.Card {
+					must(t, s.Close())
+					s = session(t)
+					return family.open(s, profile)
+				}
+				return family.open(f.Transport, profile), f
+			})
+		})
+	}
+}
+
+// certificates are what stands in the card's memory: PIV's two, or the one of an applet that has one.
+func certificates(t *testing.T, sim *cardsim.Card, file []byte) card.Certificates {
+	t.Helper()
+	var memory struct {
+		Applet struct{ Certificate []byte }
+	}
+	must(t, json.Unmarshal(file, &memory))
+	found := card.Certificates{Authentication: sim.Certificate(), Card: sim.CardCertificate()}
+	if found.Authentication == nil {
+		found.Authentication = memory.Applet.Certificate
+	}
+	if found.Authentication != nil {
+		certificate, err := x509.ParseCertificate(found.Authentication)
+		must(t, err)
+		found.Expires = certificate.NotAfter
+	}
+	return found
 }
 
 var strict = profiles.Embedded().Must("piv")
