@@ -53,7 +53,9 @@ func (e *ModuleError) Error() string {
 }
 
 // Recognise finds out what the card behind t is, given its answer to reset. It returns a *card.RetiredError, a
-// *ModuleError, card.ErrNotThisFamily if no application answers, or what the family's Identify failed with.
+// *ModuleError, card.ErrNotThisFamily if no application answers, or what the first family's Identify failed with that
+// did fail otherwise: cards answer strangely to applications that they do not have. An error that ends the session ends
+// this.
 func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 	fit := set.For(atr)
 	if len(fit) == 0 {
@@ -65,6 +67,7 @@ func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 	case first.Family == PKCS11:
 		return Found{}, &ModuleError{first}
 	}
+	failed := card.ErrNotThisFamily
 	for _, known := range order {
 		var asked []profiles.Profile // that differ in what is sent
 		for _, p := range fit {
@@ -74,11 +77,16 @@ func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 			asked = append(asked, p)
 			c := known.open(t, p)
 			id, err := c.Identify()
-			if errors.Is(err, card.ErrNotThisFamily) {
-				continue
-			}
-			if err != nil {
+			switch {
+			case errors.Is(err, card.ErrRemoved), errors.Is(err, card.ErrReset), errors.Is(err, card.ErrHung):
 				return Found{}, err
+			case errors.Is(err, card.ErrNotThisFamily):
+				continue
+			case err != nil:
+				if failed == card.ErrNotThisFamily {
+					failed = err
+				}
+				continue
 			}
 			found := Found{Card: c, Identity: id, Rules: p.Passcode.Rules, Present: p.Passcode.Rules}
 			for _, q := range fit {
@@ -90,7 +98,7 @@ func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 			return found, nil
 		}
 	}
-	return Found{}, card.ErrNotThisFamily
+	return Found{}, failed
 }
 
 // alike says that cards of the two profiles are asked for the same application, and spoken to in the same way.
