@@ -29,15 +29,11 @@ const Family = "gids"
 // Smart Card Minidriver, "File Control Information").
 var aid = []byte{0xA0, 0x00, 0x00, 0x03, 0x97, 0x42, 0x54, 0x46, 0x59}
 
-// Instructions (GIDS 2.0 §11; ISO/IEC 7816-4:2013 §11).
+// Instructions that package apdu does not name (GIDS 2.0 §11; ISO/IEC 7816-4:2020 §11).
 const (
-	insVerify              = 0x20 // §11.5.6
-	insManageSecurity      = 0x22 // §11.5.11
-	insChangeReferenceData = 0x24 // §11.5.7
-	insResetRetryCounter   = 0x2C // §11.5.10
-	insGeneralAuthenticate = 0x87 // §11.5.5
-	insSelect              = 0xA4 // §11.1.1
-	insGetData             = 0xCB // §11.4.3
+	insManageSecurity      = 0x22 // §11.6.11
+	insGeneralAuthenticate = 0x87 // §11.6.5
+	insGetData             = 0xCB // §11.5, GET DATA
 )
 
 // Files that hold data objects, and the objects (Windows Inbox Smart Card Minidriver, "Data objects on a GIDS card").
@@ -51,7 +47,7 @@ const (
 	objectPasscodeStatus = 0x7F71
 	tagTriesLeft         = 0x97
 	tagTriesLeftV1       = 0x9F17 // of GIDS 1.0
-	tagTagList           = 0x5C   // ISO/IEC 7816-4:2013 §11.4.3
+	tagTagList           = 0x5C   // ISO/IEC 7816-4:2020 §11.5, GET DATA
 )
 
 const cardIDLength = 16
@@ -78,16 +74,8 @@ func New(t card.Transport, p profiles.Profile) *Card {
 // Identify selects the application and reads the serial, which is the card id. Where there is none (the card was never
 // given its files) the error wraps card.ErrNoKey.
 func (c *Card) Identify() (card.Identity, error) {
-	// What SELECT answers is not needed, so 61XX is left alone.
-	_, sw, err := apdu.Send(c.t, apdu.Command{INS: insSelect, P1: 0x04, Data: c.profile.AID, Le: apdu.MaxShort})
-	if err != nil {
-		return card.Identity{}, fmt.Errorf("select application: %w", err)
-	}
-	if sw.Absent() {
-		return card.Identity{}, fmt.Errorf("select application: status %04X: %w", uint16(sw), card.ErrNotThisFamily)
-	}
-	if _, more := sw.More(); sw != apdu.OK && !more {
-		return card.Identity{}, &card.StatusError{Op: "select application", SW: uint16(sw)}
+	if err := apdu.Select(c.t, c.profile.AID); err != nil {
+		return card.Identity{}, err
 	}
 	id, err := c.read("card id", fileCardID, objectCardID)
 	if err != nil {

@@ -23,15 +23,15 @@ const (
 )
 
 // MANAGE SECURITY ENVIRONMENT: set for external authentication, the template for authentication, a key reference
-// (ISO/IEC 7816-4:2013 §11.5.11).
+// (ISO/IEC 7816-4:2020 §11.6.11).
 const (
 	p1SetExternal     = 0x81
 	templateAuth      = 0xA4
 	tagSymmetricKey   = 0x83
-	tagDynamicAuth    = 0x7C // ISO/IEC 7816-4:2013 §11.5.5, with the two below
+	tagDynamicAuth    = 0x7C // ISO/IEC 7816-4:2020 §11.6.5, with the two below
 	tagChallenge      = 0x81
 	tagResponse       = 0x82
-	p1NewPasscodeOnly = 0x02 // RESET RETRY COUNTER, §11.5.10: the right to do so was shown before
+	p1NewPasscodeOnly = 0x02 // RESET RETRY COUNTER, §11.6.10: the right to do so was shown before
 )
 
 const blockLength = 8 // of 3DES, and of a challenge and its answer
@@ -80,7 +80,7 @@ func (c *Card) Reset(answer, passcode secret.Value) error {
 	if err := c.answer(answer); err != nil {
 		return err
 	}
-	sw, err := c.present("reset passcode", insResetRetryCounter, p1NewPasscodeOnly, passcode)
+	sw, err := c.present("reset passcode", apdu.ResetRetryCounter, p1NewPasscodeOnly, passcode)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (c *Card) Change(present, passcode secret.Value) error {
 	if err := c.verify(op, present); err != nil {
 		return err
 	}
-	sw, err := c.present(op, insChangeReferenceData, 0, present, passcode)
+	sw, err := c.present(op, apdu.ChangeReferenceData, 0, present, passcode)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (c *Card) Rotate(_, _ secret.Value) error {
 }
 
 func (c *Card) verify(op string, passcode secret.Value) error {
-	sw, err := c.present(op, insVerify, 0, passcode)
+	sw, err := c.present(op, apdu.Verify, 0, passcode)
 	if err != nil {
 		return err
 	}
@@ -171,18 +171,12 @@ func replaced(op string, sw apdu.SW) error {
 
 // present sends passcodes, one after the other, in one APDU that is wiped whatever happens.
 func (c *Card) present(op string, ins, p1 byte, passcodes ...secret.Value) (apdu.SW, error) {
-	data := make([]byte, 0, maxPasscode*len(passcodes)) // of the full length: append must not leave a copy behind
-	defer func() { clear(data) }()
+	var fields []apdu.Field
 	for _, p := range passcodes {
-		// An empty one would ask for the counter, or be a try that nobody meant.
 		if n := p.Len(); n < minPasscode || n > maxPasscode {
 			return 0, fmt.Errorf("%s: passcode of %d bytes, want %d to %d; nothing was sent to the card", op, n, minPasscode, maxPasscode)
 		}
-		data = append(data, p.Reveal()...)
+		fields = append(fields, apdu.Field{Secret: p})
 	}
-	_, sw, err := apdu.Send(c.t, apdu.Command{INS: ins, P1: p1, P2: refPasscode, Data: data})
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", op, err)
-	}
-	return sw, nil
+	return apdu.Present(c.t, op, ins, p1, refPasscode, fields...)
 }

@@ -14,7 +14,7 @@ const (
 	refAdminKey = 0x80
 	keyLength   = 24 // 3DES with three keys
 
-	tagAuth      = 0x7C // ISO/IEC 7816-4:2013 §11.5.5, with the two below
+	tagAuth      = 0x7C // ISO/IEC 7816-4:2020 §11.6.5, with the two below
 	tagChallenge = 0x81
 	tagResponse  = 0x82
 

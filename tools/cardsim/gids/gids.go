@@ -170,7 +170,7 @@ func (a *Applet) Select(name []byte) ([]byte, apdu.SW) {
 	return apdu.Append(nil, 0x61, template...), apdu.OK
 }
 
-// Instructions (ISO/IEC 7816-4:2013 §11).
+// Instructions (ISO/IEC 7816-4:2020 §11).
 const (
 	insVerify          = 0x20
 	insManageSecurity  = 0x22

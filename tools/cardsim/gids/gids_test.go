@@ -160,6 +160,7 @@ func TestWrongAnswersAreCounted(t *testing.T) {
 	say(t, c, askChallenge, "9000")
 	say(t, c, stale, "6982")
 	left(2)
+	say(t, c, askChallenge, "9000")
 	say(t, c, "008700000b7c09820701020304050607", "6982") // too short to be right
 	left(1)
 	say(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
