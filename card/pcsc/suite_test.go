@@ -3,7 +3,9 @@
 package pcsc
 
 import (
+	"crypto/des"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -11,11 +13,13 @@ import (
 
 	"latchkey/card"
 	"latchkey/card/cardtest"
+	"latchkey/card/gids"
 	"latchkey/card/openpgp"
 	"latchkey/card/piv"
 	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
+	gidscard "latchkey/tools/cardsim/gids"
 )
 
 // The suite that every family must pass, through pcscd.
@@ -35,6 +39,14 @@ func TestFamiliesThroughPCSCD(t *testing.T) {
 			cardtest.Fixture{
 				PUK: value(cardsim.DefaultPUK), NewPasscode: value("864213"), NewPUK: value("90817263"), Refused: value("12345"),
 				StateAPDUs: 4, WriteAPDUs: 3,
+			},
+		},
+		{
+			"gids", cardsim.Spec{},
+			func(t card.Transport, p profiles.Profile) card.Card { return gids.New(t, p) },
+			cardtest.Fixture{
+				NewPasscode: value("a-Z 8642"), Refused: value("123"), Answer: answer,
+				StateAPDUs: 3, WriteAPDUs: 5,
 			},
 		},
 		{
@@ -84,6 +96,21 @@ func TestFamiliesThroughPCSCD(t *testing.T) {
 			})
 		})
 	}
+}
+
+// answer is what central answers to the challenge of a GIDS card with the simulator's key.
+func answer(challenge []byte) secret.Value {
+	key, err := hex.DecodeString(gidscard.DefaultAdminKey)
+	if err != nil {
+		panic(err)
+	}
+	block, err := des.NewTripleDESCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	out := make([]byte, des.BlockSize)
+	block.Encrypt(out, challenge)
+	return secret.New([]byte(hex.EncodeToString(out)))
 }
 
 // certificates are what stands in the card's memory: PIV's two, or the one of an applet that has one.
