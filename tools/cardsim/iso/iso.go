@@ -87,18 +87,21 @@ func (a *Applet) Use(commit applet.Commit) {
 	if !a.PUKForm.Rotates {
 		puk = append(puk, pkcs15.ChangeDisabled)
 	}
-	stored := func(p profiles.Padding, most int) int { return max(p.To, most) }
+	ref := a.PUKForm.Reference
+	if ref == 0 {
+		ref = a.PasscodeForm.Reference + 1 // as OpenSC writes it when it makes an IsoApplet card
+	}
 	a.files = pkcs15.Structure{
 		Label: "cardsim ISO card", Maker: "cardsim", AID: []byte("\xA0\x00\x00\x00\x63PKCS-15"), Serial: a.Token, AODF: 0x4401,
 		// IsoApplet: one byte that says which follow, and seven operations, all of them free.
 		Rights: []byte{0xFF, 0, 0, 0, 0, 0, 0, 0},
 		Passcode: pkcs15.Secret{
 			Label: "User PIN", Reference: a.PasscodeForm.Reference, Min: a.PasscodeForm.Min, Max: a.PasscodeForm.Max,
-			Stored: stored(a.PasscodeForm.Padding, a.PasscodeForm.Max), Pad: a.PasscodeForm.With, Flags: []int{pkcs15.CaseSensitive, pkcs15.Local},
+			Stored: max(a.PasscodeForm.To, a.PasscodeForm.Max), Pad: a.PasscodeForm.With, Flags: []int{pkcs15.CaseSensitive, pkcs15.Local},
 		},
 		PUK: pkcs15.Secret{
-			Label: "PUK", Reference: a.PUKForm.Reference, Min: a.PUKForm.Length, Max: a.PUKForm.Length,
-			Stored: stored(a.PUKForm.Padding, a.PUKForm.Length), Pad: a.PUKForm.With, Flags: puk,
+			Label: "PUK", Reference: ref, Min: a.PUKForm.Length, Max: a.PUKForm.Length,
+			Stored: max(a.PUKForm.To, a.PUKForm.Length), Pad: a.PUKForm.With, Flags: puk,
 		},
 	}.Files()
 }
