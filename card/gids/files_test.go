@@ -11,6 +11,7 @@ import (
 
 	"latchkey/card/apdu"
 	"latchkey/card/profiles"
+	"latchkey/tools/cardsim"
 )
 
 // stored is a card that has these data objects alone, by file and object: "A000 DF1F".
@@ -116,6 +117,29 @@ func TestCertificatesAreBounded(t *testing.T) {
 		if cert, err := parseCertificate(b); err == nil {
 			t.Errorf("%d bytes were taken for the certificate of %v", len(b), cert.Subject)
 		}
+	}
+}
+
+func TestACertificateOfAnotherLengthIsDamaged(t *testing.T) {
+	t.Parallel()
+	sim, err := cardsim.Create("", cardsim.Spec{Profile: profiles.Embedded().Must(Family)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(sim, profiles.Embedded().Must(Family))
+	if _, err := c.Identify(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := c.read("certificate", 0xA010, 0xDF24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseCertificate(b); err != nil {
+		t.Fatal(err)
+	}
+	b[2]++
+	if _, err := parseCertificate(b); err == nil {
+		t.Error("taken")
 	}
 }
 

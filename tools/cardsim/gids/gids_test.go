@@ -183,7 +183,7 @@ func TestWrongAnswersAreCounted(t *testing.T) {
 
 func TestMutualAuthentication(t *testing.T) {
 	t.Parallel()
-	c, _ := create(t, cardsim.Spec{})
+	c, _ := create(t, cardsim.Spec{PUKTries: 5})
 	theirs := bytes.Repeat([]byte{0xA5}, 16)
 	clear := append(bytes.Repeat([]byte{7}, 7), 0x80)
 	ask := func() (ours []byte) {
@@ -196,6 +196,7 @@ func TestMutualAuthentication(t *testing.T) {
 		return fmt.Sprintf("008700002c7c2a8228%x00", b)
 	}
 	say(t, c, encrypted(theirs, ask(), clear), "6982") // the two challenges in the wrong order
+	say(t, c, encrypted(ask(), make([]byte, 16), clear), "6982")
 	say(t, c, encrypted(ask(), theirs, make([]byte, 8)), "6982")
 	ours := ask()
 	got := say(t, c, encrypted(ours, theirs, clear), "9000")[4:]
