@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"latchkey/card/pcsc"
+	"latchkey/card/piv"
+	"latchkey/card/profiles"
 )
 
 // diagnosis is what doctor found.
@@ -30,24 +32,24 @@ type code struct {
 	Fixer fixer  `json:"fixer"`
 }
 
-func (d *diagnosis) found(f *finding) { d.Findings = append(d.Findings, f) }
+func (d *diagnosis) found(f *finding) {
+	d.Findings = append(d.Findings, f)
+	if f.Level == wrong {
+		d.Wrong++
+	}
+}
 
 func (d *diagnosis) okay(check, seen string) { d.found(&finding{Check: check, Level: ok, Seen: seen}) }
 
 // examine looks at everything, from pcscd to the card's proof, as far as it gets.
-func examine(ctx context.Context, want string, m machine, now time.Time) *diagnosis {
+func examine(ctx context.Context, want string, known profiles.Set, m machine, now time.Time) *diagnosis {
 	d := &diagnosis{}
-	d.look(ctx, want, m, now)
-	for _, f := range d.Findings {
-		if f.Level == wrong {
-			d.Wrong++
-		}
-	}
+	d.look(ctx, want, known, m, now)
 	d.Codes = d.codes()
 	return d
 }
 
-func (d *diagnosis) look(ctx context.Context, want string, m machine, now time.Time) {
+func (d *diagnosis) look(ctx context.Context, want string, known profiles.Set, m machine, now time.Time) {
 	slots, err := pcsc.Slots()
 	if err != nil {
 		f := m.unreachable(err)
@@ -73,7 +75,7 @@ func (d *diagnosis) look(ctx context.Context, want string, m machine, now time.T
 		d.found(trouble)
 		return
 	}
-	found, err := readSlot(ctx, s, direct)
+	found, err := readSlot(ctx, s, known, direct)
 	if errors.As(err, &trouble) {
 		d.found(trouble)
 		return
@@ -83,21 +85,24 @@ func (d *diagnosis) look(ctx context.Context, want string, m machine, now time.T
 
 // judge says what of a card is as it should be for a kiosk.
 func (d *diagnosis) judge(s *status, now time.Time) {
-	if s.Serial == "" {
-		d.found(&finding{checkCard, wrong, "a " + s.Family + " card without a name of its own",
-			"it has neither a GUID nor a card authentication certificate: nobody can tell it from another", "have the card replaced", ra})
-	} else {
-		d.okay(checkCard, fmt.Sprintf("%s, serial %s", s.Family, s.Serial))
-	}
-	if len(s.Profiles) == 0 {
-		d.found(&finding{checkProfile, wrong, "no profile is for this family", "this build knows none", "install a build that has one", engineer})
-	} else {
-		d.okay(checkProfile, s.profile())
-	}
-	if s.Locked {
+	d.okay(checkCard, fmt.Sprintf("%s (%s), serial %s", s.title(), s.Family, s.Serial))
+	d.okay(checkProfile, s.profile())
+	switch {
+	case s.Uninitialised:
+		d.found(&finding{checkPasscode, wrong, s.passcode(), "the card was not issued to the end, or was cleared", "have the card issued anew", ra})
+	case s.Locked:
 		d.found(&finding{checkPasscode, wrong, "locked", "wrong passcodes have used up the tries", "unlock the card at a kiosk, or have the RA do it", holder})
-	} else {
+	default:
 		d.okay(checkPasscode, s.passcode())
+	}
+	switch {
+	case s.Uninitialised:
+	case s.PUKTriesLeft == nil, *s.PUKTriesLeft > 1:
+		d.okay(checkPUK, s.puk())
+	case *s.PUKTriesLeft == 1:
+		d.found(&finding{checkPUK, wrong, s.puk(), "wrong ones have used up the others; nobody spends the last one", "have the card replaced before it locks", ra})
+	default:
+		d.found(&finding{checkPUK, wrong, s.puk(), "wrong ones have used up the tries, or it was never set: once the passcode is locked, nothing unlocks it", "have the card replaced", ra})
 	}
 	for _, c := range s.Certificates {
 		f := &finding{Check: checkCertificate, Level: ok, Seen: c.Use + ": " + c.describe(now)}
@@ -114,6 +119,8 @@ func (d *diagnosis) judge(s *status, now time.Time) {
 	switch {
 	case s.Unreadable != "":
 		d.found(&finding{checkCertificate, wrong, "not readable: " + s.Unreadable, "what the card holds is damaged", "have the card replaced", ra})
+	case len(s.Certificates) == 0 && s.Family != piv.Family:
+		d.okay(checkCertificate, "none that is shown without a passcode")
 	case len(s.Certificates) == 0:
 		d.found(&finding{checkCertificate, wrong, "none", "the card was never finished, or was cleared", "have the card issued anew", ra})
 	}
@@ -123,7 +130,13 @@ func (d *diagnosis) judge(s *status, now time.Time) {
 	case notProven:
 		d.found(&finding{checkProof, wrong, s.Proof.Reason, "the card is a copy, or damaged", "do not use the card; hand it to the RA", ra})
 	case noKey:
-		d.found(&finding{checkProof, wrong, "the card has no card authentication key", "it was issued without one; it cannot prove that it is genuine, and a kiosk does not unlock it", "have the card unlocked by the RA, or replaced", ra})
+		f := &finding{checkProof, warning, "the card has no key that signs without a passcode", "cards of this family have none; it cannot prove that it is genuine",
+			"none; a kiosk serves it only where central's policy names its profile under without_proof", ra}
+		if s.Family == piv.Family {
+			f.Level, f.Cause, f.Cure = wrong, "it was issued without a card authentication key; it cannot prove that it is genuine, and a kiosk does not unlock it",
+				"have the card unlocked by the RA, or replaced"
+		}
+		d.found(f)
 	}
 }
 
@@ -168,8 +181,18 @@ func (d *diagnosis) first(checks ...string) *finding {
 	return nil
 }
 
-func (d *diagnosis) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+// verdict is an error that counts what is wrong; nil if nothing is.
+func (d *diagnosis) verdict() error {
+	switch d.Wrong {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("1 thing is wrong")
+	}
+	return fmt.Errorf("%d things are wrong", d.Wrong)
+}
+
+func (d *diagnosis) printFindings(w io.Writer) {
 	for _, f := range d.Findings {
 		mark := string(f.Level)
 		if f.Level == wrong {
@@ -180,6 +203,11 @@ func (d *diagnosis) print(out io.Writer) error {
 			fmt.Fprintf(w, "\t  cause\t%s\n\t  cure\t%s\n\t  who\t%s\n", f.Cause, f.Cure, f.Fixer)
 		}
 	}
+}
+
+func (d *diagnosis) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	d.printFindings(w)
 	fmt.Fprintf(w, "\nError codes that people meet elsewhere:\n")
 	for _, c := range d.Codes {
 		fmt.Fprintf(w, "%s\t“%s”\n\t  means\t%s\n\t  now\t%s\n\t  who\t%s\n", c.Code, c.Text, c.Meaning, c.Now, c.Fixer)

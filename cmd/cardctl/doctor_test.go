@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"latchkey/card/pcsc"
+	"latchkey/card/profiles"
 )
 
 func files(names ...string) fstest.MapFS {
@@ -105,7 +106,7 @@ func TestExpiry(t *testing.T) {
 // Whatever goes wrong with a session is one sentence that says what to do and who does it.
 func TestEveryTroubleSaysWhoPutsItRight(t *testing.T) {
 	t.Parallel()
-	f := sessionTrouble(pcsc.Slot{Reader: "A"}, errors.Join(errors.New("read CHUID: damaged"), errors.New("close")))
+	f := sessionTrouble(pcsc.Slot{Reader: "A"}, profiles.Embedded(), errors.Join(errors.New("read CHUID: damaged"), errors.New("close")))
 	if f.Cause == "" || f.Cure == "" || f.Fixer != ra || strings.Contains(f.Error(), "\n") {
 		t.Errorf("%+v", f)
 	}

@@ -7,6 +7,8 @@ import (
 
 	"latchkey/card"
 	"latchkey/card/pcsc"
+	"latchkey/card/pkcs11"
+	"latchkey/card/profiles"
 )
 
 // level says how bad a finding is.
@@ -37,6 +39,7 @@ const (
 	checkCard        = "card"
 	checkProfile     = "profile"
 	checkPasscode    = "passcode"
+	checkPUK         = "PUK"
 	checkCertificate = "certificate"
 	checkProof       = "proof"
 )
@@ -84,13 +87,23 @@ func wrongReader(seen string, slots []pcsc.Slot) *finding {
 }
 
 // sessionTrouble says why the card could not be opened or read.
-func sessionTrouble(s pcsc.Slot, err error) *finding {
+func sessionTrouble(s pcsc.Slot, known profiles.Set, err error) *finding {
 	f := func(seen, cause, cure string, who fixer) *finding {
 		return &finding{checkCard, wrong, seen, cause, cure, who}
 	}
 	in := fmt.Sprintf("the card in the reader %q", s.Reader)
 	var status *card.StatusError
+	var retired *card.RetiredError
 	switch {
+	case errors.As(err, &retired):
+		return f(fmt.Sprintf("%s is a card that was withdrawn (%s)", in, retired.Title),
+			"cards of this kind no longer work, whatever their state", "have the RA issue a new card", ra)
+	case errors.Is(err, card.ErrNoKey):
+		return f(in+" has nothing that names it", "it has neither a GUID nor a card authentication certificate: nobody can tell it from another",
+			"have the card replaced", ra)
+	case errors.Is(err, pkcs11.ErrNotBuilt):
+		return f(fmt.Sprintf("%s is one for its maker's PKCS#11 module, which this program cannot load", in), err.Error(),
+			"build cardctl as the error says", engineer)
 	case errors.Is(err, pcsc.ErrBusy):
 		return f("another program holds "+in,
 			"a card middleware, a browser, gpg's scdaemon, or a kiosk on this machine that is serving a holder",
@@ -100,8 +113,7 @@ func sessionTrouble(s pcsc.Slot, err error) *finding {
 		f.Check = checkPermission
 		return f
 	case errors.Is(err, card.ErrNotThisFamily):
-		return f(fmt.Sprintf("%s is of no family that is known here (piv); its ATR is %X", in, s.ATR),
-			"it is another kind of card, or an empty one", "use a card of the RA; if this is one, its ATR tells the engineer what is missing", ra)
+		return unknownCard(in, s.ATR, known)
 	case errors.Is(err, card.ErrReset):
 		return f(in+" was reset while it was read", "another program reset it, or its contact is bad", "try again", holder)
 	case errors.Is(err, card.ErrHung):
@@ -114,4 +126,10 @@ func sessionTrouble(s pcsc.Slot, err error) *finding {
 	}
 	return f(fmt.Sprintf("%s cannot be read (%s)", in, strings.ReplaceAll(err.Error(), "\n", "; ")),
 		"what the card holds is damaged", "have the card replaced", ra)
+}
+
+func unknownCard(in string, atr []byte, known profiles.Set) *finding {
+	return &finding{checkCard, wrong, fmt.Sprintf("%s is of no family that is known here (%s); its ATR is %X", in, strings.Join(known.Families(), ", "), atr),
+		"it is another kind of card, or an empty one",
+		"use a card of the RA; if this is one, write a profile with its ATR and try it with \"cardctl profile FILE\"", engineer}
 }

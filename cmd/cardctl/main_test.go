@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"latchkey/card/pcsc"
+	"latchkey/card/profiles"
 	"latchkey/tools/cardsim"
 	"latchkey/tools/reader"
 )
@@ -86,7 +87,15 @@ func makeCard(ts *testscript.TestScript, _ bool, args []string) {
 		"p384":        func() { spec.Algorithm, spec.Quirks.Gzip = cardsim.P384, true },
 		"counterfeit": func() { genuine, err := cardsim.Create("", spec); check(ts, err); spec.Imitates = genuine },
 	}
+	for _, name := range profiles.Embedded().Names() {
+		kinds[name] = func() { spec.Profile = profiles.Embedded().Must(name) }
+	}
+	kinds["uninitialised"] = func() { spec.Uninitialised = true }
+	kinds["series5"] = func() { spec.Quirks.ATR = []byte("\x3B\x6A\x00\xFFJCOP41V221") }
 	for _, kind := range args[1:] {
+		if kinds[kind] == nil {
+			ts.Fatalf("no card is %s", kind)
+		}
 		kinds[kind]()
 	}
 	_, err := cardsim.Create(ts.MkAbs(args[0]), spec)
@@ -104,13 +113,18 @@ func insert(ts *testscript.TestScript, _ bool, args []string) {
 	} else {
 		check(ts, stack.Eject(slot))
 	}
+	check(ts, noticed(stack, want))
+}
+
+// noticed waits until pcscd lists a slot so.
+func noticed(stack *reader.Reader, want string) error {
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		out, _ := stack.Command(context.Background(), "opensc-tool", "--list-readers").CombinedOutput()
 		if strings.Contains(strings.Join(strings.Fields(string(out)), " "), want) {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("pcscd never saw %v: %s", args, out)
+			return fmt.Errorf("pcscd never told %q: %s", want, out)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"latchkey/card"
 	"latchkey/card/pcsc"
+	"latchkey/card/profiles"
+	"latchkey/cmd/internal/device"
 )
 
 // pick finds the one reader that is meant, with a card that answers. If want is empty it is the one with a card in it.
@@ -71,29 +73,42 @@ func quoted(slots []pcsc.Slot) string {
 // direct is a way to the card that nobody watches.
 func direct(t card.Transport) card.Transport { return t }
 
-// readCard reads the card in the reader that want names, over what wrap makes of the session. The session is exclusive,
-// and the card is reset at its end. Every error is a *finding.
-func readCard(ctx context.Context, want string, wrap func(card.Transport) card.Transport) (*status, error) {
+// cards is which card is meant, and by which profiles it is known.
+type cards struct {
+	reader string // as pick takes it
+	folder string // of profiles beside the embedded ones; "" for none
+	wrap   func(card.Transport) card.Transport
+}
+
+func (c *cards) known() (profiles.Set, error) { return profiles.Load(c.folder) }
+
+// read reads the card that is meant. The session is exclusive, and the card is reset at its end.
+func (c *cards) read(ctx context.Context) (*status, error) {
+	known, err := c.known()
+	if err != nil {
+		return nil, err
+	}
 	slots, err := pcsc.Slots()
 	if err != nil {
 		return nil, thisMachine().unreachable(err)
 	}
-	s, err := pick(slots, want)
+	s, err := pick(slots, c.reader)
 	if err != nil {
 		return nil, err
 	}
-	return readSlot(ctx, s, wrap)
+	return readSlot(ctx, s, known, c.wrap)
 }
 
-func readSlot(ctx context.Context, s pcsc.Slot, wrap func(card.Transport) card.Transport) (*status, error) {
-	session, err := pcsc.Connect(ctx, s.Reader)
+// readSlot reads the card in a reader. Every error is a *finding.
+func readSlot(ctx context.Context, s pcsc.Slot, known profiles.Set, wrap func(card.Transport) card.Transport) (*status, error) {
+	found, session, err := device.OpenCard(ctx, s.Reader, known, wrap)
 	if err != nil {
-		return nil, sessionTrouble(s, err)
+		return nil, sessionTrouble(s, known, err)
 	}
-	found, err := inspect(wrap(session))
+	out, err := inspect(found)
 	if err = errors.Join(err, session.Close()); err != nil {
-		return nil, sessionTrouble(s, err)
+		return nil, sessionTrouble(s, known, err)
 	}
-	found.Reader, found.ATR = s.Reader, fmt.Sprintf("%X", s.ATR)
-	return found, nil
+	out.Reader, out.ATR = s.Reader, fmt.Sprintf("%X", s.ATR)
+	return out, nil
 }

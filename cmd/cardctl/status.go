@@ -15,8 +15,7 @@ import (
 	"time"
 
 	"latchkey/card"
-	"latchkey/card/piv"
-	"latchkey/card/profiles"
+	"latchkey/card/families"
 )
 
 // soon is how long before their end certificates are warned of.
@@ -27,15 +26,25 @@ type status struct {
 	Reader string `json:"reader"`
 	ATR    string `json:"atr"` // hex
 	Family string `json:"family"`
-	Serial string `json:"serial,omitempty"` // empty: nothing on the card names it
+	Serial string `json:"serial"`
 	Locked bool   `json:"locked"`
-	// TriesLeft is how many wrong passcodes remain; null where the card does not tell.
-	TriesLeft *int `json:"tries_left"`
-	// Profiles are those of its family; a card does not tell which of several is its own.
-	Profiles     []string      `json:"profiles"`
+	// Uninitialised: it was never given a passcode; what stands beside it means nothing.
+	Uninitialised bool `json:"uninitialised"`
+	// TriesLeft is how many wrong passcodes remain, PUKTriesLeft the same of what resets the passcode; null where the card
+	// does not tell.
+	TriesLeft    *int `json:"tries_left"`
+	PUKTriesLeft *int `json:"puk_tries_left"`
+	// Profiles are those that fit; a card does not tell which of several is its own.
+	Profiles     []profile     `json:"profiles"`
 	Certificates []certificate `json:"certificates"`
 	Unreadable   string        `json:"certificates_unreadable,omitempty"` // why
 	Proof        proof         `json:"proof"`
+}
+
+type profile struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Named bool   `json:"names_this_atr"` // and so comes before those that name none
 }
 
 type certificate struct {
@@ -60,33 +69,20 @@ type proof struct {
 }
 
 // inspect reads what a card tells. Errors are those of the families.
-func inspect(t card.Transport) (*status, error) {
-	fit, err := profiles.Embedded().Named("piv")
-	if err != nil {
-		return nil, err
-	}
-	c := piv.New(t, fit)
-	id, err := c.Identify()
-	if errors.Is(err, card.ErrNoKey) { // it has neither GUID nor certificate: nameless, and still a card of the family
-		id, err = card.Identity{Family: piv.Family}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
+func inspect(found families.Found) (*status, error) {
+	c := found.Card
 	state, err := c.State()
 	if err != nil {
 		return nil, err
 	}
-	s := &status{Family: id.Family, Serial: id.Serial, Locked: state.Locked, Proof: proof{Verdict: untried}}
-	if state.TriesLeft >= 0 {
-		s.TriesLeft = &state.TriesLeft
+	s := &status{
+		Family: found.Identity.Family, Serial: found.Identity.Serial, Locked: state.Locked, Uninitialised: state.Uninitialised,
+		TriesLeft: told(state.TriesLeft), PUKTriesLeft: told(state.PUKTriesLeft), Proof: proof{Verdict: untried},
 	}
-	for _, name := range profiles.Embedded().Names() {
-		if p, err := profiles.Embedded().Named(name); err == nil && p.Family == id.Family {
-			s.Profiles = append(s.Profiles, name)
-		}
+	for _, p := range found.Profiles {
+		s.Profiles = append(s.Profiles, profile{p.Name, p.Title, len(p.ATRs) > 0})
 	}
-	found, err := c.Certificates()
+	shown, err := c.Certificates()
 	if sessionOver(err) {
 		return nil, err
 	}
@@ -94,10 +90,18 @@ func inspect(t card.Transport) (*status, error) {
 		s.Unreadable = err.Error()
 		return s, nil
 	}
-	s.addCertificate("authentication", found.Authentication)
-	s.addCertificate("card-authentication", found.Card)
-	s.Proof, err = prove(c, found.Card)
+	s.addCertificate("authentication", shown.Authentication)
+	s.addCertificate("card-authentication", shown.Card)
+	s.Proof, err = prove(c, shown.Card)
 	return s, err
+}
+
+// told is a counter, or nil if the card does not tell it.
+func told(tries int) *int {
+	if tries < 0 {
+		return nil
+	}
+	return &tries
 }
 
 func sessionOver(err error) bool {
@@ -205,24 +209,56 @@ func days(d time.Duration) string {
 
 func (s *status) passcode() string {
 	switch {
+	case s.Uninitialised:
+		return "never set: the card was not initialised"
 	case s.Locked:
 		return "locked"
 	case s.TriesLeft == nil:
 		return "not locked; the card does not tell how many tries are left"
-	case *s.TriesLeft == 1:
-		return "not locked, 1 try left"
 	}
-	return fmt.Sprintf("not locked, %d tries left", *s.TriesLeft)
+	return "not locked, " + triesLeft(*s.TriesLeft)
+}
+
+func triesLeft(n int) string {
+	if n == 1 {
+		return "1 try left"
+	}
+	return fmt.Sprintf("%d tries left", n)
+}
+
+func (s *status) puk() string {
+	switch {
+	case s.Uninitialised:
+		return "never set"
+	case s.PUKTriesLeft == nil:
+		return "the card does not tell how many tries are left"
+	case *s.PUKTriesLeft == 0:
+		return "blocked, or the card was given none"
+	}
+	return triesLeft(*s.PUKTriesLeft)
 }
 
 func (s *status) profile() string {
-	switch len(s.Profiles) {
-	case 0:
-		return "none for this family"
-	case 1:
-		return s.Profiles[0]
+	var names []string
+	for _, p := range s.Profiles {
+		names = append(names, p.Name)
 	}
-	return strings.Join(s.Profiles, " or ") + "; the card does not tell which"
+	text := strings.Join(names, " or ")
+	if len(names) > 1 {
+		text += "; the card does not tell which"
+	}
+	if s.Profiles[0].Named {
+		text += "; by its ATR"
+	}
+	return text
+}
+
+func (s *status) title() string {
+	var titles []string
+	for _, p := range s.Profiles {
+		titles = append(titles, p.Title)
+	}
+	return strings.Join(titles, " or ")
 }
 
 func (p proof) describe() string {
@@ -230,7 +266,7 @@ func (p proof) describe() string {
 	case proven:
 		return "the card authentication key fits its certificate"
 	case noKey:
-		return "none: the card has no card authentication key"
+		return "none: the card has no key that signs without a passcode"
 	case untried:
 		return "not tried: the certificates cannot be read"
 	}
@@ -243,13 +279,11 @@ func (s *status) print(out io.Writer, now time.Time) error {
 	row("reader", s.Reader)
 	row("ATR", s.ATR)
 	row("family", s.Family)
-	if s.Serial == "" {
-		row("serial", "none: nothing on the card names it")
-	} else {
-		row("serial", s.Serial)
-	}
-	row("passcode", s.passcode())
+	row("kind", s.title())
 	row("profile", s.profile())
+	row("serial", s.Serial)
+	row("passcode", s.passcode())
+	row("PUK", s.puk())
 	for _, c := range s.Certificates {
 		row("certificate", c.Use+": "+c.describe(now))
 		if c.Subject != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"time"
@@ -9,8 +10,9 @@ import (
 	"latchkey/card/apdu"
 )
 
-// tracer prints what goes to a card and comes back. It shows the data of the few commands that are known to hold no
-// secret; of all others the header alone, not even the length, which could be that of a passcode.
+// tracer prints what goes to a card and comes back, whatever its family. It shows the data of the few commands that are
+// known to hold no secret; of all others the header alone, not even the length, which could be that of a passcode. So
+// what a family says that this file does not know is hidden.
 type tracer struct {
 	t     card.Transport
 	w     io.Writer
@@ -37,7 +39,8 @@ const (
 	insGeneralAuthenticate = 0x87
 	insSelect              = 0xA4
 	insGetResponse         = 0xC0
-	insGetData             = 0xCB
+	insGetData             = 0xCA
+	insGetTagged           = 0xCB // GET DATA with a tag list
 )
 
 // cardAuthenticationKey signs without a passcode (SP 800-73-4 part 1 §5, table 4b).
@@ -69,22 +72,57 @@ func kindOf(c apdu.Command) kind {
 	case insSelect:
 		return kind{"SELECT", true, plenty}
 	case insGetData:
-		return getDataKind(c.Data)
+		return getDataKind(fmt.Sprintf("%02X%02X", c.P1, c.P2))
+	case insGetTagged:
+		if !tagList(c.Data) {
+			return kind{name: "GET DATA"}
+		}
+		k := getDataKind(fmt.Sprintf("%X", c.Data[2:]))
+		k.open = true
+		return k
 	case insGeneralAuthenticate:
-		return kind{"GENERAL AUTHENTICATE", c.P2 == cardAuthenticationKey, headOnly}
+		// With another key, or in another family, the data can be the answer that opens the card.
+		return kind{"GENERAL AUTHENTICATE", c.P2 == cardAuthenticationKey && asksToSign(c.Data), headOnly}
 	}
 	return kind{name: fmt.Sprintf("instruction %02X", c.INS)}
 }
 
-// getDataKind names the PIV object that is asked for (SP 800-73-4 part 1 §4.1, table 3).
-func getDataKind(tagList []byte) kind {
-	switch string(tagList) {
-	case "\x5C\x03\x5F\xC1\x02":
-		return kind{"GET DATA: CHUID", true, plenty}
-	case "\x5C\x03\x5F\xC1\x01":
-		return kind{"GET DATA: card authentication certificate", true, headOnly}
-	case "\x5C\x03\x5F\xC1\x05":
-		return kind{"GET DATA: authentication certificate", true, headOnly}
+// tagList tells a tag list of one tag (ISO/IEC 7816-4 §11.4.3), which holds no secret.
+func tagList(data []byte) bool {
+	return len(data) > 2 && len(data) <= 6 && data[0] == 0x5C && int(data[1]) == len(data)-2
+}
+
+// asksToSign tells a dynamic authentication template that begins with an empty response (SP 800-73-4 part 2 §3.2.4).
+func asksToSign(data []byte) bool {
+	if len(data) < 2 || data[0] != 0x7C {
+		return false
+	}
+	length := 1 // of the template's length, ISO/IEC 8825-1 §8.1.3
+	if data[1] > 0x80 {
+		length += int(data[1] & 0x7F)
+	}
+	return len(data) > 1+length && bytes.HasPrefix(data[1+length:], []byte{0x82, 0x00})
+}
+
+// objects are those whose answers are shown, and how much of them.
+var objects = map[string]kind{
+	// PIV, SP 800-73-4 part 1 §4.1, table 3.
+	"5FC102": {name: "CHUID", answer: plenty},
+	"5FC101": {name: "card authentication certificate", answer: headOnly},
+	"5FC105": {name: "authentication certificate", answer: headOnly},
+	// OpenPGP card 3.4 §4.4.1.
+	"004F": {name: "application identifier", answer: plenty},
+	"006E": {name: "application related data", answer: plenty},
+	"00C4": {name: "PW status bytes", answer: plenty},
+	// GIDS 2.0: of the passcode's retry counter.
+	"7F71": {name: "retry counter", answer: plenty},
+}
+
+// getDataKind names a data object by its tag in hex.
+func getDataKind(tag string) kind {
+	if k, known := objects[tag]; known {
+		k.name = "GET DATA: " + k.name
+		return k
 	}
 	return kind{name: "GET DATA"}
 }

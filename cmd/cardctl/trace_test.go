@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"crypto/des"
 	"encoding/hex"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,61 +13,102 @@ import (
 
 	"latchkey/card"
 	"latchkey/card/apdu"
-	"latchkey/card/piv"
+	"latchkey/card/families"
 	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 )
 
-// Everything that a kiosk does to a card, and no secret is in the log: neither in hex nor as it is, neither whole nor
-// padded.
+// Everything that a kiosk does to a card of any profile, and no secret is in the log: neither in hex nor as it is, neither
+// whole nor padded.
 func TestNoSecretPassesTheTrace(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range []cardsim.Algorithm{cardsim.P256, cardsim.RSA2048} {
-		sim, err := cardsim.Create("", cardsim.Spec{Algorithm: algorithm, Holder: "Alex Morgan"})
+	for _, family := range profiles.Embedded().Families() {
+		if !slices.Contains(cardsim.Families(), family) {
+			t.Errorf("there is no virtual card of the family %s to try", family)
+		}
+	}
+	for _, name := range profiles.Embedded().Names() {
+		for _, algorithm := range []cardsim.Algorithm{cardsim.P256, cardsim.RSA2048} {
+			t.Run(name+" "+string(algorithm), func(t *testing.T) {
+				t.Parallel()
+				traceEverything(t, profiles.Embedded().Must(name), algorithm)
+			})
+		}
+	}
+}
+
+func traceEverything(t *testing.T, p profiles.Profile, algorithm cardsim.Algorithm) {
+	const holder, passcode, chosen, wrong = "Alex Morgan", "314159", "864213", "135790"
+	puk, next := strings.Repeat("90817263", 8)[:p.PUK.Length], strings.Repeat("41526378", 8)[:p.PUK.Length]
+	value := func(s string) secret.Value { return secret.New([]byte(s)) }
+	sim, err := cardsim.Create("", cardsim.Spec{Profile: p, Algorithm: algorithm, Holder: holder, Passcode: value(passcode), PUK: value(puk)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	found, err := families.Recognise(tracedTo(&log)(sim), sim.ATR(), profiles.Of(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, secrets := found.Card, []string{passcode, chosen, wrong, puk, next, holder}
+	if _, err := c.State(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Certificates(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Prove([32]byte{}); err != nil && !errors.Is(err, card.ErrNoKey) {
+		t.Fatal(err)
+	}
+	opener := value(puk)
+	challenge, err := c.Challenge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if challenge != nil {
+		key, err := hex.DecodeString(puk)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var log bytes.Buffer
-		c := piv.New(tracedTo(&log)(sim), profiles.Embedded().Must("piv"))
-		secrets := []string{cardsim.DefaultPUK, "864213", "90817263", "135790"}
-		value := func(i int) secret.Value { return secret.New([]byte(secrets[i])) }
-		if _, err := c.Identify(); err != nil {
+		block, err := des.NewTripleDESCipher(key)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Certificates(); err != nil {
-			t.Fatal(err)
+		answer := make([]byte, len(challenge))
+		block.Encrypt(answer, challenge)
+		secrets = append(secrets, string(key), string(answer), hex.EncodeToString(answer))
+		opener = value(hex.EncodeToString(answer))
+	}
+	if err := c.Reset(opener, value(chosen)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Confirm(value(chosen)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Confirm(value(wrong)); err == nil {
+		t.Fatal("a wrong passcode was taken")
+	}
+	if err := c.Change(value(chosen), value(passcode)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Rotate(value(puk), value(next)); err != nil && !errors.Is(err, card.ErrNoPUK) {
+		t.Fatal(err)
+	}
+	got := log.String()
+	for _, want := range []string{"RESET RETRY COUNTER", "CHANGE REFERENCE DATA", "VERIFY", "[data not shown]"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the log does not speak of %s", want)
 		}
-		if _, err := c.Prove([32]byte{}); err != nil {
-			t.Fatal(err)
+	}
+	squeezed := strings.ToLower(strings.Join(strings.Fields(got), ""))
+	for _, s := range secrets {
+		if strings.Contains(got, s) || strings.Contains(squeezed, hex.EncodeToString([]byte(s))) {
+			t.Errorf("%q is in the log:\n%s", s, got)
 		}
-		if err := c.Reset(value(0), value(1)); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Confirm(value(1)); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Confirm(value(3)); err == nil {
-			t.Fatal("a wrong passcode was taken")
-		}
-		if err := c.Rotate(value(0), value(2)); err != nil {
-			t.Fatal(err)
-		}
-		got := log.String()
-		for _, want := range []string{"RESET RETRY COUNTER", "CHANGE REFERENCE DATA", "VERIFY", "[data not shown]"} {
-			if !strings.Contains(got, want) {
-				t.Errorf("the log does not speak of %s", want)
-			}
-		}
-		squeezed := strings.ToLower(strings.Join(strings.Fields(got), ""))
-		for _, s := range append(secrets, "Alex Morgan") {
-			if strings.Contains(got, s) || strings.Contains(squeezed, hex.EncodeToString([]byte(s))) {
-				t.Errorf("%s is in the log:\n%s", s, got)
-			}
-		}
-		if n := len(got); n > 4000 {
-			t.Errorf("%d bytes: the certificates are not cut short:\n%s", n, got)
-		}
+	}
+	if n := len(got); n > 4000 {
+		t.Errorf("%d bytes: the certificates are not cut short:\n%s", n, got)
 	}
 }
 
@@ -97,10 +141,10 @@ func TestTheLogDoesNotDependOnHiddenData(t *testing.T) {
 			CLA: rapid.Byte().Draw(t, "class"), P1: rapid.Byte().Draw(t, "P1"),
 			P2: rapid.OneOf(rapid.Just(byte(cardAuthenticationKey)), rapid.Byte()).Draw(t, "P2"),
 			INS: rapid.OneOf(rapid.SampledFrom([]byte{insVerify, insVerify + 1, insChangeReferenceData, insChangeReferenceData + 1,
-				insResetRetryCounter, insResetRetryCounter + 1, insGeneralAuthenticate, insGetData, insSelect}), rapid.Byte()).Draw(t, "instruction"),
+				insResetRetryCounter, insResetRetryCounter + 1, insGeneralAuthenticate, insGetData, insGetTagged, insSelect}), rapid.Byte()).Draw(t, "instruction"),
 			Le: rapid.SampledFrom([]int{0, 256, 65536}).Draw(t, "Le"),
 		}
-		if plain := c.CLA&^apdu.Chained == 0; plain && (c.INS == insSelect || c.INS == insGeneralAuthenticate && c.P2 == cardAuthenticationKey) {
+		if c.CLA&^apdu.Chained == 0 && c.INS == insSelect {
 			return
 		}
 		with := func(name string) []byte {
@@ -129,7 +173,7 @@ func TestTheRestOfACertificateIsNotShown(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	tr := tracedTo(&log)(answers("Alex Morgan is the holder of this card\x61\x10"))
-	get, err := apdu.Command{INS: insGetData, P1: 0x3F, P2: 0xFF, Data: []byte{0x5C, 3, 0x5F, 0xC1, 5}, Le: 256}.Bytes()
+	get, err := apdu.Command{INS: insGetTagged, P1: 0x3F, P2: 0xFF, Data: []byte{0x5C, 3, 0x5F, 0xC1, 5}, Le: 256}.Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"latchkey/card"
 	"latchkey/card/families"
 	"latchkey/card/pcsc"
+	"latchkey/card/pkcs11"
 	"latchkey/card/profiles"
 	"latchkey/firmware/kiosk"
 	"latchkey/firmware/unlock"
@@ -91,6 +93,35 @@ func OpenCard(ctx context.Context, reader string, known profiles.Set, wrap func(
 }
 
 // openModule reaches a card through its maker's module, which wants the card to itself.
-func openModule(p profiles.Profile, _ string) (families.Found, io.Closer, error) {
-	return families.Found{}, nil, &families.ModuleError{Profile: p}
+func openModule(p profiles.Profile, reader string) (families.Found, io.Closer, error) {
+	c, err := pkcs11.Open(p, reader)
+	if err != nil {
+		return families.Found{}, nil, fmt.Errorf("%s: %w", p.Title, err)
+	}
+	session := module{c, reader}
+	id, err := c.Identify()
+	if err != nil {
+		session.Close() // what ended it is the first error
+		return families.Found{}, nil, fmt.Errorf("%s: %w", p.Title, err)
+	}
+	found := families.Found{Card: c, Identity: id, Profiles: []profiles.Profile{p}, Rules: p.Passcode.Rules, Present: p.Passcode.Rules}
+	return found, session, nil
+}
+
+// module is a session that does not reset the card by itself.
+type module struct {
+	c      *pkcs11.Card
+	reader string
+}
+
+// Close ends the session and resets the card, so that nothing that was verified stays so.
+func (m module) Close() error {
+	if err := m.c.Close(); err != nil {
+		return err
+	}
+	s, err := pcsc.Connect(context.Background(), m.reader)
+	if err != nil {
+		return nil // the card is gone, or another program has it and resets it
+	}
+	return s.Close()
 }
