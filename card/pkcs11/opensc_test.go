@@ -7,11 +7,13 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"latchkey/card"
+	"latchkey/card/cardtest"
 	"latchkey/card/pcsc"
 	"latchkey/card/profiles"
 	"latchkey/tools/cardsim"
@@ -76,6 +78,49 @@ func TestOpenSCsModuleOverARealReader(t *testing.T) {
 	}
 }
 
+// An IsoApplet card through OpenSC's module, which keeps the PUK that C_Login presents until C_InitPIN: the suite that
+// every family must pass, as far as a module's flags tell of tries.
+func TestTheSuiteThroughOpenSCsModule(t *testing.T) {
+	conf := filepath.Join(t.TempDir(), "opensc.conf")
+	must(t, os.WriteFile(conf, []byte("app opensc-pkcs11 { pkcs11 { user_pin_unblock_style = init_pin_in_so_session; } }\n"), 0o600))
+	t.Setenv("OPENSC_CONF", conf)
+	const puk = "1234567812345678"
+	path := filepath.Join(t.TempDir(), "card")
+	spec := cardsim.Spec{Profile: profiles.Embedded().Must("isoapplet"), Passcode: value(userPIN), PUK: value(puk)}
+	_, err := cardsim.Create(path, spec)
+	must(t, err)
+	fresh, err := os.ReadFile(path)
+	must(t, err)
+	p := profile(t, openSC, false)
+	cardtest.Run(t, func(t *testing.T) (card.Card, cardtest.Fixture) {
+		must(t, os.WriteFile(path, fresh, 0o600))
+		must(t, stack.Insert(0, path))
+		t.Cleanup(func() {
+			must(t, stack.Eject(0))
+			must(t, noticed(t))
+		})
+		sim, err := cardsim.Open(path)
+		must(t, err)
+		c := inserted(t, p)
+		passcodeTries, pukTries := sim.TriesLeft()
+		return c, cardtest.Fixture{
+			Identity:      card.Identity{Family: Family, Serial: hex.EncodeToString([]byte(sim.Serial()[:16]))},
+			Passcode:      value(userPIN),
+			PUK:           value(puk),
+			PasscodeTries: passcodeTries,
+			PUKTries:      pukTries,
+			TellsLastTry:  true,
+			NewPasscode:   value("864213"),
+			Transport:     &cardtest.Counter{}, // the module's APDUs are its own
+			Again: func(t *testing.T) card.Card {
+				must(t, c.Close())
+				c = inserted(t, p)
+				return c
+			},
+		}
+	})
+}
+
 // inserted waits until the card is noticed.
 func inserted(t *testing.T, p profiles.Profile) *Card {
 	t.Helper()
@@ -96,7 +141,7 @@ func inserted(t *testing.T, p profiles.Profile) *Card {
 // command is the module's, and OpenSC's waits for ever at times.
 func noticed(t *testing.T) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // also while the test cleans up
 	defer cancel()
 	for e := range pcsc.Watch(ctx) {
 		if e.Kind == pcsc.Empty {

@@ -95,7 +95,7 @@ func (c *Card) verdict(op string, user uint, err error) error {
 	switch code {
 	case pkcs11.CKR_PIN_LOCKED:
 		return fmt.Errorf("%s: %w", op, card.ErrBlocked)
-	case pkcs11.CKR_PIN_INCORRECT:
+	case pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_USER_NOT_LOGGED_IN: // so OpenSC has it where the card answers 6982
 		return fmt.Errorf("%s: %w", op, c.wrong(user))
 	case pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE:
 		var login loginError
