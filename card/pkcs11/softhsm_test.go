@@ -291,6 +291,28 @@ func TestSecretsAreNeitherEmptyNorTold(t *testing.T) {
 	must(t, c.Confirm(value(userPIN)))
 }
 
+func TestCopiesOfSecretsAreWiped(t *testing.T) {
+	made := personalise(t, userPIN)
+	c := opened(t, profile(t, softHSM2, true), made.reader)
+	var lent []string
+	puk, passcode := value(soPIN), value("864213")
+	must(t, c.enter("look", pkcs11.CKU_SO, puk, passcode, func(by, next string) error {
+		if by != soPIN || next != "864213" {
+			t.Errorf("the module is given other secrets")
+		}
+		lent = []string{by, next}
+		return nil
+	}))
+	for _, s := range lent {
+		if strings.Trim(s, "\x00") != "" {
+			t.Error("a copy of a secret is left")
+		}
+	}
+	if !puk.Equal(value(soPIN)) || !passcode.Equal(value("864213")) {
+		t.Error("a secret of the caller was wiped")
+	}
+}
+
 func TestOpenSaysWhatIsWrong(t *testing.T) {
 	made := personalise(t, userPIN)
 	text := filepath.Join(t.TempDir(), "module.so")
