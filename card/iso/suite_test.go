@@ -155,3 +155,26 @@ func virtual(t testing.TB, spec cardsim.Spec) *cardsim.Card {
 	}
 	return sim
 }
+
+// Two profiles of one application that differ in how it is spoken to are not one kind of card: the first is taken at its
+// word, and the rules of the other have no say.
+func TestProfilesThatDifferInReferencesAreNotOneKind(t *testing.T) {
+	t.Parallel()
+	first := wardCard(t)
+	for what, change := range map[string]func(*profiles.Profile){
+		"reference":     func(p *profiles.Profile) { p.Passcode.Reference++ },
+		"filling":       func(p *profiles.Profile) { p.Passcode.With = 0 },
+		"PUK reference": func(p *profiles.Profile) { p.PUK.Reference++ },
+		"PUK filling":   func(p *profiles.Profile) { p.PUK.To++ },
+		"serial":        func(p *profiles.Profile) { p.Serial = profiles.TokenInfo },
+	} {
+		second := first
+		second.Name, second.Passcode.Max = "other", 7
+		change(&second)
+		sim := virtual(t, cardsim.Spec{Profile: first, PUK: value("12345678")})
+		found, err := families.Recognise(sim, sim.ATR(), profiles.Of(first, second))
+		if err != nil || len(found.Profiles) != 1 || found.Profiles[0].Name != "ward" || found.Rules.Max != 8 {
+			t.Errorf("another %s: %+v, %v", what, found, err)
+		}
+	}
+}

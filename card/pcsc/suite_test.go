@@ -12,8 +12,10 @@ import (
 	"testing"
 
 	"latchkey/card"
+	"latchkey/card/authentic"
 	"latchkey/card/cardtest"
 	"latchkey/card/gids"
+	"latchkey/card/iso"
 	"latchkey/card/openpgp"
 	"latchkey/card/piv"
 	"latchkey/card/profiles"
@@ -63,6 +65,22 @@ func TestFamiliesThroughPCSCD(t *testing.T) {
 			cardtest.Fixture{
 				PUK: value("12345678"), TellsPUKTries: true, NewPasscode: value("correct horse"), NewPUK: value("908172635441"), Refused: value("12345"),
 				StateAPDUs: 3, WriteAPDUs: 5,
+			},
+		},
+		{
+			"isoapplet", cardsim.Spec{},
+			func(t card.Transport, p profiles.Profile) card.Card { return iso.New(t, p) },
+			cardtest.Fixture{
+				PUK: value("1234567812345678"), NewPasscode: value("a-Z 8642"), Refused: value("123"),
+				StateAPDUs: 4, WriteAPDUs: 2,
+			},
+		},
+		{
+			"authentic", cardsim.Spec{},
+			func(t card.Transport, p profiles.Profile) card.Card { return authentic.New(t, p) },
+			cardtest.Fixture{
+				PUK: value("12345678"), TellsPUKTries: true, NewPasscode: value("a-Z 8642"), Refused: value("123"),
+				StateAPDUs: 5, WriteAPDUs: 4,
 			},
 		},
 	} {
