@@ -6,6 +6,7 @@ import (
 	"latchkey/card"
 	"latchkey/card/authentic"
 	"latchkey/card/cardtest"
+	"latchkey/card/families"
 	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
@@ -65,5 +66,15 @@ func TestConformance(t *testing.T) {
 				return authentic.New(f.Transport, test.spec.Profile), f
 			})
 		})
+	}
+}
+
+// Without an answer to reset that names them, AuthentIC cards are found by asking for every family.
+func TestAnAuthentICIsFoundAmongAllThatAreKnown(t *testing.T) {
+	t.Parallel()
+	sim := virtual(t, cardsim.Spec{Profile: embedded})
+	found, err := families.Recognise(sim, sim.ATR(), profiles.Embedded())
+	if err != nil || found.Identity != (card.Identity{Family: "authentic", Serial: sim.Serial()}) || found.Profiles[0].Name != "authentic" {
+		t.Errorf("%+v, %v", found, err)
 	}
 }

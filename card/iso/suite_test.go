@@ -178,3 +178,13 @@ func TestProfilesThatDifferInReferencesAreNotOneKind(t *testing.T) {
 		}
 	}
 }
+
+// Without an answer to reset that names them, IsoApplet cards are found by asking for every family.
+func TestAnIsoAppletIsFoundAmongAllThatAreKnown(t *testing.T) {
+	t.Parallel()
+	sim := virtual(t, cardsim.Spec{Profile: isoApplet})
+	found, err := families.Recognise(sim, sim.ATR(), profiles.Embedded())
+	if err != nil || found.Identity != (card.Identity{Family: "iso", Serial: sim.Serial()}) || found.Profiles[0].Name != "isoapplet" {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
