@@ -19,7 +19,7 @@ PROGRAMS = kiosk central cardctl run e2e cardsim devmail screens
 .PHONY: help
 help: ## this list
 	@echo 'Latchkey: a kiosk that unlocks smartcards. make TARGET, where TARGET is one of'
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: deps-run build ## try it: kiosk, central, mailbox and virtual cards in this terminal; Ctrl-C ends it
@@ -36,6 +36,13 @@ e2e: deps-run build ## walk up as a person would, and ask independent card tools
 .PHONY: bench
 bench: deps-build ## run the benchmarks; ends with one line a figure, its aim, and whether it was met
 	@$(GO) run ./tools/bench
+
+READER ?=
+PROFILE ?=
+.PHONY: card-smoke
+card-smoke: deps-build ## try a real card: READER='its name'; blocks and unblocks it, asks twice, puts passcode and PUK back
+	@$(GO) test -c -tags realcard -o bin/card-smoke ./card/pcsc/realcard
+	@bin/card-smoke -test.v -reader '$(READER)' -profile '$(PROFILE)'
 
 .PHONY: check
 check: deps-build ## format, vet, staticcheck, import rules, generated files, a clean tree
