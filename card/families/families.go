@@ -39,10 +39,21 @@ const PKCS11 = "pkcs11"
 type Found struct {
 	Card     card.Card
 	Identity card.Identity
-	// Profiles are those that fit, one or more; a card does not tell which of several is its own.
+	// Profiles are those that fit, one or more; a card does not tell which of several is its own. As is the same card,
+	// spoken to as one of them has it; card.ErrNotThisFamily for any other.
 	Profiles []profiles.Profile
+	As       func(profile string) (card.Card, error)
+	// Doubtful: they differ in the kind of PUK, so that State may speak of another than the card's own.
+	Doubtful bool
 	// Rules are those that a passcode must satisfy to be within all of them, Present those to be within any.
 	Rules, Present card.Rules
+}
+
+// Through is a card that was reached through its maker's module.
+func Through(c card.Card, id card.Identity, p profiles.Profile) Found {
+	found := Found{Card: c, Identity: id, Profiles: []profiles.Profile{p}, Rules: p.Passcode.Rules, Present: p.Passcode.Rules}
+	found.As = func(name string) (card.Card, error) { return as(found, name, nil) }
+	return found
 }
 
 // ModuleError says that a card is one for its maker's PKCS#11 module: the session must end before the module is used.
@@ -89,8 +100,12 @@ func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 				continue
 			}
 			found := Found{Card: c, Identity: id, Rules: p.Passcode.Rules, Present: p.Passcode.Rules}
+			found.As = func(name string) (card.Card, error) {
+				return as(found, name, func(q profiles.Profile) card.Card { return known.open(t, q) })
+			}
 			for _, q := range fit {
 				if q.Family == p.Family && alike(p, q) {
+					found.Doubtful = found.Doubtful || q.PUK.Kind != p.PUK.Kind
 					found.Profiles = append(found.Profiles, q)
 					found.Rules, found.Present = found.Rules.Both(q.Passcode.Rules), found.Present.Either(q.Passcode.Rules)
 				}
@@ -99,6 +114,22 @@ func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 		}
 	}
 	return Found{}, failed
+}
+
+// as opens the card anew, unless it was opened with that profile.
+func as(found Found, name string, open func(profiles.Profile) card.Card) (card.Card, error) {
+	for i, p := range found.Profiles {
+		switch {
+		case p.Name != name:
+		case i == 0:
+			return found.Card, nil
+		default:
+			c := open(p)
+			_, err := c.Identify()
+			return c, err
+		}
+	}
+	return nil, fmt.Errorf("profile %q, which is the card's on record, does not fit it or is not known here: %w", name, card.ErrNotThisFamily)
 }
 
 // alike says that cards of the two profiles are asked for the same application, and spoken to in the same way.

@@ -288,3 +288,24 @@ func TestAStrangeAnswerDoesNotHideTheOtherFamilies(t *testing.T) {
 		}
 	}
 }
+
+// Two profiles can fit a card that differ in what its PUK is. It is spoken to as the one that is on record says.
+func TestTheProfileOnRecordDecidesWhatThePUKIs(t *testing.T) {
+	t.Parallel()
+	sim := virtual(t, "openpgp-admin", cardsim.Quirks{})
+	found, err := Recognise(sim, sim.ATR(), profiles.Embedded())
+	if err != nil || !found.Doubtful {
+		t.Fatalf("%+v, %v, want a card whose kind of PUK is not known", found, err)
+	}
+	_, pukTries := sim.TriesLeft()
+	c, err := found.As("openpgp-admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := c.State(); err != nil || s.PUKTriesLeft != pukTries {
+		t.Errorf("as openpgp-admin: %+v, %v, want %d tries of the PUK", s, err, pukTries)
+	}
+	if _, err := found.As("piv"); !errors.Is(err, card.ErrNotThisFamily) {
+		t.Errorf("as piv: %v, want ErrNotThisFamily", err)
+	}
+}

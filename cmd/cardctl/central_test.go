@@ -165,7 +165,7 @@ func (s *central) answer(w http.ResponseWriter, r *http.Request) (int, any) {
 		var body wire.BeginRequest
 		read(&body)
 		s.sealTo, s.nonce = body.HpkePublicKey, []byte("first nonce of thirty-two bytes.")
-		return http.StatusCreated, wire.Begun{Case: theCase, Nonce: s.nonce}
+		return http.StatusCreated, wire.Begun{Case: theCase, Profile: "piv", Nonce: s.nonce}
 	case "/v1/cases/" + theCase + "/proof":
 		var body wire.ProofRequest
 		read(&body)

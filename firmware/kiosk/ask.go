@@ -27,7 +27,7 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 				k.tell(k.refused(e.Ask, err))
 				return
 			}
-			k.tell(unlock.Begun{Ask: e.Ask, Case: begun.Case, Nonce: begun.Nonce})
+			k.tell(unlock.Begun{Ask: e.Ask, Case: begun.Case, Profile: begun.Profile, Nonce: begun.Nonce})
 		})
 	case unlock.AskProof:
 		k.beside.Go(func() {

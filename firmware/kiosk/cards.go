@@ -11,7 +11,8 @@ import (
 
 // served is the card of the present session. It belongs to the card goroutine.
 type served struct {
-	number uint64
+	number  uint64
+	profile string // that the card is spoken to as; empty before central has told it
 	*Session
 }
 
@@ -76,6 +77,9 @@ func (c *served) read(ctx context.Context, open func(context.Context) (*Session,
 	c.number, c.Session = number, session
 	out.Identity, out.Rules, out.Present = session.Identity, session.Rules, session.Present
 	if out.State, err = c.Card.State(); err == nil {
+		if session.Doubtful {
+			out.State.PUKTriesLeft = -1
+		}
 		out.Certificates, err = c.Card.Certificates()
 	}
 	out.Failure = failure(err)
@@ -83,21 +87,43 @@ func (c *served) read(ctx context.Context, open func(context.Context) (*Session,
 }
 
 // prove signs, if the card can, and asks for a challenge, if it is wanted and the family has one.
-func (c *served) prove(number uint64, digest [32]byte, challenge bool) unlock.CardProved {
-	out := unlock.CardProved{Session: number}
-	if c.number != number {
+func (k *Kiosk) prove(c *served, e unlock.ProveCard, digest [32]byte) unlock.CardProved {
+	out := unlock.CardProved{Session: e.Session, PUKTriesLeft: -1}
+	if c.number != e.Session {
 		out.Failure = unlock.Failure{Kind: unlock.FailRemoved}
 		return out
 	}
-	var err error
-	if out.Signature, err = c.Card.Prove(digest); errors.Is(err, card.ErrNoKey) {
-		err = nil // central decides whether such a card is served
+	err := c.speakAs(e.Profile, &out)
+	if err == nil {
+		if out.Signature, err = c.Card.Prove(digest); errors.Is(err, card.ErrNoKey) {
+			err = nil // central decides whether such a card is served
+		}
 	}
-	if err == nil && challenge {
+	if err == nil && e.Challenge {
 		out.Challenge, err = c.Card.Challenge()
+	}
+	if err != nil {
+		k.Log.Warn("card not proved", "case", e.Case, "profile", e.Profile, "err", err)
 	}
 	out.Failure = failure(err)
 	return out
+}
+
+// speakAs takes the card for what it is on record.
+func (c *served) speakAs(profile string, out *unlock.CardProved) (err error) {
+	if profile == c.profile {
+		return nil
+	}
+	if c.Card, err = c.As(profile); err != nil {
+		return err
+	}
+	c.profile = profile
+	if !c.Doubtful {
+		return nil
+	}
+	state, err := c.Card.State()
+	out.PUKTriesLeft = state.PUKTriesLeft
+	return err
 }
 
 func (c *served) step(number uint64, do func(card.Card) error) unlock.CardStepped {

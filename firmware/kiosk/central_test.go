@@ -57,7 +57,7 @@ func (c *central) Begin(_ context.Context, key string, r wire.BeginRequest) (*wi
 	}
 	c.sealTo = r.HpkePublicKey
 	c.nonce = []byte("first nonce of thirty-two bytes.")
-	return &wire.Begun{Case: caseID, Nonce: c.nonce}, nil
+	return &wire.Begun{Case: caseID, Profile: "piv", Nonce: c.nonce}, nil
 }
 
 func (c *central) checkProof(signature []byte) {

@@ -54,6 +54,10 @@ type Central interface {
 type Session struct {
 	Card     card.Card // identified
 	Identity card.Identity
+	// As is the same card, spoken to as a profile that fits it has it. Until then the card's PUK is not known to be the
+	// kind that State speaks of where Doubtful.
+	As       func(profile string) (card.Card, error)
+	Doubtful bool
 	// Rules that a new passcode must satisfy, and those that the present one was chosen by, as far as the card's kind tells.
 	Rules, Present card.Rules
 	io.Closer
@@ -216,7 +220,7 @@ func (k *Kiosk) perform(effect unlock.Effect) {
 		k.onCard(func(c *served) { k.tell(c.read(k.stopping, k.Open, e.Session)) })
 	case unlock.ProveCard:
 		digest := wire.ProofDigest(e.Nonce, e.Case, k.Identity.ID, k.keys.public())
-		k.onCard(func(c *served) { k.tell(c.prove(e.Session, digest, e.Challenge)) })
+		k.onCard(func(c *served) { k.tell(k.prove(c, e, digest)) })
 	case unlock.ResetPasscode:
 		k.onCard(func(c *served) {
 			k.tell(c.step(e.Session, func(card card.Card) error { return card.Reset(e.PUK, e.Passcode) }))

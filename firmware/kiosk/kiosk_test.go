@@ -124,7 +124,8 @@ func (b *bench) open(context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Session{Card: wrapped, Identity: found.Identity, Rules: found.Rules, Present: found.Present, Closer: reset{b.card}}, nil
+	return &Session{Card: wrapped, Identity: found.Identity, Rules: found.Rules, Present: found.Present, Closer: reset{b.card},
+		As: func(string) (card.Card, error) { return wrapped, nil }}, nil
 }
 
 func (b *bench) end() {

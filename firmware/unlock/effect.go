@@ -21,11 +21,12 @@ type (
 type (
 	// ReadCard opens the session and reads who the card is and whether it is locked. Answered by CardRead.
 	ReadCard struct{ Session uint64 }
-	// ProveCard has the card sign wire.ProofDigest, and asks it for a challenge if it will be written next. Answered by
-	// CardProved.
+	// ProveCard has the card sign wire.ProofDigest, and asks it for a challenge if it will be written next. From the first
+	// on, the card is spoken to as its profile on record has it. Answered by CardProved.
 	ProveCard struct {
 		Session   uint64
 		Case      string
+		Profile   string
 		Nonce     []byte
 		Challenge bool
 	}

@@ -71,7 +71,7 @@ func (m *Machine) orphanRelease() {
 var endReason = map[Reason]wire.EndRequestReason{
 	ReasonNotMe: wire.NotMe, ReasonCancelled: wire.Cancelled, ReasonIdle: wire.Idle, ReasonRemoved: wire.Removed,
 	ReasonTwoCards: wire.Failed, ReasonMute: wire.Failed, ReasonHung: wire.Failed, ReasonUnreadable: wire.Failed,
-	ReasonImpossible: wire.Failed,
+	ReasonImpossible: wire.Failed, ReasonNotOurs: wire.Failed, ReasonPUKBlocked: wire.Failed,
 }
 
 // leaveLast wipes the walk and lets go of its card.

@@ -52,6 +52,8 @@ type (
 		Failure   Failure // of the challenge; that there is no key to sign with is none
 		Signature []byte  // nil if the card has no key that signs without a passcode
 		Challenge []byte  // where it was asked for; nil if the family has none
+		// PUKTriesLeft, if it can only be told now that the card's profile is known; else -1.
+		PUKTriesLeft int
 	}
 	// CardStepped answers ResetPasscode, ConfirmPasscode, ChangePasscode and RotatePUK.
 	CardStepped struct {
@@ -95,9 +97,10 @@ type (
 	}
 	// Begun answers AskBegin.
 	Begun struct {
-		Ask   uint64
-		Case  string
-		Nonce []byte
+		Ask     uint64
+		Case    string
+		Profile string // the card's, on record
+		Nonce   []byte
 	}
 	// Proved answers AskProof. Code is set if one is out for this case.
 	Proved struct {

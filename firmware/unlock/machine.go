@@ -131,6 +131,7 @@ type walk struct {
 	announced    bool   // the journal has it that the present passcode is given
 	interrupted  Reason // what became of the card while its answer is waited for
 	caseID       string
+	profile      string
 	nonce        []byte
 	holder       string
 	channels     []Channel

@@ -169,7 +169,7 @@ func (s *script) parse(words []string) (Input, error) {
 		}
 		return in, nil
 	case "signed":
-		in := CardProved{Session: session, Failure: failure, Signature: []byte("signature")}
+		in := CardProved{Session: session, Failure: failure, Signature: []byte("signature"), PUKTriesLeft: number("puk", -1)}
 		switch first {
 		case "nothing":
 			in.Signature = nil
@@ -180,7 +180,7 @@ func (s *script) parse(words []string) (Input, error) {
 	case "step":
 		return CardStepped{Session: session, Failure: failure}, nil
 	case "begun":
-		return Begun{Ask: ask, Case: "3f2a91c0000000000000000000000000", Nonce: []byte("nonce-1")}, nil
+		return Begun{Ask: ask, Case: "3f2a91c0000000000000000000000000", Profile: "piv", Nonce: []byte("nonce-1")}, nil
 	case "disclosed":
 		in := Proved{Ask: ask, Holder: "Mr John Rigby", Rules: card.Rules{Min: 6, Max: 8, DigitsOnly: true},
 			Channels: []Channel{{ID: "1", Kind: wire.Email, Masked: "j•••@nhs.net"}}}
@@ -248,7 +248,7 @@ func show(e Effect) string {
 	case ReadCard:
 		return fmt.Sprintf("read-card session=%d", e.Session)
 	case ProveCard:
-		return fmt.Sprintf("prove-card session=%d %s", e.Session, e.Nonce)
+		return fmt.Sprintf("prove-card session=%d as=%s %s", e.Session, e.Profile, e.Nonce)
 	case ResetPasscode:
 		return fmt.Sprintf("reset-passcode session=%d %s %s", e.Session, e.PUK.Reveal(), e.Passcode.Reveal())
 	case ConfirmPasscode:

@@ -164,18 +164,25 @@ func untouched(caseID string, base *int64) audit.Entry {
 
 func (m *Machine) begun(in Begun) {
 	w := &m.walk
-	w.caseID, w.nonce = in.Case, in.Nonce
+	w.caseID, w.profile, w.nonce = in.Case, in.Profile, in.Nonce
 	m.note(audit.Entry{Kind: audit.KindBegun, Case: w.caseID})
 	m.to(phaseProving)
-	m.do(ProveCard{Session: w.session, Case: w.caseID, Nonce: w.nonce})
+	m.do(ProveCard{Session: w.session, Case: w.caseID, Profile: w.profile, Nonce: w.nonce})
 }
 
 func (m *Machine) proved(in CardProved) {
-	if in.Failure.Kind != "" {
+	w := &m.walk
+	if in.PUKTriesLeft >= 0 {
+		w.pukTriesLeft = in.PUKTriesLeft
+	}
+	switch {
+	case in.Failure.Kind != "":
 		m.stop(cardFailure(in.Failure))
 		return
+	case w.pukTriesLeft == 0:
+		m.stop(ReasonPUKBlocked)
+		return
 	}
-	w := &m.walk
 	m.to(phaseDisclosing)
 	m.do(AskProof{Ask: m.nextAsk(), Case: w.caseID, Certificate: w.certificate, Signature: in.Signature})
 }
@@ -389,7 +396,7 @@ func (m *Machine) passcodeRepeated(in PasscodeTyped) {
 		return
 	}
 	m.to(phaseReproving)
-	m.do(ProveCard{Session: w.session, Case: w.caseID, Nonce: w.nonce, Challenge: true})
+	m.do(ProveCard{Session: w.session, Case: w.caseID, Profile: w.profile, Nonce: w.nonce, Challenge: true})
 }
 
 func (m *Machine) reproved(in CardProved) {

@@ -112,6 +112,9 @@ type Begun struct {
 
 	// Nonce 32 bytes for the card's proof.
 	Nonce []byte `json:"nonce"`
+
+	// Profile The card's profile on record, such as "piv": where several fit, the card does not tell which is its own.
+	Profile string `json:"profile"`
 }
 
 // Candidates What a grant seals.

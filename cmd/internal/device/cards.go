@@ -69,7 +69,8 @@ func (r *Readers) Open(ctx context.Context) (*kiosk.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kiosk.Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Present: found.Present, Closer: session}, nil
+	return &kiosk.Session{Card: found.Card, Identity: found.Identity, Rules: found.Rules, Present: found.Present, As: found.As, Doubtful: found.Doubtful,
+		Closer: session}, nil
 }
 
 // OpenCard opens an exclusive session with the card in a reader, over what wrap makes of it, and recognises the card. A
@@ -104,8 +105,7 @@ func openModule(p profiles.Profile, reader string) (families.Found, io.Closer, e
 		session.Close() // what ended it is the first error
 		return families.Found{}, nil, fmt.Errorf("%s: %w", p.Title, err)
 	}
-	found := families.Found{Card: c, Identity: id, Profiles: []profiles.Profile{p}, Rules: p.Passcode.Rules, Present: p.Passcode.Rules}
-	return found, session, nil
+	return families.Through(c, id, p), session, nil
 }
 
 // module is a session that does not reset the card by itself.

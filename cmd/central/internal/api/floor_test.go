@@ -157,7 +157,7 @@ func (f *floor) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (w
 		st.c = cases.Case{ID: random(16), Card: card.Card.Serial, Holder: card.Holder.ID, Kiosk: st.rq.kiosk}
 		st.c.Begin(f.Policy, st.now, fresh(32), r.Body.HpkePublicKey, r.Body.PukTriesLeft)
 		st.event(ledger.CaseBegun, "")
-		return wire.Begun{Case: st.c.ID, Nonce: st.c.Nonce}, nil
+		return wire.Begun{Case: st.c.ID, Profile: "piv", Nonce: st.c.Nonce}, nil
 	})
 }
 

@@ -116,7 +116,7 @@ func (st *step) begin(body *wire.BeginRequest) (any, error) {
 	if err := errors.Join(st.tx.SetCase(c), st.event(kind, card.Serial, forgotten(body.TriesLeft))); err != nil {
 		return nil, err
 	}
-	return wire.Begun{Case: c.ID, Nonce: c.Nonce}, nil
+	return wire.Begun{Case: c.ID, Profile: card.Profile, Nonce: c.Nonce}, nil
 }
 
 // close ends a case that the card left behind.
