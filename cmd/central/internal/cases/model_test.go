@@ -2,155 +2,349 @@ package cases
 
 import (
 	"crypto"
-	"crypto/elliptic"
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"latchkey/card/profiles"
 	"latchkey/firmware/wire"
 )
 
 const hashSHA256 = crypto.SHA256
 
-// plastic is a card as SP 800-73-4 has it: a PUK with a counter that nobody can read.
+// plastic is a card with the count of its PUK, or of its administrator's key.
 type plastic struct {
+	profile    profiles.Profile
+	readable   bool // tells its count
 	generation int64
 	left       int
+	strangers  int // tries that strangers spent since the count was full last
+	perverse   bool
 }
 
-func (p *plastic) reset(t *rapid.T, generation int64) bool {
-	if p.left == 0 {
-		t.Fatal("a PUK was tried on a card whose PUK is blocked")
+func newPlastic(t *rapid.T) *plastic {
+	p := &plastic{
+		profile:  profiles.Embedded().Must(rapid.SampledFrom([]string{"piv", "openpgp-admin", "openpgp", "isoapplet", "gids"}).Draw(t, "profile")),
+		readable: rapid.Bool().Draw(t, "tells its count"),
 	}
-	if generation != p.generation {
-		p.left--
-		return false
-	}
-	if rapid.Bool().Draw(t, "RESET restores the counter") {
-		p.left = 3
-	}
-	return true
+	p.profile.PUK.Tries = rapid.SampledFrom([]int{3, 5, 10}).Draw(t, "tries")
+	p.profile.PUK.Restores = rapid.Bool().Draw(t, "restores its count")
+	p.full()
+	return p
 }
 
-// walk performs a grant as a kiosk would, cut off after some number of card commands (-1: never), and says what it knows.
+func (p *plastic) full() { p.left, p.strangers = p.profile.PUK.Tries, 0 }
+
+func (p *plastic) count() int {
+	if p.readable {
+		return p.left
+	}
+	return -1
+}
+
+// Answers of a card to a PUK.
+type verdict int
+
+const (
+	accepts verdict = iota
+	refuses
+	blocked // was already, or is by this try
+)
+
+// reset presents a PUK as a kiosk does. The one way in which that can block a card is the known hazard: strangers spent
+// tries of a card that does not tell its count, and the first candidate was wrong as well.
+func (p *plastic) reset(t *rapid.T, g Grant, generation int64) verdict {
+	hazard := !p.readable && p.strangers > 0 && generation == g.First
+	switch {
+	case p.left < 2 && p.readable:
+		t.Fatalf("a PUK was tried on a card that says %d", p.left)
+	case p.left == 0 && !hazard:
+		t.Fatalf("a PUK was tried on a card that strangers did not block")
+	case p.left == 0:
+		return blocked
+	case generation == p.generation:
+		if p.profile.PUK.Restores || rapid.Bool().Draw(t, "RESET restores the count") {
+			p.full()
+		}
+		return accepts
+	}
+	p.left--
+	if p.left > 0 {
+		return refuses
+	}
+	if !hazard {
+		t.Fatalf("the last try was spent by us, strangers spent %d", p.strangers)
+	}
+	return blocked
+}
+
+func (p *plastic) rotate(next int64) {
+	p.generation = next
+	p.full()
+}
+
+// walk performs a grant as a kiosk would, cut off at some card command (-1: never), and says what it knows.
 func walk(t *rapid.T, p *plastic, g Grant, cut int) Outcome {
 	o := Outcome{Passcode: wire.No, Rotated: wire.No}
 	step := 0
 	cutNow := func() bool { step++; return cut >= 0 && step > cut }
-	for _, candidate := range []int64{g.First, g.Base + g.Base + 1 - g.First} {
+	candidates := []int64{g.First}
+	if p.profile.PUK.Rotates {
+		candidates = append(candidates, g.Base+g.Base+1-g.First)
+	}
+	for _, candidate := range candidates {
 		if o.Tries >= g.Tries || o.Tries > 0 && p.left < 2 {
 			return o
 		}
 		if cutNow() { // the answer is lost: whether the card did it is not known
 			if rapid.Bool().Draw(t, "done before the cut") {
-				p.reset(t, candidate)
+				p.reset(t, g, candidate)
 			}
 			return Outcome{Passcode: wire.Unknown, Rotated: wire.No, Tries: -1}
 		}
-		if !p.reset(t, candidate) {
+		switch p.reset(t, g, candidate) {
+		case refuses:
 			o.Tries++
 			continue
+		case blocked:
+			return Outcome{Passcode: wire.No, Rotated: wire.No, Tries: -1, PUKBlocked: true}
 		}
 		o.Passcode, o.Opened = wire.Yes, &candidate
-		if candidate == g.Base+1 {
+		if candidate == g.Base+1 || !p.profile.PUK.Rotates {
 			return o
 		}
 		if cutNow() {
 			if rapid.Bool().Draw(t, "rotated before the cut") {
-				p.generation, p.left = g.Base+1, 3
+				p.rotate(g.Base + 1)
 			}
-			o.Rotated, o.Tries = wire.Unknown, -1
+			o.Rotated = wire.Unknown
 			return o
 		}
-		p.generation, p.left = g.Base+1, 3
+		if p.perverse && p.left > 1 && rapid.Bool().Draw(t, "does not know the PUK that it took just now") {
+			p.left--
+			o.Tries = -1
+			return o
+		}
+		p.rotate(g.Base + 1)
 		o.Rotated = wire.Yes
 		return o
 	}
 	return o
 }
 
-// Whatever is cut off, lost or late: no card loses its last try, and central always has the card's PUK among its two.
+// world is one card, central's record of it, its backup, and what kiosks hold and have on its way.
+type world struct {
+	*rapid.T
+	card     *plastic
+	policy   Policy
+	r        Record
+	backup   Record
+	now      time.Time
+	journals []Evidence // of all kiosks: every durable intent, with its outcome once that is durable
+	sent     []delivery // outcomes on their way, and those that have arrived
+	dead     bool       // central was told that the PUK is blocked
+	renewed  int        // secrets that the card was given by hand
+}
+
+type delivery struct {
+	caseID string
+	o      Outcome
+	secret int // how often the card had been renewed
+}
+
+func newWorld(t *rapid.T) *world {
+	w := &world{T: t, card: newPlastic(t), policy: policy, now: epoch}
+	w.policy.WithoutProof = []string{w.card.profile.Name} // signatures have tests of their own, and take long
+	w.r = Record{
+		Card: Card{Serial: "0a0b", Profile: w.card.profile.Name, HasSecret: true}, Holder: Holder{Active: true}, Profile: w.card.profile,
+		Channels: []Channel{{}},
+	}
+	w.keep()
+	return w
+}
+
+// keep takes a backup.
+func (w *world) keep() {
+	w.backup = w.r
+	w.backup.Grants = slices.Clone(w.r.Grants)
+}
+
+// release is a card's way from insertion to grant; ok is false if central refused.
+func (w *world) release() (g Grant, ok bool) {
+	w.now = w.now.Add(time.Duration(rapid.IntRange(1, 90).Draw(w.T, "seconds")) * time.Second)
+	kiosk := rapid.SampledFrom([]string{"k1", "k2"}).Draw(w.T, "kiosk")
+	told := w.card.count()
+	err := MayBegin(w.policy, w.r.Card, w.r.Holder, w.card.profile, w.card.profile.Family, told)
+	if (err != nil) != (w.dead || told == 0) {
+		w.Fatalf("begin: %v, and the card's PUK is known to be blocked: %v", err, w.dead)
+	}
+	if err != nil {
+		return g, false
+	}
+	c := Case{ID: w.now.String(), Card: "0a0b", Kiosk: kiosk}
+	c.Begin(w.policy, w.now, nil, nil, told)
+	c.State = Accepted
+	var challenge []byte
+	if Challenges(w.card.profile) {
+		challenge = make([]byte, ChallengeLength)
+	}
+	g, err = c.Release(w.policy, w.now, w.r, kiosk, nil, challenge)
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		if w.card.readable && refusal.Code == wire.CodeCardReferred && told >= 2 {
+			w.Fatalf("a card that says %d was refused: %v", told, err)
+		}
+		return g, false
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.r.Grants = append(w.r.Grants, g)
+	return g, true
+}
+
+// visit is a walk with whatever can go wrong with grant and kiosk.
+func (w *world) visit() {
+	g, ok := w.release()
+	if !ok {
+		return
+	}
+	switch rapid.SampledFrom([]string{"done", "cut off", "grant lost", "power cut"}).Draw(w.T, "walk") {
+	case "done":
+		w.report(g, walk(w.T, w.card, g, -1))
+	case "cut off":
+		w.report(g, walk(w.T, w.card, g, rapid.IntRange(0, 3).Draw(w.T, "cut")))
+	case "grant lost": // the kiosk may be able to say so
+		if rapid.Bool().Draw(w.T, "the kiosk lives") {
+			w.sent = append(w.sent, delivery{g.Case, Outcome{Passcode: wire.No, Rotated: wire.No}, w.renewed})
+		}
+	case "power cut": // before the outcome was durable
+		walk(w.T, w.card, g, rapid.IntRange(-1, 3).Draw(w.T, "cut"))
+		w.journals = append(w.journals, Evidence{Case: g.Case, Kiosk: g.Kiosk, Base: g.Base, First: g.First})
+		if rapid.Bool().Draw(w.T, "the kiosk starts again") {
+			w.journals = w.journals[:len(w.journals)-1]
+			w.report(g, Outcome{Passcode: wire.Unknown, Rotated: wire.Unknown, Tries: -1})
+		}
+	}
+}
+
+// report makes an outcome durable and sends it. Clocks of kiosks show anything.
+func (w *world) report(g Grant, o Outcome) {
+	at := w.now.Add(time.Duration(rapid.IntRange(-2, 0).Draw(w.T, "hours that the kiosk's clock is behind")) * time.Hour)
+	w.journals = append(w.journals, Evidence{Case: g.Case, Kiosk: g.Kiosk, At: at, Base: g.Base, First: g.First, Outcome: &o})
+	w.sent = append(w.sent, delivery{g.Case, o, w.renewed})
+	if rapid.Bool().Draw(w.T, "it arrives at once") {
+		w.arrive(len(w.sent) - 1)
+	}
+}
+
+// arrive delivers an outcome: in any order, and again.
+func (w *world) arrive(i int) {
+	d := w.sent[i]
+	for place, g := range w.r.Grants {
+		if g.Case == d.caseID {
+			Settle(&w.r, place, d.o)
+			w.dead = w.dead || d.o.PUKBlocked && d.secret == w.renewed
+		}
+	}
+	if w.r.Card.PUKBlocked != w.dead {
+		w.Fatalf("blocked on record: %v, as kiosks said: %v", w.r.Card.PUKBlocked, w.dead)
+	}
+}
+
+// restore brings central back from its backup, and has the kiosks' journals put the record right.
+func (w *world) restore() {
+	w.now = w.now.Add(2 * w.policy.GrantValidity)
+	w.r = w.backup
+	w.r.Grants = slices.Clone(w.backup.Grants)
+	Recover(&w.r, rapid.Permutation(w.journals).Draw(w.T, "evidence"))
+	if w.dead && !w.r.Card.PUKBlocked {
+		w.Fatal("that the PUK is blocked was forgotten")
+	}
+	w.dead = w.r.Card.PUKBlocked
+	before := fmt.Sprint(w.r.Card, w.r.Grants)
+	Recover(&w.r, w.journals)
+	if after := fmt.Sprint(w.r.Card, w.r.Grants); after != before {
+		w.Fatalf("the same evidence again changed\n%s to\n%s", before, after)
+	}
+}
+
+// renew is the Registration Authority, which gives the card another secret and imports it, as directory has it.
+func (w *world) renew() {
+	if w.card.profile.PUK.Rotates && !w.r.Card.PUKBlocked {
+		return
+	}
+	w.now = w.now.Add(2 * w.policy.GrantValidity)
+	w.r.Card.Settled += 2
+	w.r.Card.PUKBlocked, w.dead = false, false
+	for i := range w.r.Grants {
+		w.r.Grants[i].Booked = 0
+	}
+	w.card.rotate(w.r.Card.Settled)
+	w.renewed++
+	w.journals = nil // whoever restores what was before imports again first
+	w.keep()
+}
+
+func (w *world) check() {
+	newest := w.r.Card.Settled
+	if w.card.profile.PUK.Rotates {
+		newest++
+	}
+	if g := w.card.generation; g < w.r.Card.Settled || g > newest {
+		w.Fatalf("the card has generation %d, central offers %d to %d", g, w.r.Card.Settled, newest)
+	}
+	if thinks, can := new(Case).remaining(w.r), w.card.left+w.card.strangers; thinks > can {
+		w.Fatalf("central thinks %d tries are left, the card would have %d if strangers had not spent %d", thinks, can, w.card.strangers)
+	}
+}
+
+// Whatever is cut off, lost, late, doubled or restored, in any order and on any kind of card: central always has the card's
+// PUK among its candidates, and no try of ours blocks a card but by the known hazard (plastic.reset).
 func TestNoCardIsBrickedAndNoPUKIsLost(t *testing.T) {
 	t.Parallel()
-	s := newSigner(t, elliptic.P256(), epoch.AddDate(50, 0, 0))
-	rapid.Check(t, func(rt *rapid.T) {
-		p := &plastic{left: 3}
-		r := record(t, s)
-		now := epoch
-		late := map[int]Outcome{} // outcomes on their way, by the grant's place
-		refused := 0
-		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
-			if len(late) > 0 && rapid.Bool().Draw(rt, "an outcome arrives") {
-				for i := range r.Grants {
-					if o, ok := late[i]; ok {
-						Settle(&r, i, o)
-						delete(late, i)
-						break
-					}
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.card.perverse = rapid.Bool().Draw(t, "perverse")
+		t.Repeat(map[string]func(*rapid.T){
+			"visit": func(*rapid.T) { w.visit() },
+			"an outcome arrives": func(t *rapid.T) {
+				if len(w.sent) > 0 {
+					w.arrive(rapid.IntRange(0, len(w.sent)-1).Draw(t, "which"))
 				}
-			}
-			now = now.Add(time.Duration(rapid.IntRange(0, 90).Draw(rt, "seconds")) * time.Second)
-			kiosk := rapid.SampledFrom([]string{"k1", "k2"}).Draw(rt, "kiosk")
-			c, sig := accepted(t, r, s, kiosk, now)
-			g, err := c.Release(policy, now, r, kiosk, sig, nil)
-			if err != nil {
-				refused++
-				continue
-			}
-			r.Grants = append(r.Grants, g)
-			place := len(r.Grants) - 1
-			switch rapid.IntRange(0, 3).Draw(rt, "fault") {
-			case 0: // the grant is lost, or the kiosk with it
-			case 1:
-				late[place] = walk(rt, p, g, rapid.IntRange(0, 3).Draw(rt, "cut"))
-			default:
-				Settle(&r, place, walk(rt, p, g, rapid.IntRange(-1, 3).Draw(rt, "cut")))
-			}
-			if p.left < 1 {
-				rt.Fatalf("the card's PUK is blocked")
-			}
-			if real := p.left; new(Case).remaining(r) > real {
-				rt.Fatalf("central thinks %d tries are left, the card has %d", new(Case).remaining(r), real)
-			}
-			if p.generation != r.Card.Settled && p.generation != r.Card.Settled+1 {
-				rt.Fatalf("the card has generation %d, central offers %d and the next", p.generation, r.Card.Settled)
-			}
-		}
+			},
+			"strangers try": func(t *rapid.T) {
+				n := min(w.card.left, rapid.IntRange(1, 2).Draw(t, "tries"))
+				w.card.left, w.card.strangers = w.card.left-n, w.card.strangers+n
+			},
+			"backup":  func(*rapid.T) { w.keep() },
+			"restore": func(*rapid.T) { w.restore() },
+			"renew":   func(*rapid.T) { w.renew() },
+			"":        func(*rapid.T) { w.check() },
+		})
 	})
 }
 
 // One walk that was cut off anywhere, its outcome known or lost, is put right by the next: nobody is sent to the RA for it.
 func TestOneFaultIsPutRightByTheNextWalk(t *testing.T) {
 	t.Parallel()
-	s := newSigner(t, elliptic.P256(), epoch.AddDate(50, 0, 0))
-	rapid.Check(t, func(rt *rapid.T) {
-		p := &plastic{left: 3}
-		r := record(t, s)
-		now := epoch
-		release := func() Grant {
-			c, sig := accepted(t, r, s, "k1", now)
-			g, err := c.Release(policy, now, r, "k1", sig, nil)
-			if err != nil {
-				rt.Fatalf("release: %v", err)
-			}
-			r.Grants = append(r.Grants, g)
-			return g
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.visit()
+		if rapid.Bool().Draw(t, "central is restored meanwhile") {
+			w.restore()
 		}
-		g := release()
-		if !rapid.Bool().Draw(rt, "the kiosk dies with the grant") {
-			o := walk(rt, p, g, rapid.IntRange(0, 1).Draw(rt, "cut"))
-			if rapid.Bool().Draw(rt, "a power cut") {
-				o = Outcome{Passcode: wire.Unknown, Rotated: wire.Unknown, Tries: -1}
-			}
-			if !rapid.Bool().Draw(rt, "the outcome is lost") {
-				Settle(&r, 0, o)
-			}
+		w.now = w.now.Add(time.Hour)
+		g, ok := w.release()
+		if !ok {
+			t.Fatal("the next walk is refused")
 		}
-		now = now.Add(time.Hour)
-		if o := walk(rt, p, release(), -1); o.Passcode != wire.Yes {
-			rt.Fatalf("the next walk ends with %+v; the card has generation %d and %d tries", o, p.generation, p.left)
+		if o := walk(t, w.card, g, -1); o.Passcode != wire.Yes {
+			t.Fatalf("the next walk ends with %+v; the card has generation %d and %d tries", o, w.card.generation, w.card.left)
 		}
 	})
 }

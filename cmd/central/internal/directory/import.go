@@ -211,13 +211,10 @@ func compare(tx *store.Tx, v *vault.Vault, c card) (likeness, error) {
 		return another, err
 	}
 	for i, kept := range list { // newest first
-		plain, err := v.Open(subject(c, kept.Generation), kept.Sealed)
-		if err != nil {
-			return another, err
-		}
-		equal := plain.Equal(c.secret)
-		plain.Wipe()
+		equal, err := v.Holds(subject(c, kept.Generation), kept.Sealed, c.secret)
 		switch {
+		case err != nil:
+			return another, err
 		case equal && i == 0:
 			return theSame, nil
 		case equal:

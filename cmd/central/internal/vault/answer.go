@@ -30,7 +30,7 @@ func (v *Vault) Answer(s Subject, sealed, challenge []byte) (secret.Value, error
 	if len(challenge) != des.BlockSize {
 		return secret.Value{}, fmt.Errorf("vault: a challenge of %d bytes, want %d", len(challenge), des.BlockSize)
 	}
-	text, err := v.Open(s, sealed)
+	text, err := v.open(s, sealed)
 	if err != nil {
 		return secret.Value{}, err
 	}

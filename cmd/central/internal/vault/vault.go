@@ -134,8 +134,25 @@ func (v *Vault) Seal(s Subject, plain secret.Value) ([]byte, error) {
 // ErrSealed: what was to be opened is not what this vault sealed for this subject.
 var ErrSealed = errors.New("does not open")
 
-// Open opens what Seal made for the same subject.
+// Open opens what Seal made for the same subject. It opens no administrator's key.
 func (v *Vault) Open(s Subject, sealed []byte) (secret.Value, error) {
+	if s.Kind == KindAdminKey {
+		return secret.Value{}, fmt.Errorf("vault: an %s is not given to anybody", s.Kind)
+	}
+	return v.open(s, sealed)
+}
+
+// Holds says whether this is the secret that was sealed for the subject.
+func (v *Vault) Holds(s Subject, sealed []byte, plain secret.Value) (bool, error) {
+	kept, err := v.open(s, sealed)
+	if err != nil {
+		return false, err
+	}
+	defer kept.Wipe()
+	return kept.Equal(plain), nil
+}
+
+func (v *Vault) open(s Subject, sealed []byte) (secret.Value, error) {
 	head := 1 + len(v.keyID)
 	if len(sealed) < head+wrappedLen || sealed[0] != version {
 		return secret.Value{}, fmt.Errorf("vault: %s: %w", s.Kind, ErrSealed)

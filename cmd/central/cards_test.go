@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/store"
+)
+
+// A kiosk is disabled after it was given PUKs: the office is told how many cards that concerns, which, and what to do.
+func TestExposedCardsAreListed(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "c")
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := self(append(args, "--config", filepath.Join(dir, "central.toml"))...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("central %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	if out, err := self("init", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	update := func(f func(*store.Tx) error) {
+		t.Helper()
+		s, err := store.OpenSQLite(context.Background(), filepath.Join(dir, "central.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.Update(context.Background(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(tx *store.Tx) error {
+		err := tx.ImportHolder(cases.Holder{ID: "h1", Name: "Mr John Rigby", Active: true}, store.Contacts{})
+		for _, k := range []string{"k1", "k2"} {
+			_, e := tx.AddKiosk(store.Kiosk{Name: k, Kind: store.KindKiosk, State: store.KioskActive})
+			err = errors.Join(err, e)
+		}
+		for i, c := range []struct {
+			serial, profile, kiosk string
+			settled                int64
+		}{
+			{"0a01", "piv", "k1", 0}, {"0a02", "openpgp", "k1", 0}, {"0a03", "piv", "k1", 2}, {"0a04", "gids", "k1", 0}, {"0a05", "piv", "k2", 0},
+		} {
+			id := string(rune('a' + i))
+			err = errors.Join(err, tx.ImportCard(cases.Card{Serial: c.serial, Profile: c.profile, Holder: "h1"}),
+				tx.SetSecret(c.serial, 0, []byte{1}), tx.SetCard(cases.Card{Serial: c.serial, Settled: c.settled}),
+				tx.SetCase(cases.Case{ID: id, Card: c.serial, Holder: "h1", Kiosk: c.kiosk}),
+				tx.AddGrant(cases.Grant{Case: id, Card: c.serial, Number: 1, Kiosk: c.kiosk, IssuedAt: time.UnixMilli(1)}))
+		}
+		return err
+	})
+	if got := run("card", "list", "--exposed"); strings.Contains(got, "0a0") {
+		t.Errorf("before a kiosk was disabled:\n%s", got)
+	}
+	if got := run("kiosk", "disable", "k1"); got != "k1 disabled; cards exposed by it: 2\n" {
+		t.Errorf("disabled: %s", got)
+	}
+	var rows []listRow
+	if err := json.Unmarshal([]byte(run("card", "list", "--exposed", "--json")), &rows); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rows {
+		got = append(got, strings.Join(append([]string{r.Serial, r.State, r.Remedy}, r.ExposedBy...), " "))
+	}
+	if strings.Join(got, "; ") != "0a01 in order walk k1; 0a02 in order import k1" {
+		t.Errorf("exposed: %v", got)
+	}
+	if got := run("card", "list"); strings.Count(got, "0a0") != 5 || !strings.Contains(got, "0a02  openpgp  in order  0        k1          import") {
+		t.Errorf("all cards:\n%s", got)
+	}
+	if got := run("card", "show", "0a02"); !strings.Contains(got, "exposed by            k1\n") {
+		t.Errorf("shown:\n%s", got)
+	}
+	if got := run("card", "show", "0a05", "--json"); !strings.Contains(got, `"exposed_by": []`) {
+		t.Errorf("shown:\n%s", got)
+	}
+	// The walk at another kiosk, past both PUKs that the disabled one was given.
+	update(func(tx *store.Tx) error { return tx.SetCard(cases.Card{Serial: "0a01", Settled: 2}) })
+	if got := run("card", "list", "--exposed"); strings.Contains(got, "0a01") || !strings.Contains(got, "0a02") {
+		t.Errorf("after a walk elsewhere:\n%s", got)
+	}
+}

@@ -1,0 +1,215 @@
+package cases
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"latchkey/card/profiles"
+	"latchkey/firmware/wire"
+)
+
+// of is the record of a card that is served without proof.
+func of(profile string) Record {
+	return Record{
+		Card: Card{Serial: "0a0b", Profile: profile, HasSecret: true}, Holder: Holder{Active: true}, Profile: profiles.Embedded().Must(profile),
+		Channels: []Channel{{ID: ChannelEmail}},
+	}
+}
+
+func TestACardWithoutACertificatePassesWherePolicySaysSo(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		profile          string
+		certificate      []byte
+		shown, signature []byte
+		proof, release   wire.Code
+	}{
+		"named":                           {profile: "gids"},
+		"named, and shows something":      {profile: "gids", shown: []byte{1}, signature: []byte{2}},
+		"not named":                       {profile: "authentic", proof: wire.CodeCardCannotProve, release: wire.CodeCardCannotProve},
+		"named, but one is on record":     {profile: "gids", certificate: issuer.cert.Raw, proof: wire.CodeCardNotGenuine, release: wire.CodeCardNotGenuine},
+		"named, on record, and shows its": {profile: "gids", certificate: issuer.cert.Raw, shown: issuer.cert.Raw, proof: wire.CodeCardNotGenuine, release: wire.CodeCardNotGenuine},
+	} {
+		r := of(tc.profile)
+		r.Card.Certificate = tc.certificate
+		c := begun(epoch)
+		want(t, c.Prove(policy, epoch, r, "k1", tc.shown, tc.signature), tc.proof)
+		if state := c.State; tc.proof == "" && state != Proved {
+			t.Errorf("%s: the case is %s", name, state)
+		}
+		c, _ = accepted(t, r, newSigner(t, issuer.key.Curve, epoch), "k1", epoch)
+		challenge := make([]byte, ChallengeLength)
+		if !Challenges(r.Profile) {
+			challenge = nil
+		}
+		_, err := c.Release(policy, epoch, r, "k1", tc.signature, challenge)
+		want(t, err, tc.release)
+	}
+}
+
+func TestGrantsByKindOfSecret(t *testing.T) {
+	t.Parallel()
+	lost := []Grant{{Number: 1, Booked: 1, ExpiresAt: epoch.Add(-time.Hour)}}
+	eight := make([]byte, ChallengeLength)
+	for _, tc := range []struct {
+		name, profile string
+		grants        []Grant
+		challenge     []byte
+		want          wire.Code
+		first         int64
+		tries         int
+	}{
+		{"reset code", "openpgp", nil, nil, "", 0, 1},
+		{"reset code, a grant was lost", "openpgp", lost, nil, "", 0, 1},
+		{"reset code with a challenge", "openpgp", nil, eight, wire.CodeMalformed, 0, 0},
+		{"challenge", "gids", nil, eight, "", 0, 1},
+		{"challenge, a grant was lost", "gids", lost, eight, "", 0, 1},
+		{"no challenge", "gids", nil, nil, wire.CodeMalformed, 0, 0},
+		{"challenge of another length", "gids", nil, eight[1:], wire.CodeMalformed, 0, 0},
+		{"two tries lost of three", "gids", append(lost, lost...), eight, wire.CodeCardReferred, 0, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			r := of(tc.profile)
+			r.Grants = tc.grants
+			c := Case{ID: "c9", Card: "0a0b", Kiosk: "k1", State: Accepted, Nonce: []byte("second"), ExpiresAt: epoch.Add(time.Minute)}
+			g, err := c.Release(policy, epoch, r, "k1", nil, tc.challenge)
+			if refusal := want(t, err, tc.want); refusal != nil {
+				if tc.want == wire.CodeMalformed && c.State != Accepted || tc.want == wire.CodeCardReferred && (c.State != Closed || refusal.Why != WhyTriesUsedUp) {
+					t.Errorf("refused as %v, the case is %s", err, c.State)
+				}
+				return
+			}
+			if g.First != tc.first || g.Tries != tc.tries || g.Booked != tc.tries {
+				t.Errorf("grant %+v", g)
+			}
+			if _, err := c.Release(policy, epoch, r, "k1", nil, tc.challenge); err == nil {
+				t.Error("a second challenge was answered in the same case")
+			}
+		})
+	}
+}
+
+func TestOutcomesThatCannotBe(t *testing.T) {
+	t.Parallel()
+	g := Grant{Base: 3}
+	yes := Outcome{Passcode: wire.Yes, Rotated: wire.No, Opened: number(3)}
+	change := func(f func(*Outcome)) Outcome { o := yes; f(&o); return o }
+	for _, tc := range []struct {
+		name             string
+		base             int64
+		o                Outcome
+		rotates, remains bool // sane where the PUK rotates, where it remains
+	}{
+		{"opened", 3, yes, true, true},
+		{"rotated", 3, change(func(o *Outcome) { o.Rotated = wire.Yes }), true, false},
+		{"opened by the next", 3, change(func(o *Outcome) { o.Opened = number(4) }), true, false},
+		{"opened by the one after", 3, change(func(o *Outcome) { o.Opened = number(5) }), false, false},
+		{"opened by the one before", 3, change(func(o *Outcome) { o.Opened = number(2) }), false, false},
+		{"blocked", 3, change(func(o *Outcome) { o.Opened, o.PUKBlocked = nil, true }), true, true},
+		{"blocked when it was to be replaced", 3, change(func(o *Outcome) { o.PUKBlocked = true }), true, true},
+		{"blocked and rotated", 3, change(func(o *Outcome) { o.PUKBlocked, o.Rotated = true, wire.Yes }), false, false},
+		{"never arrived", NeverArrived, change(func(o *Outcome) { o.Opened = nil }), true, true},
+		{"never arrived, and opened", NeverArrived, yes, false, false},
+		{"never arrived, and blocked", NeverArrived, change(func(o *Outcome) { o.Opened, o.PUKBlocked = nil, true }), false, false},
+	} {
+		if got := g.Sane(of("piv").Profile, tc.base, tc.o); got != tc.rotates {
+			t.Errorf("%s, rotating: sane is %v", tc.name, got)
+		}
+		if got := g.Sane(of("openpgp").Profile, tc.base, tc.o); got != tc.remains {
+			t.Errorf("%s, not rotating: sane is %v", tc.name, got)
+		}
+	}
+}
+
+func TestSettlementOfBookingsAndBlockedPUKs(t *testing.T) {
+	t.Parallel()
+	three := func(base int64) []Grant {
+		return []Grant{{Number: 1, Base: base, Booked: 1}, {Number: 2, Base: base, Booked: 2}, {Number: 3, Base: base, Booked: 2}}
+	}
+	yes := Outcome{Passcode: wire.Yes, Rotated: wire.No, Opened: number(2)}
+	blocked := Outcome{Passcode: wire.No, Rotated: wire.No, Tries: -1, PUKBlocked: true}
+	unsure := yes
+	unsure.Tries = -1
+	rotated := yes
+	rotated.Rotated = wire.Yes
+	for _, tc := range []struct {
+		name, profile string
+		settled       int64
+		o             Outcome // of the second grant
+		booked        []int
+		blocked       bool
+	}{
+		{"rotated: what left later may be spent since", "piv", 2, rotated, []int{0, 0, 2}, false},
+		{"a right PUK that leaves its count", "piv", 2, yes, []int{1, 0, 2}, false},
+		{"a right PUK that restores its count", "openpgp-admin", 2, yes, []int{0, 0, 2}, false},
+		{"… and was counted wrong when it was to be replaced", "openpgp-admin", 2, unsure, []int{0, 2, 2}, false},
+		{"a right code that does not rotate", "openpgp", 2, yes, []int{0, 0, 2}, false},
+		{"an answer", "gids", 2, yes, []int{0, 0, 2}, false},
+		{"blocked", "openpgp", 2, blocked, []int{1, 2, 2}, true},
+		{"blocked, and settled since", "piv", 3, blocked, []int{1, 2, 2}, true},
+		{"blocked, and another secret imported since", "openpgp", 4, blocked, []int{1, 2, 2}, false},
+	} {
+		r := of(tc.profile)
+		r.Card.Settled, r.Grants = tc.settled, three(2)
+		Settle(&r, 1, tc.o)
+		var booked []int
+		for _, g := range r.Grants {
+			booked = append(booked, g.Booked)
+		}
+		if !reflect.DeepEqual(booked, tc.booked) || r.Card.PUKBlocked != tc.blocked {
+			t.Errorf("%s: booked %v, blocked %v", tc.name, booked, r.Card.PUKBlocked)
+		}
+	}
+}
+
+func TestExposure(t *testing.T) {
+	t.Parallel()
+	at := func(kiosk string, base int64) Grant { return Grant{Kiosk: kiosk, Base: base} }
+	gone := func(kiosk string) bool { return kiosk != "k1" }
+	for _, tc := range []struct {
+		name, profile string
+		settled       int64
+		grants        []Grant
+		want          []string
+	}{
+		{"no grant", "piv", 0, nil, nil},
+		{"served where all is well", "piv", 0, []Grant{at("k1", 0)}, nil},
+		{"given both candidates", "piv", 3, []Grant{at("k9", 3)}, []string{"k9"}},
+		{"wrote it", "piv", 4, []Grant{at("k9", 3)}, []string{"k9"}},
+		{"rotated elsewhere to the PUK that was given there, too", "piv", 4, []Grant{at("k9", 3), at("k1", 3)}, []string{"k9"}},
+		{"replaced elsewhere", "piv", 5, []Grant{at("k9", 3), at("k1", 4)}, nil},
+		{"by two", "piv", 4, []Grant{at("k9", 4), at("k8", 3), at("k9", 3)}, []string{"k8", "k9"}},
+		{"does not rotate", "openpgp", 0, []Grant{at("k9", 0), at("k1", 0)}, []string{"k9"}},
+		{"does not rotate, imported since", "openpgp", 2, []Grant{at("k9", 0)}, nil},
+		{"an answer is worth nothing afterwards", "gids", 0, []Grant{at("k9", 0)}, nil},
+	} {
+		r := of(tc.profile)
+		r.Card.Settled = tc.settled
+		if got := Exposed(r.Card, r.Profile, tc.grants, gone); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+// What the model holds in general, seen by hand: two walks since the backup, one of which no outcome came.
+func TestRecovery(t *testing.T) {
+	t.Parallel()
+	r := of("piv")
+	r.Grants = []Grant{{Case: "a", Number: 1, Kiosk: "k1", Tries: 1, Booked: 1, ExpiresAt: epoch}}
+	rotated := &Outcome{Passcode: wire.Yes, Opened: number(0), Rotated: wire.Yes}
+	Recover(&r, []Evidence{
+		{Case: "c", Kiosk: "k2", At: epoch.Add(-time.Hour), Base: 1, First: 1},
+		{Case: "b", Kiosk: "k2", At: epoch, Base: 0, First: 1, Outcome: &Outcome{Passcode: wire.Unknown, Rotated: wire.Unknown, Tries: -1}},
+		{Case: "a", Kiosk: "k1", At: epoch, Outcome: rotated},
+	})
+	got := fmt.Sprint(r.Card.Settled)
+	for _, g := range r.Grants {
+		got += fmt.Sprintf(" %s/%d/%s/%d+%d", g.Case, g.Number, g.Kiosk, g.Base, g.Booked)
+	}
+	if got != "1 a/1/k1/0+0 b/2/k2/0+2 c/3/k2/1+1" {
+		t.Errorf("recovered %s", got)
+	}
+}
