@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"latchkey/card"
@@ -224,9 +225,21 @@ the passcode %s instead of yours%s. Do not use anybody's card that is needed.
 	return nil
 }
 
+// hidden asks for a secret. The echo is off before it asks: whoever types at once is not shown either.
 func hidden(prompt string) (secret.Value, error) {
+	fd := int(os.Stdin.Fd())
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	shown := *t
+	t.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, t); err != nil {
+		return secret.Value{}, err
+	}
+	defer unix.IoctlSetTermios(fd, unix.TCSETS, &shown)
 	fmt.Print(prompt)
-	b, err := term.ReadPassword(int(os.Stdin.Fd()))
+	b, err := term.ReadPassword(fd)
 	fmt.Println()
 	return secret.New(b), err
 }
