@@ -154,15 +154,6 @@ func also(refusal error, effects ...error) error {
 	return refusal
 }
 
-// codeOf is the code of a refusal; empty for any other error and for none.
-func codeOf(err error) wire.Code {
-	var r *cases.Refusal
-	if errors.As(err, &r) {
-		return r.Code
-	}
-	return ""
-}
-
 // theCase finds the request's case, if it is one of this kiosk's.
 func (st *step) theCase() (cases.Case, error) {
 	c, err := st.tx.Case(st.caseID)
