@@ -118,7 +118,7 @@ func initCommand() *cobra.Command {
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), `Made %[1]s with central.toml and new keys.
 Next: put central's TLS certificate and key, and the certificate of the kiosks' authority, where central.toml names them;
-set ra_contact and [smtp]; keep copies of kek.key and root.key apart from each other and from this machine. Then:
+set ra_contact, [smtp] and the authority of cards in [cards]; keep copies of kek.key and root.key apart from each other and from this machine. Then:
   central import holders.csv cards.csv --config %[1]s/central.toml
   central kiosk add NAME --cert FILE --config %[1]s/central.toml
   central serve --config %[1]s/central.toml
