@@ -118,7 +118,7 @@ type Card interface {
 	// Challenge asks the card for a challenge, whose answer Reset then presents; each call makes the one before
 	// worthless. It is nil, and nothing is sent, for a family whose PUK is presented as it is.
 	Challenge() ([]byte, error)
-	// Reset sets a new passcode by the PUK, or by the answer to the last Challenge. WrongSecretError and ErrBlocked
+	// Reset sets a new passcode by the PUK, or by the answer to the last Challenge, in lower-case hex. WrongSecretError and ErrBlocked
 	// speak of the PUK or the administrator's key.
 	Reset(puk, passcode secret.Value) error
 	// Confirm presents the passcode. Right after Reset and Change it tells whether the card means what it answered: nil

@@ -61,7 +61,7 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 		})
 	case unlock.AskRelease:
 		body, err := k.releaseRequest(e)
-		open := k.keys.opener(k.Identity, e.Case, len(e.Challenge) > 0)
+		open := k.keys.opener(k.Identity, e.Case)
 		k.beside.Go(func() {
 			if err != nil {
 				k.tell(k.refused(e.Ask, err))

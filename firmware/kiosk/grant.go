@@ -5,12 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/hpke"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 
-	"latchkey/firmware/secret"
 	"latchkey/firmware/unlock"
 	"latchkey/firmware/wire"
 )
@@ -52,23 +50,10 @@ func (k *Kiosk) releaseRequest(e unlock.AskRelease) (wire.ReleaseRequest, error)
 	return wire.ReleaseRequest{Proof: e.Proof, Challenge: e.Challenge, Signature: signature}, err
 }
 
-// opener opens the grant of a case with the walk's key, whatever becomes of the walk meanwhile. With a challenge the grant
-// holds the answer to it.
-func (w *walkKey) opener(id Identity, caseID string, challenged bool) func(*wire.Grant) (unlock.Grant, error) {
+// opener opens the grant of a case with the walk's key, whatever becomes of the walk meanwhile.
+func (w *walkKey) opener(id Identity, caseID string) func(*wire.Grant) (unlock.Grant, error) {
 	key := *w
-	return func(g *wire.Grant) (unlock.Grant, error) {
-		out, err := key.open(id, caseID, g)
-		if err != nil || !challenged {
-			return out, err
-		}
-		answer := make([]byte, hex.DecodedLen(out.Current.Len()))
-		_, err = hex.Decode(answer, out.Current.Reveal())
-		out.Current.Wipe()
-		if out.Current = secret.New(answer); err != nil {
-			return unlock.Grant{}, errors.New("grant: the answer to the card's challenge is not in hex")
-		}
-		return out, nil
-	}
+	return func(g *wire.Grant) (unlock.Grant, error) { return key.open(id, caseID, g) }
 }
 
 // open verifies a grant and opens it. It believes nothing that central's key did not sign.

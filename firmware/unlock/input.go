@@ -136,7 +136,7 @@ type Grant struct {
 	Base, First int64
 	Tries       int // wrong PUKs that it may cost
 	ExpiresAt   time.Time
-	// Current is the PUK of Base, or the answer to the card's challenge; Next is the PUK of Base+1, empty where the card's
+	// Current is the PUK of Base, or the answer to the card's challenge, in hex; Next is the PUK of Base+1, empty where the card's
 	// PUK is not replaced.
 	Current, Next secret.Value
 }

@@ -102,10 +102,8 @@ func Print(dir string, issues []Issue) ([]*Card, error) {
 		if i.NoSecret {
 			told = ""
 		}
-		// A directory strikes off cards that ran out, and central takes none in.
-		revoked := i.Revoked || !i.Spec.NotAfter.IsZero() && i.Spec.NotAfter.Before(time.Now())
 		list = append(list, []string{c.Serial(), i.Profile, i.Holder.ID, told,
-			base64.StdEncoding.EncodeToString(c.CardCertificate()), pick(revoked, "revoked", "issued")})
+			base64.StdEncoding.EncodeToString(c.CardCertificate()), pick(i.Revoked, "revoked", "issued")})
 	}
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.certificate.Raw})
 	if err := writeFile(filepath.Join(dir, CAFile), authority); err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/card/profiles"
 	"latchkey/tools/reader"
 	"latchkey/tools/rig"
 )
@@ -236,7 +237,8 @@ func (d *driver) walk(ctx context.Context, p *place, w walk, file string) (r res
 	if w.issue.Profile == "piv-any" {
 		after = anyPasscode
 	}
-	if r.client, err = (&verdict{d.clients}).of(ctx, p.rig.Card(file), oldPasscode, after); err != nil {
+	family := profiles.Embedded().Must(w.issue.Profile).Family
+	if r.client, err = (&verdict{d.clients, family}).of(ctx, p.rig.Card(file), oldPasscode, after); err != nil {
 		return r, err
 	}
 	if r.rotated, err = p.rig.Rotated(file); err != nil {

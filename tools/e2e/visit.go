@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 
+	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 	"latchkey/tools/reader"
 	"latchkey/tools/rig"
@@ -178,6 +177,41 @@ func (v *visit) choose(p string) {
 	v.enter(p)
 }
 
+// toErrand goes to the question what the holder of a card that is not locked came for.
+func (v *visit) toErrand() {
+	v.see(attract)
+	v.insert()
+	v.see(notLocked)
+}
+
+func (v *visit) change(presented string) {
+	v.tap(change)
+	v.see(present)
+	v.enter(presented)
+}
+
+// forget goes from the errand to a new passcode by a code.
+func (v *visit) forget() {
+	v.tap(forgotten)
+	v.see(consent)
+	v.consentAndSend()
+	v.enter(v.code(1))
+	v.see(passcode)
+	v.choose(newPasscode)
+	v.see(set)
+}
+
+// spendPUK is a stranger who tries PUKs of his own on the card (RESET RETRY COUNTER, SP 800-73-4 part 2 §3.2.3).
+func (v *visit) spendPUK(tries int) {
+	c, err := cardsim.Open(v.rig.Card(v.card))
+	v.must(err)
+	c.PowerOn()
+	for range tries {
+		_, err := c.Transmit([]byte("\x00\x2C\x00\x80\x10" + "notitPUK" + "135790\xFF\xFF"))
+		v.must(err)
+	}
+}
+
 // finish goes from the code to a card that is unlocked.
 func (v *visit) finish(code string) {
 	v.enter(code)
@@ -188,23 +222,19 @@ func (v *visit) finish(code string) {
 
 // verdict is what an independent client says of a card, on a reader that the kiosk does not see.
 type verdict struct {
-	stack *reader.Reader
+	stack  *reader.Reader
+	family string
 }
 
-// accepts asks yubico-piv-tool; a refusal costs the card a try. Without a terminal the tool takes the passcode from its
-// input, where no process list shows it.
+// accepts asks it about a passcode; a refusal costs the card a try.
 func (d *verdict) accepts(ctx context.Context, passcode string) (bool, error) {
-	cmd := d.stack.Command(ctx, "yubico-piv-tool", "-r", "", "-a", "verify-pin")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Stdin = strings.NewReader(passcode + "\n")
-	out, err := cmd.CombinedOutput()
-	if _, exited := err.(*exec.ExitError); err != nil && !exited {
-		return false, err
-	}
-	return err == nil && strings.Contains(string(out), "Successfully verified"), nil
+	takes, _, err := d.stack.Accepts(ctx, d.family, secret.New([]byte(passcode)))
+	return takes, err
 }
 
 func (d *verdict) of(ctx context.Context, file, before, after string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	if err := d.stack.Insert(0, file); err != nil {
 		return "", err
 	}

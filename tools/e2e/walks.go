@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"latchkey/tools/cardsim"
+	"latchkey/tools/cardsim/authentic"
 )
 
 // Words by which a person knows the screens (ui/messages.go).
@@ -28,6 +29,17 @@ const (
 	outOfService = "This kiosk is out of service"
 	visitEnded   = "This visit has ended"
 	comeBack     = "Come back before"
+	notLocked    = "Your smartcard is not locked"
+	change       = "Change my passcode"
+	forgotten    = "I have forgotten it"
+	present      = "Type your present passcode"
+	presentRight = "passcode is right."
+	notThat      = "That is not your passcode"
+	oneLeft      = "One try is left"
+	changed      = "Your passcode is changed."
+	set          = "Your new passcode is set."
+	beyondHelp   = "This card cannot be unlocked any more"
+	cannotHere   = "This card cannot be unlocked here"
 )
 
 const (
@@ -62,6 +74,25 @@ func lockedBut(change func(*cardsim.Issue)) cardsim.Issue {
 	return i
 }
 
+// familyCard is a blocked card of another kind than PIV. Its Quirks.ATR is what OpenSC knows such a card by, if it asks.
+func familyCard(profile string) cardsim.Issue {
+	return lockedBut(func(i *cardsim.Issue) {
+		i.Profile = profile
+		if profile == "authentic" {
+			i.Spec.Quirks.ATR = authentic.ATR
+		}
+	})
+}
+
+func open(change func(*cardsim.Issue)) cardsim.Issue {
+	return lockedBut(func(i *cardsim.Issue) {
+		i.Spec.Blocked = false
+		if change != nil {
+			change(i)
+		}
+	})
+}
+
 // What a walk comes to.
 func (w walk) unlocks() walk {
 	w.last, w.client, w.rotated, w.mails, w.state = unlocked, "new passcode", "yes", 1, "settled"
@@ -70,6 +101,18 @@ func (w walk) unlocks() walk {
 
 func (w walk) leavesLocked(last string, mails int, state string) walk {
 	w.last, w.client, w.rotated, w.mails, w.state = last, "no passcode", "no", mails, state
+	return w
+}
+
+// unlocksAlone: the card does not let its PUK be replaced.
+func (w walk) unlocksAlone() walk {
+	w = w.unlocks()
+	w.rotated = "no"
+	return w
+}
+
+func (w walk) says(last string) walk {
+	w.last = last
 	return w
 }
 
@@ -260,11 +303,104 @@ var walks = []walk{
 		v.see(unlocked)
 	}, last: unlocked, client: "new passcode", rotated: "yes", mails: 1, state: "closed"},
 
-	walk{name: "card not locked", issue: lockedBut(func(i *cardsim.Issue) { i.Spec.Blocked = false }), do: func(v *visit) {
+	walk{name: "GIDS card: a challenge is answered", issue: familyCard("gids"), do: unlock}.unlocksAlone(),
+	walk{name: "OpenPGP card by its reset code", issue: familyCard("openpgp"), do: unlock}.unlocksAlone(),
+	walk{name: "OpenPGP card by its administrator's PIN", issue: familyCard("openpgp-admin"), do: unlock}.unlocks(),
+	walk{name: "IsoApplet card", issue: familyCard("isoapplet"), do: unlock}.unlocksAlone(),
+	walk{name: "AuthentIC card", issue: familyCard("authentic"), do: unlock}.unlocksAlone(),
+	walk{name: "GIDS card pulled before the passcode is set", issue: familyCard("gids"), do: func(v *visit) {
+		v.pullAt(insReset, 1, false)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(cannotSay)
+		v.pull()
+		v.hooks = nil
+		v.toConsent()
+		v.consentAndSend()
+		v.finish(v.code(2))
+	}}.unlocksAlone().after(2, "closed, settled"),
+	walk{name: "not locked: cancelled", issue: open(nil), do: func(v *visit) {
+		v.toErrand()
+		v.tap("Cancel")
+		v.see("You have cancelled")
+	}, last: "You have cancelled", client: "old passcode", rotated: "no"},
+	walk{name: "not locked: its holder changes the passcode", issue: open(nil), do: func(v *visit) {
+		v.toErrand()
+		v.change(oldPasscode)
+		v.see(presentRight)
+		v.choose(newPasscode)
+		v.see(changed)
+	}, last: changed, client: "new passcode", rotated: "no"},
+	walk{name: "not locked: the same on a GIDS card", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Profile, i.Spec.Blocked = "gids", false
+	}), do: func(v *visit) {
+		v.toErrand()
+		v.change(oldPasscode)
+		v.see(presentRight)
+		v.choose(newPasscode)
+		v.see(changed)
+	}, last: changed, client: "new passcode", rotated: "no"},
+	walk{name: "not locked: wrong passcodes stop one short", issue: open(nil), do: func(v *visit) {
+		v.toErrand()
+		v.change("999999")
+		v.see(notThat, "2 tries")
+		v.enter("888888")
+		v.see(oneLeft)
+	}, last: oneLeft, client: "old passcode", rotated: "no"},
+	walk{name: "… and the holder has forgotten it", issue: open(nil), do: func(v *visit) {
+		v.toErrand()
+		v.change("999999")
+		v.see(notThat)
+		v.enter("888888")
+		v.see(oneLeft)
+		v.forget()
+	}}.unlocks().says(set),
+	walk{name: "not locked: forgotten", issue: open(nil), do: func(v *visit) {
+		v.toErrand()
+		v.forget()
+	}}.unlocks().says(set),
+	walk{name: "not locked: pulled while the passcode changes", issue: open(nil), do: func(v *visit) {
+		v.pullAt(insRotate, 1, true)
+		v.toErrand()
+		v.change(oldPasscode)
+		v.see(presentRight)
+		v.choose(newPasscode)
+		v.see("We do not know")
+	}, last: "We do not know", client: "new passcode", rotated: "no"},
+	walk{name: "strangers tried two PUKs", issue: locked(), do: func(v *visit) {
+		v.spendPUK(2)
+		unlock(v)
+	}}.unlocks(),
+	walk{name: "strangers blocked the PUK; central remembers", issue: locked(), do: func(v *visit) {
+		v.spendPUK(3)
+		v.toPasscode()
+		v.choose(newPasscode)
+		v.see(beyondHelp)
+		v.pull()
 		v.see(attract)
 		v.insert()
-		v.see("Your smartcard is not locked")
-	}, last: "3 tries left", client: "old passcode", rotated: "no", state: ""},
+		v.see(cannotHere)
+	}}.leavesLocked(cannotHere, 1, "closed"),
+	walk{name: "no secret of the card on record", issue: lockedBut(func(i *cardsim.Issue) { i.NoSecret = true }), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see(cannotHere)
+	}, last: cannotHere, client: "no passcode", rotated: "unknown"},
+	walk{name: "certificates run out soon", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Spec.NotAfter = time.Now().AddDate(0, 0, 30)
+	}), do: func(v *visit) {
+		v.toConsent()
+		v.see("expires on", "renew it before")
+		v.consentAndSend()
+		v.finish(v.code(1))
+	}}.unlocks(),
+	walk{name: "NHS smartcard of an old series", issue: lockedBut(func(i *cardsim.Issue) {
+		i.Stranger, i.Spec.Quirks.ATR = true, []byte("\x3B\x6A\x00\xFFJCOP41V221")
+	}), do: func(v *visit) {
+		v.see(attract)
+		v.insert()
+		v.see("series 4, 5 or 6")
+	}, last: "This card can no longer be used", client: "no passcode", rotated: "unknown"},
 	walk{name: "certificates expired", issue: lockedBut(func(i *cardsim.Issue) {
 		i.Spec.NotBefore, i.Spec.NotAfter = time.Now().AddDate(-3, 0, 0), time.Now().AddDate(0, 0, -1)
 	}), do: func(v *visit) {

@@ -85,10 +85,13 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	if err := r.certify(); err != nil {
 		return nil, err
 	}
+	if _, err := cardsim.Print(r.path("cards"), r.Issues); err != nil {
+		return nil, err
+	}
 	if err := r.configureCentral(); err != nil {
 		return nil, err
 	}
-	if err := r.print(); err != nil {
+	if err := r.importCards(); err != nil {
 		return nil, err
 	}
 	if err := r.StartCentral(); err != nil {
@@ -144,6 +147,8 @@ tls = "none"
 ca = %q
 
 [policy]
+# Simulated cards of these kinds have no key that signs without a passcode, as their like in the field.
+without_proof = ["authentic", "gids", "isoapplet", "openpgp", "openpgp-admin"]
 %s
 `, r.path("central", "central.db"), r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"),
 		r.path("central", "kek.key"), r.path("central", "root.key"), r.path("central", "signing.pem"), r.path("central", "codes.key"),
@@ -155,11 +160,8 @@ ca = %q
 	return err
 }
 
-// print has the simulated card printer make the cards, and central import what it wrote.
-func (r *Rig) print() error {
-	if _, err := cardsim.Print(r.path("cards"), r.Issues); err != nil {
-		return err
-	}
+// importCards has central import what the simulated card printer wrote.
+func (r *Rig) importCards() error {
 	holders, cards := r.Card(cardsim.HoldersFile), r.Card(cardsim.CardsFile)
 	if _, err := r.Central("import", holders, cards); err != nil {
 		return err
@@ -186,10 +188,13 @@ func (r *Rig) rememberPUKs(path string) error {
 	r.puks = map[string]secret.Value{}
 	rows = rows[1:]
 	for _, i := range r.Issues {
-		if !i.Stranger {
-			r.puks[i.File] = secret.New([]byte(rows[0][puk]))
-			rows = rows[1:]
+		if i.Stranger {
+			continue
 		}
+		if !i.NoSecret {
+			r.puks[i.File] = secret.New([]byte(rows[0][puk]))
+		}
+		rows = rows[1:]
 	}
 	return nil
 }

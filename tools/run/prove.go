@@ -1,26 +1,20 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"latchkey/firmware/secret"
 	"latchkey/tools/reader"
 )
 
-// The names that package reader gives its first slot, and how long its client may take.
-const (
-	proofSlot   = "Latchkey Virtual Reader 00 00"
-	proveWithin = 10 * time.Second
-)
+// proveWithin is how long the independent client may take.
+const proveWithin = 10 * time.Second
 
-// prove asks yubico-piv-tool, which knows nothing of us, about the passcode from before and the one set at the kiosk, if
+// prove asks an independent client, which knows nothing of us, about the passcode from before and the one set at the kiosk, if
 // one is given. It does so in a reader of its own, out of the kiosk's sight; a card that is in is taken out first. A wrong
 // passcode costs the card a try; so the old one comes first, and a right one gives the tries back.
 func (t *table) prove(h hand, set secret.Value) error {
@@ -59,10 +53,22 @@ func (t *table) prove(h hand, set secret.Value) error {
 	}
 	old := secret.New([]byte(h.was))
 	defer old.Wipe()
-	said = append(said, "yubico-piv-tool says")
-	say("to the old %s: %s", h.was, t.verify(ctx, old))
-	if set.Len() > 0 {
-		say("to the new %s: %s", strings.Repeat("•", set.Len()), t.verify(ctx, set))
+	said = append(said, h.client()+" says")
+	for _, p := range []struct {
+		what     string
+		passcode secret.Value
+	}{{"old " + h.was, old}, {"new " + strings.Repeat("•", set.Len()), set}} {
+		if p.passcode.Len() == 0 {
+			continue
+		}
+		takes, words, err := t.proof.Accepts(ctx, h.family(), p.passcode)
+		if err != nil {
+			return err
+		}
+		if takes && words == "" {
+			words = "accepted."
+		}
+		say("to the %s: %s", p.what, words)
 	}
 	return nil
 }
@@ -72,20 +78,4 @@ func (t *table) present(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, proveWithin/2)
 	defer cancel()
 	return t.proof.Command(ctx, "opensc-tool", "--wait", "--atr").Run() == nil
-}
-
-// verify is the tool's answer to a passcode, in its words.
-func (t *table) verify(ctx context.Context, passcode secret.Value) string {
-	cmd := t.proof.Command(ctx, "yubico-piv-tool", "--reader="+proofSlot, "--action=verify-pin")
-	// Without a terminal the tool takes the passcode from its input; as an argument everybody could read it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	line := append(append([]byte(nil), passcode.Reveal()...), '\n')
-	defer clear(line)
-	cmd.Stdin = bytes.NewReader(line)
-	out, err := cmd.CombinedOutput()
-	answer := strings.Join(strings.Fields(strings.ReplaceAll(string(out), "Enter PIN:", "")), " ")
-	if answer == "" {
-		answer = errors.Join(errors.New("nothing"), err).Error()
-	}
-	return answer
 }

@@ -211,7 +211,7 @@ func TestAChallengeIsAnsweredOnce(t *testing.T) {
 	if a := k.send(v.path("release"), key, body); a.problem.Code != wire.CodeCaseClosed {
 		t.Errorf("the answer outlived its case: %s", a.body)
 	}
-	if state, reason := w.state(v.id); state != cases.Closed || reason != cases.ReasonUnlocked {
+	if state, reason := w.state(v.id); state != cases.Settled || reason != cases.ReasonUnlocked {
 		t.Errorf("the case is %s, %s", state, reason)
 	}
 	// Another visit has its own; one that claims a rotation is not believed.

@@ -270,7 +270,7 @@ func (f *floor) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestOb
 			return nil, cases.Refuse(wire.CodeMalformed)
 		}
 		cases.Settle(&card.Record, mine, o)
-		st.c.Finish(card.Card, card.Grants[mine])
+		st.c.Finish(card.Record, mine)
 		st.event(ledger.OutcomeKnown, fmt.Sprintf("base %d opened %d passcode %s rotated %s tries %d settled %d",
 			r.Body.Base, *o.Opened, o.Passcode, o.Rotated, o.Tries, card.Card.Settled))
 		return wire.Settled{Base: card.Card.Settled}, nil

@@ -143,7 +143,7 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 			if err := errors.Join(st.tx.SetCard(rec.Card), st.tx.SetHolderWrongCodes(rec.Holder)); err != nil {
 				return nil, err
 			}
-			c.Finish(rec.Card, rec.Grants[mine])
+			c.Finish(rec, mine)
 		case r.Body.Base == cases.NeverArrived:
 			c.Close(cases.ReasonNotUnlocked)
 		default:

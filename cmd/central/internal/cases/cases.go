@@ -24,7 +24,7 @@ const (
 	CodeSent State = "code-sent" // a code is out
 	Accepted State = "accepted"  // the code was right; the card has to prove itself again
 	Granted  State = "granted"   // the one grant of this case has left
-	Settled  State = "settled"   // over, and the generation of its grant is settled; Reason says what the card is
+	Settled  State = "settled"   // over, and which PUK the card has is known; Reason says what the card is
 	Closed   State = "closed"    // over; Reason says why
 )
 
@@ -159,10 +159,10 @@ func (c *Case) Open(now time.Time) bool { return !c.State.Over() && now.Before(c
 // Close ends the case and voids its code. A case that is over stays as it is.
 func (c *Case) Close(why Reason) { c.finish(Closed, why) }
 
-// Finish ends the case of a grant that has its outcome.
-func (c *Case) Finish(card Card, g Grant) {
-	s := Closed
-	if card.Settled > g.Base {
+// Finish ends the case of a grant that has its outcome: grant is its place in r.Grants.
+func (c *Case) Finish(r Record, grant int) {
+	g, s := r.Grants[grant], Closed
+	if r.Card.Settled > g.Base || !r.Profile.PUK.Rotates && g.Outcome.Passcode == wire.Yes {
 		s = Settled
 	}
 	c.finish(s, g.Outcome.reason())

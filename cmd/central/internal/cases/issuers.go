@@ -29,10 +29,10 @@ func (i Issuers) Doubt(certificate []byte, now time.Time) Why {
 	switch {
 	case holds(now):
 		return ""
+	case !holds(cert.NotBefore): // when it was given
+		return WhyChain
 	case now.Before(cert.NotBefore) || now.After(cert.NotAfter):
 		return WhyExpired
-	case holds(cert.NotBefore): // when it was given
-		return WhyIssuerExpired
 	}
-	return WhyChain
+	return WhyIssuerExpired
 }

@@ -161,20 +161,17 @@ func readCards(f File, set profiles.Set) (list []card, flaws []Flaw) {
 	return list, flaws
 }
 
-// doubt says why the certificate of a card would not pass the proof now; empty if it would.
+// doubt says why the certificate of a card is not one of the authorities'; empty if it is. That it has run out is no flaw:
+// directories hold such cards, and their holders are told at the kiosk.
 func doubt(c card, terms Terms) string {
 	if c.Revoked || len(c.Certificate) == 0 {
 		return ""
 	}
 	switch terms.Issuers.Doubt(c.Certificate, terms.Now) {
-	case "":
+	case "", cases.WhyExpired, cases.WhyIssuerExpired:
 		return ""
 	case cases.WhyNoIssuers:
 		return "the card_certificate cannot be checked, for no authority of cards is configured: name theirs as ca in [cards] of central.toml"
-	case cases.WhyExpired:
-		return "the card_certificate has expired, or is not valid yet"
-	case cases.WhyIssuerExpired:
-		return "an authority that the card_certificate chains to has expired"
 	}
 	return "the card_certificate does not chain to the authorities of cards: is it one of theirs, and is ca in [cards] of central.toml whole?"
 }
