@@ -11,14 +11,16 @@ import (
 // Describe tells in a few lines what the card is, for a developer. It tells neither passcode nor PUK nor keys.
 func (c *Card) Describe() string {
 	s := c.memory()
+	passcode, puk := c.TriesLeft()
 	var b strings.Builder
-	fmt.Fprintf(&b, "serial          %s\n", s.serial())
-	fmt.Fprintf(&b, "passcode tries  %d of %d\n", s.Passcode.Left, s.Passcode.Tries)
-	fmt.Fprintf(&b, "PUK tries       %d of %d\n", s.PUK.Left, s.PUK.Tries)
+	fmt.Fprintf(&b, "family          %s\n", s.Family)
+	fmt.Fprintf(&b, "serial          %s\n", c.Serial())
+	fmt.Fprintf(&b, "passcode tries  %d left\n", passcode)
+	fmt.Fprintf(&b, "PUK tries       %d left\n", puk)
 	for _, ref := range []byte{refAuthentication, refCardAuthentication} {
 		k, ok := s.Keys[keyName(ref)]
 		if !ok {
-			continue
+			continue // other families than PIV have none here
 		}
 		expires := "no certificate"
 		if cert, err := x509.ParseCertificate(s.certificate(ref)); err == nil {

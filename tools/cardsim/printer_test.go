@@ -139,16 +139,27 @@ func TestPrintRefuses(t *testing.T) {
 
 func TestDescribeTellsNoSecret(t *testing.T) {
 	t.Parallel()
-	c, _ := create(t, Spec{Passcode: value("246802"), PUK: value("13579135"), Quirks: Quirks{Lie: true}})
-	text := c.Describe()
-	for _, s := range []string{"246802", "13579135"} {
-		if strings.Contains(text, s) {
-			t.Errorf("a secret is in\n%s", text)
+	for family, secrets := range map[string][2]string{
+		"piv": {"246802", "13579135"}, "gids": {"ward-22", strings.Repeat("1f", 24)}, "openpgp": {"246802", "135791357913"},
+		"isoapplet": {"246802", "1357913579135791"}, "authentic": {"246802", "13579135"},
+	} {
+		c, _ := create(t, Spec{
+			Profile: profiles.Embedded().Must(family), Passcode: value(secrets[0]), PUK: value(secrets[1]), PUKTries: 7,
+			Blocked: true, Quirks: Quirks{Lie: true},
+		})
+		text := c.Describe()
+		for _, s := range secrets {
+			if strings.Contains(text, s) {
+				t.Errorf("a secret is in\n%s", text)
+			}
 		}
-	}
-	for _, s := range []string{c.Serial(), "3 of 3", "p256", "lie"} {
-		if !strings.Contains(text, s) {
-			t.Errorf("%q is not in\n%s", s, text)
+		for _, s := range []string{c.Serial(), "0 left", "7 left", profiles.Embedded().Must(family).Family, "lie"} {
+			if !strings.Contains(text, s) {
+				t.Errorf("%s: %q is not in\n%s", family, s, text)
+			}
+		}
+		if strings.Contains(text, "p256") != (family == "piv") {
+			t.Errorf("%s: PIV's keys are told of another card, or not of PIV's\n%s", family, text)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Command cardsim makes virtual PIV cards and puts them into a virtual reader. It is a simulator for development: its
+// Command cardsim makes virtual smartcards of several families and puts them into a virtual reader. It is a simulator for development: its
 // cards keep their secrets in clear.
 package main
 
@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/spf13/cobra"
 
+	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 )
@@ -34,7 +37,7 @@ func main() {
 func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "cardsim",
-		Short:         "A simulator of PIV smartcards (NIST SP 800-73-4)",
+		Short:         "A simulator of smartcards: PIV and other families",
 		Long:          simulator,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -50,15 +53,23 @@ func createCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "create FILE",
 		Short: "Make one simulated card",
-		Long: fmt.Sprintf(`Make one simulated card, with passcode %s and PUK %s.
+		Long: fmt.Sprintf(`Make one simulated card of a kind that card/profiles knows, with passcode %s and its family's
+default PUK, which for a PIV card is %s.
 
 %s`, cardsim.DefaultPasscode, cardsim.DefaultPUK, simulator),
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if exists(args[0]) {
 				return fmt.Errorf("%s is there already: remove it first", args[0])
 			}
 			spec := o.spec()
+			var err error
+			if spec.Profile, err = profileOf(cmd, o.Profile); err != nil {
+				return err
+			}
+			if spec.Profile.Family == piv {
+				spec.PUKTries, spec.Quirks.AnyBytes = spec.Profile.PUK.Tries, !spec.Profile.Passcode.DigitsOnly
+			}
 			if imitates != "" {
 				genuine, err := cardsim.Open(imitates)
 				if err != nil {
@@ -70,11 +81,12 @@ func createCommand() *cobra.Command {
 				spec.NotBefore = time.Now().AddDate(0, 0, days-365)
 			}
 			spec.NotAfter = time.Now().AddDate(0, 0, days)
-			_, err := cardsim.Create(args[0], spec)
+			_, err = cardsim.Create(args[0], spec)
 			return err
 		},
 	}
 	f := c.Flags()
+	f.StringVar(&o.Profile, "profile", piv, "kind of card: "+strings.Join(kinds(), ", "))
 	f.StringVar(&o.Algorithm, "algorithm", string(cardsim.P256), "of the keys: p256, p384 or rsa2048")
 	f.StringVar(&o.Name, "holder", "", "name in the holder's certificate")
 	f.IntVar(&days, "days", 3*365, "days until the certificates expire; negative for a card that has expired")
@@ -84,14 +96,43 @@ func createCommand() *cobra.Command {
 	q := &o.Quirks
 	f.BoolVar(&q.Lie, "lie", false, "quirk: answers 9000 to unblocking and changes nothing")
 	f.BoolVar(&q.Blocked63C0, "blocked-63c0", false, "quirk: tells blocked as 63C0, not as 6983")
-	f.BoolVar(&q.AnyBytes, "any-bytes", false, "quirk: takes passcodes of 4 to 8 of any characters")
 	f.BoolVar(&q.NoCHUID, "no-chuid", false, "quirk: has no CHUID")
 	f.BoolVar(&q.NoCardKey, "no-card-key", false, "quirk: has no card authentication key")
 	f.BoolVar(&q.Gzip, "gzip", false, "quirk: certificates are compressed")
-	f.BoolVar(&q.Foreign, "foreign", false, "quirk: is no PIV card")
+	f.BoolVar(&q.Foreign, "foreign", false, "quirk: has no application of its family")
 	f.BoolVar(&q.Mute, "mute", false, "quirk: does not answer at all")
 	f.BoolVar(&q.Yubico, "yubico", false, "quirk: knows Yubico's GET VERSION and GET SERIAL")
 	return c
+}
+
+const piv = "piv" // family and profile
+
+// flagsOfPIV say how a card's keys, certificates and data objects are; simulated cards of other families have none that
+// could be ordered.
+var flagsOfPIV = []string{"algorithm", "imitates", "no-chuid", "no-card-key", "gzip", "yubico"}
+
+// profileOf is the kind of card that was asked for, if the other flags suit it.
+func profileOf(cmd *cobra.Command, name string) (profiles.Profile, error) {
+	if !slices.Contains(kinds(), name) {
+		return profiles.Profile{}, fmt.Errorf("there are no simulated cards of profile %q; there are: %s", name, strings.Join(kinds(), ", "))
+	}
+	p := profiles.Embedded().Must(name)
+	for _, flag := range flagsOfPIV {
+		if p.Family != piv && cmd.Flags().Changed(flag) {
+			return profiles.Profile{}, fmt.Errorf("--%s is for PIV cards: leave it out", flag)
+		}
+	}
+	return p, nil
+}
+
+// kinds are the profiles that there are simulated cards of.
+func kinds() (names []string) {
+	for _, name := range profiles.Embedded().Names() {
+		if slices.Contains(cardsim.Families(), profiles.Embedded().Must(name).Family) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // order is one [[card]] of an order for the printer.
@@ -139,7 +180,7 @@ An order is a TOML file with one [[card]] a card:
 
     [[card]]
     file = "alex.card"
-    profile = "piv"               # or "piv-any"
+    profile = "piv"               # or another of card/profiles
     holder_id = "1001"
     name = "Alex Morgan"
     email = "alex.morgan@nhs.net"
