@@ -3,8 +3,10 @@ package main
 import (
 	"time"
 
+	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
+	"latchkey/tools/reader"
 )
 
 // hand is one choice at the pane: a card, or several at once.
@@ -15,6 +17,8 @@ type hand struct {
 	was    string // passcode before the walk, if it has one; shown, since these cards are nobody's
 	issue  cardsim.Issue
 	others []string // keys of the hands whose cards go in together; then issue and was are empty
+	// strangers have tried so many PUKs of their own on the card, which is a PIV card.
+	strangers int
 }
 
 const mainCard = "1"
@@ -33,7 +37,7 @@ func hands() []hand {
 			issue: cardsim.Issue{Profile: "piv-any", Spec: blocked,
 				Holder: cardsim.Holder{ID: "1002", Name: "Ms Siân Powell", Email: "sian.powell@wales.nhs.uk"}}},
 		{key: "3", name: "Not locked", was: "135791",
-			expect: "There is nothing to unlock. The kiosk says so and changes nothing.",
+			expect: "The kiosk offers to change the passcode, or to set a new one if this one is forgotten.",
 			issue: cardsim.Issue{Profile: "piv",
 				Holder: cardsim.Holder{ID: "1003", Name: "Dr Amara Okafor", Email: "amara.okafor@nhs.net"}}},
 		{key: "4", name: "Certificates expired", was: "112233",
@@ -68,7 +72,67 @@ func hands() []hand {
 			issue:  cardsim.Issue{Profile: "piv", Stranger: true, Spec: cardsim.Spec{Quirks: cardsim.Quirks{Mute: true}}}},
 		{key: "b", name: "Cards 1 and 3 together", others: []string{mainCard, "3"},
 			expect: "One card at a time, says the kiosk."},
+		{key: "d", name: "Locked, GIDS", was: "ward-22",
+			expect: "Another family: central answers the card's challenge. Its key never leaves central.",
+			issue: cardsim.Issue{Profile: "gids", Spec: blocked,
+				Holder: cardsim.Holder{ID: "1011", Name: "Dr Wei Chen", Email: "wei.chen@nhs.net"}}},
+		{key: "e", name: "Locked, OpenPGP", was: "nurse-7",
+			expect: "Another family: a reset code unlocks it, and stays the same.",
+			issue: cardsim.Issue{Profile: "openpgp", Spec: blocked,
+				Holder: cardsim.Holder{ID: "1012", Name: "Mx Robin Hale", Email: "robin.hale@nhs.net"}}},
+		{key: "f", name: "Expires soon", was: "302010",
+			expect: "Unlocked like any other; the kiosk says when to renew them.",
+			issue: cardsim.Issue{Profile: "piv", Spec: cardsim.Spec{Blocked: true, NotAfter: now.AddDate(0, 0, 30)},
+				Holder: cardsim.Holder{ID: "1013", Name: "Ms Ines Duarte", Email: "ines.duarte@nhs.net"}}},
+		{key: "g", name: "Old NHS smartcard",
+			expect: "Series 4, 5 or 6: named as such, and who replaces it.",
+			issue: cardsim.Issue{Profile: "piv", Stranger: true,
+				Spec: cardsim.Spec{Blocked: true, Quirks: cardsim.Quirks{ATR: []byte("\x3B\x6A\x00\xFFJCOP41V221")}}}},
+		{key: "h", name: "PUK spent by strangers", was: "808182", strangers: cardsim.DefaultTries,
+			expect: "The card tells so only when the PUK is tried. Central remembers; insert it again.",
+			issue: cardsim.Issue{Profile: "piv", Spec: blocked,
+				Holder: cardsim.Holder{ID: "1014", Name: "Mr Sam Unger", Email: "sam.unger@nhs.net"}}},
 	}
+}
+
+// spoil is what strangers did to the cards in the printer's folder before they came to the table.
+func spoil(card func(file string) string) error {
+	for _, h := range hands() {
+		if h.strangers == 0 {
+			continue
+		}
+		c, err := cardsim.Open(card(file(h.key)))
+		if err != nil {
+			return err
+		}
+		for range h.strangers {
+			// RESET RETRY COUNTER (SP 800-73-4 part 2 §3.2.3) with a PUK that no printer makes.
+			if _, err := c.Transmit([]byte("\x00\x2C\x00\x80\x10" + "notitPUK" + "135790\xFF\xFF")); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// family is that of its one card, or empty.
+func (h hand) family() string {
+	if len(h.others) > 0 {
+		return ""
+	}
+	return profiles.Embedded().Must(h.issue.Profile).Family
+}
+
+// lay shows the hands to the pane.
+func lay(hands []hand) (list []told) {
+	for _, h := range hands {
+		t := told{Key: h.key, Name: h.name, Expect: h.expect, Holder: h.issue.Holder.Name, Was: h.was}
+		if h.was != "" {
+			t.Client = reader.Client(h.family())
+		}
+		list = append(list, t)
+	}
+	return list
 }
 
 func file(key string) string { return "card-" + key }

@@ -17,10 +17,17 @@ var (
 	warning = plain.Bold(true).Foreground(tcell.ColorRed)
 )
 
+// What the pane keeps free of cards: two rows of buttons, and as much as the longest sheet but the mail has.
+const (
+	buttonRows = 2
+	sheetRows  = 9
+)
+
 // code is what a one-time code looks like in a mail.
 var code = regexp.MustCompile(`\b[0-9]{6,8}\b`)
 
-// draw shows the pane, from the top: title, cards, buttons, and the sheet in whatever room is left.
+// draw shows the pane, from the top: title, cards (by pages where there is little room), buttons, and the sheet in whatever
+// room is left.
 func (p *pane) draw(s tcell.Screen) {
 	s.Clear()
 	s.HideCursor()
@@ -34,7 +41,10 @@ func (p *pane) draw(s tcell.Screen) {
 	put(s, width-len(hint), 0, hint, style)
 
 	y := 1
-	for n, h := range p.state.Hands {
+	p.rows = height - y - buttonRows - sheetRows
+	from, to := p.page()
+	for n, h := range p.state.Hands[from:to] {
+		n += from
 		style, mark := plain, ""
 		if n == p.chosen {
 			style = button
@@ -44,6 +54,11 @@ func (p *pane) draw(s tcell.Screen) {
 		}
 		put(s, 0, y, fmt.Sprintf(" %s %-*s%2s ", h.Key, width-6, h.Name, mark), style)
 		p.tap(0, y, width, func() error { p.choose(n); return nil })
+		y++
+	}
+	if size, all := p.pageSize(), len(p.state.Hands); size < all {
+		put(s, 0, y, fmt.Sprintf(" Tab: more cards (%d of %d)", from/size+1, (all+size-1)/size), plain)
+		p.tap(0, y, width, func() error { p.leaf(); return nil })
 		y++
 	}
 
@@ -103,10 +118,10 @@ func (p *pane) drawSheet(s tcell.Screen, y, width, height int) {
 		}
 		add(plain, "Passcode that you set there:")
 		add(strong, "> "+strings.Repeat("•", len(p.typed))+"_")
-		add(plain, "Enter: ask yubico-piv-tool. Esc: no. Empty: the old one only. A wrong one costs the card a try.")
+		add(plain, "Enter: ask "+p.state.Hands[p.chosen].Client+". Esc: no. Empty: the old one only. A wrong one costs the card a try.")
 	case proofSheet:
 		if len(p.state.Proof) == 0 {
-			add(plain, "Asking yubico-piv-tool …")
+			add(plain, "Asking …")
 		}
 		for _, text := range p.state.Proof {
 			add(plain, text)

@@ -80,6 +80,9 @@ func run() error {
 		return err
 	}
 	defer system.Close()
+	if err := spoil(system.Card); err != nil {
+		return err
+	}
 	t, err := newTable(ctx, system, filepath.Join(dir, "you"))
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,9 @@ const proveWithin = 10 * time.Second
 // one is given. It does so in a reader of its own, out of the kiosk's sight; a card that is in is taken out first. A wrong
 // passcode costs the card a try; so the old one comes first, and a right one gives the tries back.
 func (t *table) prove(h hand, set secret.Value) error {
+	if h.was == "" {
+		return errors.New("this card has no passcode to prove")
+	}
 	var said []string
 	say := func(format string, args ...any) {
 		said = append(said, fmt.Sprintf(format, args...))
@@ -30,10 +34,6 @@ func (t *table) prove(h hand, set secret.Value) error {
 	}
 	if was {
 		say("The card is out of the kiosk.")
-	}
-	if h.was == "" {
-		say("There is no passcode here. Choose a card that has one.")
-		return nil
 	}
 	if t.proof == nil {
 		t.proof, err = reader.Start(t.ctx, reader.Config{Dir: filepath.Join(t.system.Dir, "proof"), Log: t.system.Log})
@@ -53,7 +53,7 @@ func (t *table) prove(h hand, set secret.Value) error {
 	}
 	old := secret.New([]byte(h.was))
 	defer old.Wipe()
-	said = append(said, h.client()+" says")
+	said = append(said, reader.Client(h.family())+" says")
 	for _, p := range []struct {
 		what     string
 		passcode secret.Value

@@ -41,9 +41,7 @@ func newTable(ctx context.Context, system *rig.Rig, path string) (*table, error)
 	}
 	t := &table{system: system, hands: hands(), listener: l, changed: make(chan struct{}), state: state{In: -1}}
 	t.ctx, t.stop = context.WithCancel(ctx)
-	for _, h := range t.hands {
-		t.state.Hands = append(t.state.Hands, told{Key: h.key, Name: h.name, Expect: h.expect, Holder: h.issue.Holder.Name, Was: h.was})
-	}
+	t.state.Hands = lay(t.hands)
 	t.all.Go(t.accept)
 	t.all.Go(t.readMail)
 	return t, nil

@@ -15,6 +15,7 @@ type state struct {
 // told is a hand, as the pane shows it.
 type told struct {
 	Key, Name, Expect, Holder, Was string
+	Client                         string // that is asked for a proof; empty where there is no passcode
 }
 
 // mail is one message of the mailbox.

@@ -35,6 +35,7 @@ type pane struct {
 	top    int // rows of the sheet that are scrolled away
 	typed  []byte
 	focus  bool
+	rows   int // for cards on the screen, as last drawn
 	taps   []tap
 }
 
@@ -179,6 +180,8 @@ func (p *pane) key(e *tcell.EventKey) error {
 		p.scroll(-3)
 	case tcell.KeyPgDn:
 		p.scroll(3)
+	case tcell.KeyTab:
+		p.leaf()
 	case tcell.KeyEnter:
 		return p.toggle()
 	case tcell.KeyRune:
@@ -211,6 +214,30 @@ func (p *pane) choose(n int) {
 	p.turn(cardSheet)
 }
 
+// pageSize is how many cards the screen has room for: all, or as many as leave one row to turn the page by.
+func (p *pane) pageSize() int {
+	if n := len(p.state.Hands); n <= p.rows {
+		return max(1, n)
+	}
+	return max(1, p.rows-1)
+}
+
+// page is the range of hands on the screen, with the chosen one among them.
+func (p *pane) page() (from, to int) {
+	size := p.pageSize()
+	from = p.chosen / size * size
+	return from, min(len(p.state.Hands), from+size)
+}
+
+// leaf goes to the next page of cards, after the last to the first.
+func (p *pane) leaf() {
+	if _, to := p.page(); to < len(p.state.Hands) {
+		p.choose(to)
+	} else {
+		p.choose(0)
+	}
+}
+
 // readMail turns to the mail; asked again, to the one before.
 func (p *pane) readMail() {
 	switch {
@@ -233,8 +260,16 @@ func (p *pane) toggle() error {
 	return p.send(request{Do: doInsert, Hand: p.chosen})
 }
 
+// ask wants to know which passcode to prove, of a card that has one.
 func (p *pane) ask() error {
-	p.turn(askSheet)
+	switch {
+	case p.chosen >= len(p.state.Hands):
+	case p.state.Hands[p.chosen].Was == "":
+		p.state.Proof = []string{"There is no passcode to prove here. Choose a card that has one."}
+		p.turn(proofSheet)
+	default:
+		p.turn(askSheet)
+	}
 	return nil
 }
 

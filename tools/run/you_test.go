@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,11 +37,7 @@ func newPerson(t *testing.T) *person {
 
 // onTable is the state at the start.
 func onTable() state {
-	s := state{In: -1}
-	for _, h := range hands() {
-		s.Hands = append(s.Hands, told{Key: h.key, Name: h.name, Expect: h.expect, Holder: h.issue.Holder.Name, Was: h.was})
-	}
-	return s
+	return state{In: -1, Hands: lay(hands())}
 }
 
 func (p *person) text() string {
@@ -74,6 +71,8 @@ func (p *person) types(text string) {
 		switch r {
 		case '\n':
 			key = tcell.KeyEnter
+		case '\t':
+			key = tcell.KeyTab
 		case '\b':
 			key = tcell.KeyBackspace2
 		case '\x1b':
@@ -126,6 +125,45 @@ func TestEveryCardFitsAndTellsWhatToExpect(t *testing.T) {
 	}
 	p.types("1")
 	p.sees("Mr John Rigby", "old passcode 246810")
+}
+
+// At 80×24 the cards stand on pages, which keys and taps turn; where there is room they stand on one.
+func TestPagesOfCards(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t)
+	p.sees(" 1 Locked", "Tab: more cards (1 of 2)")
+	p.types("\t")
+	p.sees(" d Locked, GIDS", "Tab: more cards (2 of 2)")
+	p.touches("Tab: more cards")
+	p.sees(" 1 Locked", "Mr John Rigby")
+	p.types("f")
+	p.sees(" f Expires soon", "Ms Ines Duarte")
+
+	p.screen.SetSize(paneWidth, 40)
+	p.sees(" 1 Locked", " d Locked, GIDS", "Ms Ines Duarte")
+	if text := p.text(); strings.Contains(text, "Tab") {
+		t.Errorf("pages where all cards fit:\n%s", text)
+	}
+}
+
+func TestWhatIsAskedForAProofFits(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t)
+	s := onTable()
+	s.In = 0
+	p.learn(s)
+	p.types("1p")
+	p.sees("The card comes out of", "card a try.")
+}
+
+func TestAProofNeedsACardWithAPasscode(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t)
+	p.types("dp")
+	p.sees("ask pkcs15-tool")
+	p.types("\x1b7p")
+	p.sees("There is no passcode to prove")
+	p.askedFor()
 }
 
 func TestInsertAndTakeOut(t *testing.T) {
@@ -198,12 +236,29 @@ func TestFaultsAreTold(t *testing.T) {
 	p.sees("F12: come here")
 }
 
-// The card printer makes every card that is offered.
+// The card printer makes every card that is offered, and strangers spend the PUK of one.
 func TestCardsCanBePrinted(t *testing.T) {
 	t.Parallel()
-	cards, err := cardsim.Print(t.TempDir(), issues())
+	dir := t.TempDir()
+	cards, err := cardsim.Print(dir, issues())
 	if err != nil {
 		t.Fatal(err)
+	}
+	in := func(file string) string { return filepath.Join(dir, file) }
+	if err := spoil(in); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hands() {
+		if len(h.others) > 0 {
+			continue
+		}
+		c, err := cardsim.Open(in(file(h.key)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, left := c.TriesLeft(); (left == 0) != (h.strangers > 0) {
+			t.Errorf("card %s has %d tries of its PUK left", h.key, left)
+		}
 	}
 	printed := map[string]bool{}
 	for _, i := range issues() {
