@@ -4,30 +4,36 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 )
 
-// evidence waits until central holds every entry that the kiosk has made, each once, and tells how many there are. The
-// kiosk logs a line for each entry, so its log and central's count come from different hands.
+// evidence waits until central holds every entry that kiosk and desk have made, each once, and tells how many there are. A
+// device logs a line for each entry, so its log and central's count come from different hands.
 func (p *place) evidence() (int64, error) {
 	for give := time.Now().Add(patience); ; time.Sleep(10 * look) {
-		var kiosks []struct {
-			Held int64 `json:"entries_held"`
+		var devices []struct {
+			Name string `json:"name"`
+			Held int64  `json:"entries_held"`
 		}
-		if err := p.rig.CentralJSON(&kiosks, "kiosk", "list"); err != nil {
+		if err := p.rig.CentralJSON(&devices, "kiosk", "list"); err != nil {
 			return 0, err
 		}
-		log, err := os.ReadFile(filepath.Join(p.rig.KioskData(), "kiosk.log"))
-		if err != nil {
-			return 0, err
+		var all int64
+		whole := len(devices) > 0
+		for _, d := range devices {
+			log, err := os.ReadFile(p.rig.DeviceLog(d.Name))
+			if err != nil {
+				return 0, err
+			}
+			made := int64(bytes.Count(log, []byte("msg=walk ")))
+			whole = whole && d.Held == made && made > 0
+			all += made
 		}
-		made := int64(bytes.Count(log, []byte("msg=walk ")))
-		if len(kiosks) == 1 && kiosks[0].Held == made && made > 0 {
-			return made, nil
+		if whole {
+			return all, nil
 		}
 		if time.Now().After(give) {
-			return 0, fmt.Errorf("the kiosk made %d entries, central holds %+v", made, kiosks)
+			return 0, fmt.Errorf("the devices made %d entries, central holds %+v", all, devices)
 		}
 	}
 }

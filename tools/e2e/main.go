@@ -84,9 +84,18 @@ type driver struct {
 	bin, dir      string
 	columns, rows int
 	only          string
-	places        map[bool]*place // by hasty
+	places        map[kind]*place
 	clients       *reader.Reader
 }
+
+// kind is what makes places differ.
+type kind string
+
+const (
+	usual  kind = "k"
+	hasty  kind = "h" // kiosk and central run out of time quickly
+	module kind = "m" // cards are reached through their maker's PKCS#11 module
+)
 
 // place is one kiosk with all that stands behind it.
 type place struct {
@@ -113,6 +122,10 @@ func (d *driver) all(ctx context.Context) (count, good int, err error) {
 	if d.clients, err = reader.Start(ctx, reader.Config{Dir: filepath.Join(d.dir, "c"), Log: os.Stderr}); err != nil {
 		return count, good, err
 	}
+	if name := "an attended desk"; strings.Contains(name, d.only) {
+		r, err := d.walkDesk(ctx)
+		report(name, r, err)
+	}
 	for i, w := range walks {
 		if !strings.Contains(w.name, d.only) {
 			continue
@@ -120,7 +133,7 @@ func (d *driver) all(ctx context.Context) (count, good int, err error) {
 		if ctx.Err() != nil {
 			return count, good, ctx.Err()
 		}
-		p, err := d.place(ctx, w.hasty)
+		p, err := d.place(ctx, w.at())
 		if err != nil {
 			return count, good, err
 		}
@@ -148,18 +161,30 @@ func cut(s string, n int) string {
 }
 
 // place starts a kiosk when the first walk needs it.
-func (d *driver) place(ctx context.Context, hasty bool) (*place, error) {
-	if p := d.places[hasty]; p != nil {
+func (d *driver) place(ctx context.Context, at kind) (*place, error) {
+	if p := d.places[at]; p != nil {
 		return p, nil
 	}
-	name, policy, idle := "k", "", `linger = "1s"`
-	if hasty {
-		name, policy = "h", "code_validity = \"6s\"\nresend_after = \"3s\""
-		idle = "walk = \"5s\"\nwarn = \"3s\"\ncode = \"20s\"\nlinger = \"1s\""
+	c := rig.Config{Dir: filepath.Join(d.dir, string(at)), Bin: d.bin, Idle: `linger = "1s"`, Log: os.Stderr}
+	var libraries []string
+	switch at {
+	case usual:
+		c.Issues = append(c.Issues, deskIssue())
+	case hasty:
+		c.Policy = "code_validity = \"6s\"\nresend_after = \"3s\""
+		c.Idle = "walk = \"5s\"\nwarn = \"3s\"\ncode = \"20s\"\nlinger = \"1s\""
+	case module:
+		opensc, err := d.clients.PKCS11()
+		if err != nil {
+			return nil, err
+		}
+		if c.Profiles, err = moduleProfiles(opensc); err != nil {
+			return nil, err
+		}
+		libraries = d.clients.Libraries()
 	}
-	c := rig.Config{Dir: filepath.Join(d.dir, name), Bin: d.bin, Policy: policy, Idle: idle, Log: os.Stderr}
 	for i, w := range walks {
-		if w.hasty == hasty || i == 0 {
+		if w.at() == at && at != module || i == 0 {
 			w.issue.File = fileOf(i)
 			w.issue.Holder.ID = fmt.Sprintf("5551%08d", i)
 			c.Issues = append(c.Issues, w.issue)
@@ -170,16 +195,28 @@ func (d *driver) place(ctx context.Context, hasty bool) (*place, error) {
 		return nil, err
 	}
 	argv, env := r.Kiosk()
+	if at == module {
+		for i, w := range walks {
+			if w.at() == module {
+				err = errors.Join(err, importModuleCard(r, fileOf(i)))
+			}
+		}
+		more, e := moduleEnv(c.Dir)
+		if env, err = append(append(env, libraries...), more...), errors.Join(err, e); err != nil {
+			r.Close()
+			return nil, err
+		}
+	}
 	t, err := openTerminal(ctx, c.Dir, d.columns, d.rows, argv, env)
 	if err != nil {
 		r.Close()
 		return nil, err
 	}
 	if d.places == nil {
-		d.places = map[bool]*place{}
+		d.places = map[kind]*place{}
 	}
-	d.places[hasty] = &place{rig: r, terminal: t}
-	return d.places[hasty], nil
+	d.places[at] = &place{rig: r, terminal: t}
+	return d.places[at], nil
 }
 
 func (d *driver) close() {

@@ -11,10 +11,12 @@ import (
 	"strings"
 )
 
-// leaks looks for every secret of the walks, raw, in hexadecimal and in base64, in everything that kiosk and central
-// wrote, and in the command lines of all processes.
+// leaks looks for every secret of the walks, raw, in hexadecimal and in base64, in everything that kiosk, desk and
+// central wrote, and in the command lines of all processes.
 func (p *place) leaks() error {
-	secrets := map[string]string{"new passcode": newPasscode, "passcode of any characters": anyPasscode}
+	secrets := map[string]string{
+		"new passcode": newPasscode, "passcode of any characters": anyPasscode, "PUK of the module's card": modulePUK,
+	}
 	messages, err := p.rig.Mail.Messages()
 	if err != nil {
 		return err
@@ -29,7 +31,11 @@ func (p *place) leaks() error {
 		secrets["printed PUK of "+file] = string(puk.Reveal())
 	}
 
-	for _, dir := range []string{p.rig.KioskData(), p.rig.CentralData()} {
+	dirs := []string{p.rig.KioskData(), p.rig.CentralData()}
+	if desk := filepath.Dir(p.rig.DeviceLog(deskID)); exists(desk) {
+		dirs = append(dirs, desk)
+	}
+	for _, dir := range dirs {
 		found, err := search(dir, secrets)
 		if err != nil {
 			return err
@@ -53,6 +59,11 @@ func (p *place) leaks() error {
 		return fmt.Errorf("the search finds nothing where codes are: %w", err)
 	}
 	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func search(dir string, secrets map[string]string) (found []string, err error) {

@@ -53,6 +53,7 @@ type walk struct {
 	name  string
 	issue cardsim.Issue // File is set from the name
 	hasty bool          // at the kiosk and central that run out of time quickly
+	maker bool          // at the kiosk that reaches it through its maker's PKCS#11 module
 	do    func(v *visit)
 
 	last    string // stands on the last screen
@@ -60,6 +61,16 @@ type walk struct {
 	rotated string
 	mails   int
 	state   string // of the walk's cases, oldest first
+}
+
+func (w walk) at() kind {
+	switch {
+	case w.hasty:
+		return hasty
+	case w.maker:
+		return module
+	}
+	return usual
 }
 
 // locked is the usual card: blocked, and its holder has an address.
@@ -308,6 +319,10 @@ var walks = []walk{
 	walk{name: "OpenPGP card by its administrator's PIN", issue: familyCard("openpgp-admin"), do: unlock}.unlocks(),
 	walk{name: "IsoApplet card", issue: familyCard("isoapplet"), do: unlock}.unlocksAlone(),
 	walk{name: "AuthentIC card", issue: familyCard("authentic"), do: unlock}.unlocksAlone(),
+	walk{name: "through its maker's PKCS#11 module", issue: familyCard("isoapplet"), maker: true, do: func(v *visit) {
+		v.toErrand() // OpenSC's module does not tell that it is locked
+		v.forget()
+	}, last: set, client: "new passcode", rotated: "unknown", mails: 1, state: "settled"},
 	walk{name: "GIDS card pulled before the passcode is set", issue: familyCard("gids"), do: func(v *visit) {
 		v.pullAt(insReset, 1, false)
 		v.toPasscode()

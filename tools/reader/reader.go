@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -229,6 +230,16 @@ func (r *Reader) Command(ctx context.Context, name string, args ...string) *exec
 	cmd := r.root.Command(ctx, name, args...)
 	cmd.Env = append(cmd.Environ(), r.Env()...)
 	return cmd
+}
+
+// Libraries is what a program needs in its environment to load PKCS11.
+func (r *Reader) Libraries() (env []string) {
+	for _, kv := range r.root.Command(context.Background(), "pkcs11-tool").Environ() {
+		if strings.HasPrefix(kv, "LD_LIBRARY_PATH=") {
+			env = append(env, kv)
+		}
+	}
+	return env
 }
 
 // PKCS11 is the path of OpenSC's PKCS#11 module, for pkcs11-tool --module.

@@ -39,8 +39,10 @@ type Config struct {
 	Bin    string // where the programs kiosk and central are
 	Issues []cardsim.Issue
 	Policy string // settings of central's [policy], TOML
-	Idle   string // settings of the kiosk's [idle], TOML
-	Log    io.Writer
+	// Profiles are card profiles beside the embedded ones, TOML by name; nil for none. Kiosk and central get the same.
+	Profiles map[string]string
+	Idle     string // settings of the kiosk's [idle], TOML
+	Log      io.Writer
 }
 
 // Rig is a running system.
@@ -82,7 +84,7 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	if r.Network, err = newNetwork(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.certify(); err != nil {
+	if err := errors.Join(r.certify(), r.writeProfiles()); err != nil {
 		return nil, err
 	}
 	if _, err := cardsim.Print(r.path("cards"), r.Issues); err != nil {
@@ -120,6 +122,10 @@ func (r *Rig) configureCentral() error {
 	if _, err := r.Central("init", r.path("central")); err != nil {
 		return err
 	}
+	own := ""
+	for name := range r.Profiles {
+		own += fmt.Sprintf("%q, ", name)
+	}
 	config := fmt.Sprintf(`
 listen = "127.0.0.1:0"
 database = %q
@@ -145,19 +151,39 @@ tls = "none"
 
 [cards]
 ca = %q
+%s
 
 [policy]
 # Simulated cards of these kinds have no key that signs without a passcode, as their like in the field.
-without_proof = ["authentic", "gids", "isoapplet", "openpgp", "openpgp-admin"]
+without_proof = [%s"authentic", "gids", "isoapplet", "openpgp", "openpgp-admin"]
 %s
 `, r.path("central", "central.db"), r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"),
 		r.path("central", "kek.key"), r.path("central", "root.key"), r.path("central", "signing.pem"), r.path("central", "codes.key"),
-		r.Mail.Port(), r.Card(cardsim.CAFile), r.Policy)
+		r.Mail.Port(), r.Card(cardsim.CAFile), r.profiles(), own, r.Policy)
 	if err := os.WriteFile(r.path("central", "central.toml"), []byte(config), 0o600); err != nil {
 		return err
 	}
 	_, err := r.Central("kiosk", "add", KioskID, "--cert", r.authority.path(KioskID+".pem"))
 	return err
+}
+
+func (r *Rig) writeProfiles() error {
+	if r.Profiles == nil {
+		return nil
+	}
+	err := os.MkdirAll(r.path("profiles"), 0o700)
+	for name, text := range r.Profiles {
+		err = errors.Join(err, os.WriteFile(r.path("profiles", name+".toml"), []byte(text), 0o600))
+	}
+	return err
+}
+
+// profiles is the setting of kiosk and central alike.
+func (r *Rig) profiles() string {
+	if r.Profiles == nil {
+		return ""
+	}
+	return fmt.Sprintf("profiles = %q", r.path("profiles"))
 }
 
 // importCards has central import what the simulated card printer wrote.
@@ -222,7 +248,10 @@ func (r *Rig) Rotated(file string) (string, error) {
 	return "yes", nil
 }
 
-func (r *Rig) configureKiosk() error {
+func (r *Rig) configureKiosk() error { return r.configureDevice(KioskID, "kiosk", r.Idle) }
+
+// configureDevice writes NAME/kiosk.toml.
+func (r *Rig) configureDevice(id, dir, idle string) error {
 	config := fmt.Sprintf(`
 central = "https://%s"
 central_ca = %q
@@ -231,12 +260,35 @@ certificate = %q
 key = %q
 data = %q
 help = "Call extension 4050, or go to the IT walk-in centre."
+%s
 
 [idle]
 %s
-`, r.Network.Addr(), r.authority.path("ca.pem"), r.path("central", "signing.pub.pem"), r.authority.path(KioskID+".pem"),
-		r.authority.path(KioskID+".key"), r.path("kiosk", "data"), r.Idle)
-	return os.WriteFile(r.path("kiosk", "kiosk.toml"), []byte(config), 0o600)
+`, r.Network.Addr(), r.authority.path("ca.pem"), r.path("central", "signing.pub.pem"), r.authority.path(id+".pem"),
+		r.authority.path(id+".key"), r.path(dir, "data"), r.profiles(), idle)
+	return os.WriteFile(r.path(dir, "kiosk.toml"), []byte(config), 0o600)
+}
+
+// Desk enrols an attended desk at central and returns its command line. It needs a terminal and a reader of its own.
+func (r *Rig) Desk(id string) (argv []string, err error) {
+	if err := os.MkdirAll(r.path(id), 0o700); err != nil {
+		return nil, err
+	}
+	if err := r.authority.device(id); err != nil {
+		return nil, err
+	}
+	if _, err := r.Central("kiosk", "add", id, "--cert", r.authority.path(id+".pem"), "--kind", "desk"); err != nil {
+		return nil, err
+	}
+	return []string{filepath.Join(r.Bin, "cardctl"), "unblock", "--config", r.path(id, "kiosk.toml")}, r.configureDevice(id, id, "")
+}
+
+// DeviceLog is where a device writes what it does, a line an entry of its journal.
+func (r *Rig) DeviceLog(id string) string {
+	if id == KioskID {
+		return r.path("kiosk", "data", "kiosk.log")
+	}
+	return r.path(id, "data", "desk.log")
 }
 
 // Kiosk is the command line of the kiosk and what it needs in its environment. It needs a terminal.
