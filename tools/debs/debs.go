@@ -1,5 +1,5 @@
-// Package debs fetches the programs that the development tools drive (pcscd, vpcd, OpenSC, yubico-piv-tool, scdaemon, SoftHSM) as Debian
-// packages and unpacks them into a cache, without root and without touching the system: apt works on lists and archives
+// Package debs fetches the programs that the development tools drive (pcscd, vpcd, OpenSC, yubico-piv-tool, scdaemon, SoftHSM;
+// PostgreSQL) as Debian packages and unpacks them into a cache, without root and without touching the system: apt works on lists and archives
 // of its own, nothing is installed, no maintainer script runs.
 //
 // Libraries that the system has already are used from there; only the missing ones are fetched. apt checks signatures
@@ -24,18 +24,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packages are what the tools drive. What they depend on is apt's answer, not ours.
-var packages = []string{"libpcsclite1", "libsofthsm2", "opensc", "opensc-pkcs11", "pcscd", "scdaemon", "vsmartcard-vpcd", "yubico-piv-tool"}
+// set is what one of the tools drives; each has a tree of its own.
+type set struct {
+	what     string
+	packages []string // what they depend on is apt's answer, not ours
+	programs []string // must find all their libraries, else the unpacked tree is of no use
+}
 
-// programs must find all their libraries, else the unpacked tree is of no use.
-var programs = []string{"pcscd", "opensc-tool", "openpgp-tool", "pkcs11-tool", "pkcs15-tool", "scdaemon", "yubico-piv-tool"}
+var smartcards = set{
+	"smartcard tools",
+	[]string{"libpcsclite1", "libsofthsm2", "opensc", "opensc-pkcs11", "pcscd", "scdaemon", "vsmartcard-vpcd", "yubico-piv-tool"},
+	[]string{"pcscd", "opensc-tool", "openpgp-tool", "pkcs11-tool", "pkcs15-tool", "scdaemon", "yubico-piv-tool"},
+}
 
-// Root returns the unpacked packages, fetching them first if the cache does not hold them. It is safe in several
+// The server's package is named for its version, of which a release of Debian has one: apt takes the expression.
+var postgresql = set{"PostgreSQL server", []string{"^postgresql-[0-9]+$"}, []string{"postgres", "initdb"}}
+
+// Root returns the unpacked smartcard tools, fetching them first if the cache does not hold them. It is safe in several
 // processes at once: one fetches, the others wait. What takes long is said on log.
 //
 // The cache is the folder debs in $LATCHKEY_CACHE, by default .cache at the repository's root, or the user's cache
 // folder where there is no repository.
-func Root(ctx context.Context, log io.Writer) (Sysroot, error) {
+func Root(ctx context.Context, log io.Writer) (Sysroot, error) { return smartcards.root(ctx, log) }
+
+// PostgreSQL returns the unpacked PostgreSQL server, as Root does its tools.
+func PostgreSQL(ctx context.Context, log io.Writer) (Sysroot, error) {
+	return postgresql.root(ctx, log)
+}
+
+func (p set) root(ctx context.Context, log io.Writer) (Sysroot, error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return Sysroot{}, fmt.Errorf("debs: find a cache folder: %w", err)
@@ -49,38 +66,38 @@ func Root(ctx context.Context, log io.Writer) (Sysroot, error) {
 	}
 	defer unlock()
 
-	root := Sysroot{filepath.Join(cache, key())}
-	if _, err := os.Stat(root.dir); err == nil && root.check(ctx) == nil {
+	root := Sysroot{filepath.Join(cache, p.key())}
+	if _, err := os.Stat(root.dir); err == nil && root.check(ctx, p.programs) == nil {
 		return root, nil
 	}
 	// A library that the system had when this was unpacked can be gone: begin again.
 	if err := os.RemoveAll(root.dir); err != nil {
 		return Sysroot{}, fmt.Errorf("debs: remove what is incomplete: %w", err)
 	}
-	if err := build(ctx, cache, root.dir, log); err != nil {
+	if err := p.build(ctx, cache, root.dir, log); err != nil {
 		return Sysroot{}, fmt.Errorf("debs: %w", err)
 	}
-	if err := root.check(ctx); err != nil {
+	if err := root.check(ctx, p.programs); err != nil {
 		return Sysroot{}, fmt.Errorf("debs: the fetched packages do not run here: %w", err)
 	}
 	return root, nil
 }
 
 // build fetches and unpacks beside its destination and renames at the end, so that what stands there is whole.
-func build(ctx context.Context, cache, dest string, log io.Writer) error {
+func (p set) build(ctx context.Context, cache, dest string, log io.Writer) error {
 	for _, tool := range []string{"apt-get", "dpkg-deb"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return fmt.Errorf("%s is not on this machine: the smartcard tools come as Debian packages, so Debian or one of its kin is needed", tool)
+			return fmt.Errorf("%s is not on this machine: what is needed (%s) comes as Debian packages, so Debian or one of its kin is needed", tool, p.what)
 		}
 	}
-	fmt.Fprintf(log, "fetching %s into %s (once; nothing is installed)\n", strings.Join(packages, " "), cache)
+	fmt.Fprintf(log, "fetching %s into %s (once; nothing is installed)\n", strings.Join(p.packages, " "), cache)
 	tmp, err := os.MkdirTemp(cache, "new-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
 
-	archives, err := fetch(ctx, tmp)
+	archives, err := p.fetch(ctx, tmp)
 	if err != nil {
 		return err
 	}
@@ -94,7 +111,7 @@ func build(ctx context.Context, cache, dest string, log io.Writer) error {
 }
 
 // fetch downloads the packages and what they need beyond the system's own, and returns the .deb files.
-func fetch(ctx context.Context, tmp string) ([]string, error) {
+func (p set) fetch(ctx context.Context, tmp string) ([]string, error) {
 	for _, d := range []string{"state/lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(tmp, d), 0o755); err != nil {
 			return nil, err
@@ -129,22 +146,22 @@ Debug::NoLocking "true";
 	// One broken third-party source fails the update as a whole and does not matter if the packages are found.
 	updated := apt("update", "-o", "APT::Update::Error-Mode=any")
 	// With --reinstall the packages themselves are fetched even where the system has them; their dependencies are not.
-	err := apt(append([]string{"install", "--download-only", "--reinstall"}, packages...)...)
+	err := apt(append([]string{"install", "--download-only", "--reinstall"}, p.packages...)...)
 	if err != nil {
-		return nil, fmt.Errorf("fetch the Debian packages of the smartcard tools (is there a network, and are Debian's sources in /etc/apt?): %w", errors.Join(err, updated))
+		return nil, fmt.Errorf("fetch the Debian packages of the %s (is there a network, and are Debian's sources in /etc/apt?): %w", p.what, errors.Join(err, updated))
 	}
 	archives, err := filepath.Glob(filepath.Join(tmp, "cache/archives/*.deb"))
 	if err != nil {
 		return nil, err
 	}
-	if len(archives) < len(packages) {
-		return nil, fmt.Errorf("apt-get fetched %d packages where at least %d are needed", len(archives), len(packages))
+	if len(archives) < len(p.packages) {
+		return nil, fmt.Errorf("apt-get fetched %d packages where at least %d are needed", len(archives), len(p.packages))
 	}
 	return archives, nil
 }
 
 // check tells whether every program finds its libraries.
-func (s Sysroot) check(ctx context.Context) error {
+func (s Sysroot) check(ctx context.Context, programs []string) error {
 	for _, p := range programs {
 		path, err := s.Program(p)
 		if err != nil {
@@ -166,9 +183,9 @@ func (s Sysroot) check(ctx context.Context) error {
 }
 
 // key names the tree: the same for the same packages on the same release and architecture.
-func key() string {
+func (p set) key() string {
 	h := sha256.New()
-	fmt.Fprintln(h, packages)
+	fmt.Fprintln(h, p.packages)
 	release, _ := os.ReadFile("/etc/os-release") // without it the name is only less telling
 	h.Write(release)
 	var u unix.Utsname
@@ -252,7 +269,7 @@ func (s Sysroot) Command(ctx context.Context, name string, args ...string) *exec
 
 // Program is the path of a program of the tree.
 func (s Sysroot) Program(name string) (string, error) {
-	return s.find(name, "usr/bin", "usr/sbin", "bin", "sbin", "usr/lib/gnupg")
+	return s.find(name, "usr/bin", "usr/sbin", "bin", "sbin", "usr/lib/gnupg", "usr/lib/postgresql/*/bin")
 }
 
 // Library is the path of a library of the tree, by its file name: "opensc-pkcs11.so", "libifdvpcd.so".
@@ -284,4 +301,17 @@ func (s Sysroot) environ() []string {
 		"OPENSC_CONF="+filepath.Join(s.dir, "etc/opensc/opensc.conf"),
 		"LC_ALL=C.UTF-8",
 	)
+}
+
+// Copy puts what the tree's programs need to run into a folder that everybody can read, for one who cannot reach the cache.
+func (s Sysroot) Copy(dir string) (Sysroot, error) {
+	// LLVM is large, and PostgreSQL loads it for queries of a kind that tests do not make.
+	args := []string{"-c", `cp -a "$1/." "$2" && rm -f "$2"/usr/lib/*-linux-gnu*/libLLVM* && chmod -R a+rX "$2"`, "sh", s.dir, dir}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return Sysroot{}, fmt.Errorf("debs: copy: %w", err)
+	}
+	if out, err := exec.Command("/bin/sh", args...).CombinedOutput(); err != nil {
+		return Sysroot{}, fmt.Errorf("debs: copy: %w: %s", err, tail(out))
+	}
+	return Sysroot{dir}, nil
 }

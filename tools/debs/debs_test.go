@@ -42,6 +42,25 @@ func TestProgramsRunFromTheCache(t *testing.T) {
 	wg.Wait()
 }
 
+// The PostgreSQL server is a tree of its own, and a copy of it runs.
+func TestPostgreSQLRunsFromTheCacheAndFromACopy(t *testing.T) {
+	t.Parallel()
+	root, err := PostgreSQL(t.Context(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, err := root.Copy(filepath.Join(t.TempDir(), "copy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []Sysroot{root, copied} {
+		out, err := r.Command(t.Context(), "postgres", "--version").CombinedOutput()
+		if err != nil || !bytes.HasPrefix(out, []byte("postgres (PostgreSQL) ")) {
+			t.Errorf("postgres --version: %v: %s", err, out)
+		}
+	}
+}
+
 func TestUnknownProgramSaysSo(t *testing.T) {
 	t.Parallel()
 	err := Sysroot{t.TempDir()}.Command(t.Context(), "pcscd").Run()
@@ -55,7 +74,7 @@ func TestWithoutAptOneSentenceSaysSo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	cache := t.TempDir()
 	t.Setenv("LATCHKEY_CACHE", cache)
-	if err := os.MkdirAll(filepath.Join(cache, "debs", key(), "usr/bin"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(cache, "debs", smartcards.key(), "usr/bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Root(t.Context(), t.Output())
