@@ -52,11 +52,11 @@ func run(m *testing.M) int {
 
 // events is what Watch tells. next fails the test if something else comes, or nothing.
 type events struct {
-	t *testing.T
+	t testing.TB
 	c <-chan Event
 }
 
-func watch(t *testing.T) events {
+func watch(t testing.TB) events {
 	ctx, cancel := context.WithCancel(t.Context())
 	e := events{t, Watch(ctx)}
 	t.Cleanup(func() {
@@ -99,7 +99,7 @@ func (e events) until(want Kind) Event {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -115,13 +115,13 @@ func insert(t *testing.T, slot int, spec cardsim.Spec) *cardsim.Card {
 	return c
 }
 
-func put(t *testing.T, slot int, serve reader.Serve) {
+func put(t testing.TB, slot int, serve reader.Serve) {
 	t.Helper()
 	must(t, stack.InsertServe(slot, serve))
 	t.Cleanup(func() { pull(t, slot) })
 }
 
-func pull(t *testing.T, slot int) {
+func pull(t testing.TB, slot int) {
 	t.Helper()
 	if err := stack.Eject(slot); err != nil {
 		t.Error(err)

@@ -149,5 +149,3 @@ func certificates(t *testing.T, sim *cardsim.Card, file []byte) card.Certificate
 	}
 	return found
 }
-
-var strict = profiles.Embedded().Must("piv")
