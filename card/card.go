@@ -37,8 +37,11 @@ var (
 	ErrNotThisFamily = errors.New("not a card of this family")
 	// ErrBlocked: the secret that was presented is blocked on the card (SW 6983 or 63C0).
 	ErrBlocked = errors.New("blocked")
-	// ErrRefusedPasscode: the card refuses the form of the new passcode; no try was spent.
+	// ErrRefusedPasscode: no card of this kind takes a passcode of this form, or this card said so; no try was spent.
 	ErrRefusedPasscode = errors.New("card refuses this passcode")
+	// ErrNotSent: the form of a secret that is no passcode cannot be right, so nothing was sent to the card: no secret
+	// was presented, no try was spent, nothing was changed.
+	ErrNotSent = errors.New("nothing was sent to the card")
 	// ErrUnknown: the card failed within the command, and whether it changed anything is not known.
 	ErrUnknown = errors.New("card failed within the command")
 	// ErrNoKey: the card has no key that signs without a passcode.
@@ -119,16 +122,17 @@ type Card interface {
 	// worthless. It is nil, and nothing is sent, for a family whose PUK is presented as it is.
 	Challenge() ([]byte, error)
 	// Reset sets a new passcode by the PUK, or by the answer to the last Challenge, in lower-case hex. WrongSecretError and ErrBlocked
-	// speak of the PUK or the administrator's key.
+	// speak of the PUK or the administrator's key. ErrNotSent: its form cannot be right.
 	Reset(puk, passcode secret.Value) error
 	// Confirm presents the passcode. Right after Reset and Change it tells whether the card means what it answered: nil
-	// only if the card accepts the passcode. It can cost a try of the passcode.
+	// only if the card accepts the passcode. It can cost a try of the passcode; with ErrRefusedPasscode nothing was
+	// presented, or refused for its form, and none was spent.
 	Confirm(passcode secret.Value) error
 	// Change replaces the passcode by one that the holder chose. WrongSecretError and ErrBlocked speak of the present
-	// passcode.
+	// passcode, ErrRefusedPasscode of the form of either: no try was spent, the passcode is as it was.
 	Change(present, passcode secret.Value) error
 	// Rotate replaces the PUK. WrongSecretError and ErrBlocked speak of the present PUK; ErrNoPUK if the card does not
-	// let it be replaced, and nothing was sent.
+	// let it be replaced, and nothing was sent; ErrNotSent if the form of either cannot be right.
 	Rotate(puk, next secret.Value) error
 }
 

@@ -2,6 +2,7 @@ package apdu
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"latchkey/card"
@@ -23,19 +24,19 @@ type Field struct {
 }
 
 // Present sends secrets, one after the other, in exactly one APDU that is wiped whatever happens. A secret that is empty
-// or too long for its field is an error, and nothing was sent.
+// or too long for its field is card.ErrNotSent.
 func Present(t card.Transport, op string, ins, p1, ref byte, fields ...Field) (SW, error) {
 	size := 0
 	for _, f := range fields {
 		n := f.Secret.Len()
 		// An empty field would be a question for the counter, or a try that nobody meant.
 		if n < 1 || f.To != 0 && n > f.To {
-			return 0, fmt.Errorf("%s: secret of %d bytes, the field has %d; nothing was sent to the card", op, n, f.To)
+			return 0, fmt.Errorf("%s: secret of %d bytes, the field has %d: %w", op, n, f.To, card.ErrNotSent)
 		}
 		size += max(n, f.To)
 	}
 	if size > MaxShortData {
-		return 0, fmt.Errorf("%s: %d bytes of secrets, at most %d fit; nothing was sent to the card", op, size, MaxShortData)
+		return 0, fmt.Errorf("%s: %d bytes of secrets, at most %d fit: %w", op, size, MaxShortData, card.ErrNotSent)
 	}
 	data := make([]byte, 0, size) // exact: append must not leave a copy behind
 	defer func() { clear(data) }()
@@ -48,6 +49,15 @@ func Present(t card.Transport, op string, ins, p1, ref byte, fields ...Field) (S
 		return 0, fmt.Errorf("%s: %w", op, err)
 	}
 	return sw, nil
+}
+
+// Refused is err, except that a passcode that was not sent is a refused one: card.ErrRefusedPasscode in the place of
+// card.ErrNotSent, which speaks of the other secrets.
+func Refused(err error) error {
+	if errors.Is(err, card.ErrNotSent) {
+		return fmt.Errorf("%v: %w", err, card.ErrRefusedPasscode) // %v: not both
+	}
+	return err
 }
 
 // TriesLeft asks for a secret's retry counter: VERIFY without data, which costs no try (ISO/IEC 7816-4:2020 §11.6.6). It

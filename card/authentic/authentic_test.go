@@ -178,8 +178,16 @@ func TestForbiddenSecretsAreNotSent(t *testing.T) {
 			"rotate from": c.Rotate(value(bad), value("12345678")),
 			"rotate to":   c.Rotate(value("12345678"), value(bad)),
 		} {
-			if err == nil {
-				t.Errorf("%s %q: no error", what, bad)
+			if !errors.Is(err, card.ErrNotSent) {
+				t.Errorf("%s %q: %v, want ErrNotSent", what, bad, err)
+			}
+		}
+	}
+	for _, bad := range []string{"", "12345678901234567"} {
+		c := authentic.New(says(t), fixed)
+		for what, err := range map[string]error{"confirm": c.Confirm(value(bad)), "change from": c.Change(value(bad), value("123456"))} {
+			if !errors.Is(err, card.ErrRefusedPasscode) || errors.Is(err, card.ErrNotSent) {
+				t.Errorf("%s %q: %v, want ErrRefusedPasscode alone", what, bad, err)
 			}
 		}
 	}

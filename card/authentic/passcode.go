@@ -91,7 +91,7 @@ func (c *Card) Change(present, passcode secret.Value) error {
 		apdu.Field{Secret: present, To: next.To, With: pad}, next)
 	switch {
 	case err != nil:
-		return err
+		return apdu.Refused(err)
 	case sw == apdu.WrongData:
 		return fmt.Errorf("%s: %w", op, card.ErrRefusedPasscode)
 	}
@@ -107,7 +107,7 @@ func (c *Card) Confirm(passcode secret.Value) error {
 	}
 	sw, err := apdu.Present(c.t, op, apdu.Verify, 0, c.profile.Passcode.Reference, f)
 	if err != nil {
-		return err
+		return apdu.Refused(err)
 	}
 	return apdu.Verdict(op, sw, c.profile.Blocked)
 }

@@ -1,7 +1,6 @@
 package authentic
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 
@@ -107,7 +106,7 @@ func (c *Card) puk() (byte, error) {
 	return 0, fmt.Errorf("find PUK: no credential resets the passcode: %w", card.ErrNoPUK)
 }
 
-var errNoLength = errors.New("the card does not tell to which length secrets are filled up, and the profile neither; nothing was sent to it")
+var errNoLength = fmt.Errorf("the card does not tell to which length secrets are filled up, and the profile neither: %w", card.ErrNotSent)
 
 // filling is how a secret of that reference is filled up: as the profile says, or to the longest that the card takes.
 func (c *Card) filling(ref byte, told int) (int, error) {

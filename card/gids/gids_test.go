@@ -161,15 +161,15 @@ func TestWhatNoCardTakesIsNotSent(t *testing.T) {
 			}
 		}
 		for what, err := range map[string]error{"confirm": c.Confirm(value(bad)), "change from": c.Change(value(bad), passcode)} {
-			if err == nil || errors.Is(err, card.ErrRefusedPasscode) {
-				t.Errorf("%s %q: %v", what, bad, err)
+			if !errors.Is(err, card.ErrRefusedPasscode) || errors.Is(err, card.ErrNotSent) {
+				t.Errorf("%s %q: %v, want ErrRefusedPasscode alone", what, bad, err)
 			}
 		}
 	}
 	for _, bad := range []string{"", "a1b2c3d4e5f607", "a1b2c3d4e5f6071800", "a1b2c3d4e5f6071g"} {
 		err := c.Reset(value(bad), passcode)
-		if err == nil || bad != "" && strings.Contains(err.Error(), bad[len(bad)-2:]) {
-			t.Errorf("reset by %q: %v", bad, err)
+		if !errors.Is(err, card.ErrNotSent) || bad != "" && strings.Contains(err.Error(), bad[len(bad)-2:]) {
+			t.Errorf("reset by %q: %v, want ErrNotSent", bad, err)
 		}
 	}
 	if err := c.Rotate(answer, answer); !errors.Is(err, card.ErrNoPUK) {

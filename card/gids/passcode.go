@@ -93,11 +93,11 @@ func (c *Card) answer(hexed secret.Value) error {
 	var b [blockLength]byte
 	defer clear(b[:])
 	if n := hexed.Len(); n != hex.EncodedLen(blockLength) {
-		return fmt.Errorf("%s: answer of %d hex digits, want %d; nothing was sent to the card", op, n, hex.EncodedLen(blockLength))
+		return fmt.Errorf("%s: answer of %d hex digits, want %d: %w", op, n, hex.EncodedLen(blockLength), card.ErrNotSent)
 	}
 	if _, err := hex.Decode(b[:], hexed.Reveal()); err != nil {
 		// What hex.Decode says would tell a digit.
-		return fmt.Errorf("%s: answer is not in hex; nothing was sent to the card", op)
+		return fmt.Errorf("%s: answer is not in hex: %w", op, card.ErrNotSent)
 	}
 	data := append(make([]byte, 0, 4+blockLength), tagDynamicAuth, 2+blockLength, tagResponse, blockLength)
 	data = append(data, b[:]...)
@@ -141,6 +141,9 @@ func (c *Card) Rotate(_, _ secret.Value) error {
 }
 
 func (c *Card) verify(op string, passcode secret.Value) error {
+	if err := wellFormed(op, passcode); err != nil {
+		return err
+	}
 	sw, err := c.present(op, apdu.Verify, 0, passcode)
 	if err != nil {
 		return err
@@ -148,7 +151,7 @@ func (c *Card) verify(op string, passcode secret.Value) error {
 	return apdu.Verdict(op, sw, c.profile.Blocked)
 }
 
-// wellFormed refuses a new passcode that no GIDS card can hold.
+// wellFormed refuses a passcode that no GIDS card can hold.
 func wellFormed(op string, passcode secret.Value) error {
 	if n := passcode.Len(); n < minPasscode || n > maxPasscode {
 		return fmt.Errorf("%s: passcode of %d characters, want %d to %d: %w", op, n, minPasscode, maxPasscode, card.ErrRefusedPasscode)
@@ -169,13 +172,10 @@ func replaced(op string, sw apdu.SW) error {
 	return &card.StatusError{Op: op, SW: uint16(sw)}
 }
 
-// present sends passcodes, one after the other, in one APDU that is wiped whatever happens.
+// present sends well-formed passcodes, one after the other, in one APDU that is wiped whatever happens.
 func (c *Card) present(op string, ins, p1 byte, passcodes ...secret.Value) (apdu.SW, error) {
 	var fields []apdu.Field
 	for _, p := range passcodes {
-		if n := p.Len(); n < minPasscode || n > maxPasscode {
-			return 0, fmt.Errorf("%s: passcode of %d bytes, want %d to %d; nothing was sent to the card", op, n, minPasscode, maxPasscode)
-		}
 		fields = append(fields, apdu.Field{Secret: p})
 	}
 	return apdu.Present(c.t, op, ins, p1, refPasscode, fields...)

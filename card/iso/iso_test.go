@@ -104,13 +104,16 @@ func TestSecretsThatTheProfileForbidsAreNotSent(t *testing.T) {
 	for _, bad := range []string{"", "1234567890123"} {
 		for what, err := range map[string]error{
 			"reset by":    c.Reset(value(bad), value("123456")),
-			"change from": c.Change(value(bad), value("123456")),
-			"confirm":     c.Confirm(value(bad)),
 			"rotate from": c.Rotate(value(bad), value("12345678")),
 			"rotate to":   c.Rotate(value("12345678"), value(bad)),
 		} {
-			if err == nil {
-				t.Errorf("%s %q: no error", what, bad)
+			if !errors.Is(err, card.ErrNotSent) {
+				t.Errorf("%s %q: %v, want ErrNotSent", what, bad, err)
+			}
+		}
+		for what, err := range map[string]error{"confirm": c.Confirm(value(bad)), "change from": c.Change(value(bad), value("123456"))} {
+			if !errors.Is(err, card.ErrRefusedPasscode) || errors.Is(err, card.ErrNotSent) {
+				t.Errorf("%s %q: %v, want ErrRefusedPasscode alone", what, bad, err)
 			}
 		}
 	}

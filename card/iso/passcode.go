@@ -42,7 +42,7 @@ func (c *Card) Reset(puk, passcode secret.Value) error {
 
 // Change is CHANGE REFERENCE DATA on the passcode (ISO/IEC 7816-4:2020 §11.6.7): one APDU.
 func (c *Card) Change(present, passcode secret.Value) error {
-	return c.replace("change passcode", apdu.ChangeReferenceData, c.passcode(present), passcode)
+	return apdu.Refused(c.replace("change passcode", apdu.ChangeReferenceData, c.passcode(present), passcode))
 }
 
 // replace sets the passcode by another secret. The profile's rules are kept here, too: a card that gets its passcode
@@ -66,7 +66,7 @@ func (c *Card) Confirm(passcode secret.Value) error {
 	const op = "confirm passcode"
 	sw, err := apdu.Present(c.t, op, apdu.Verify, 0, c.profile.Passcode.Reference, c.passcode(passcode))
 	if err != nil {
-		return err
+		return apdu.Refused(err)
 	}
 	return c.verdict(op, sw)
 }

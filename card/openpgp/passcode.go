@@ -106,7 +106,7 @@ func (c *Card) Challenge() ([]byte, error) { return nil, nil }
 func (c *Card) Reset(puk, passcode secret.Value) error {
 	const op = "reset passcode"
 	if err := c.fits(op, pw1, minPasscode, passcode); err != nil {
-		return fmt.Errorf("%w: %w", err, card.ErrRefusedPasscode)
+		return err
 	}
 	if err := c.fits(op, c.puk(), minPUK, puk); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (c *Card) Confirm(passcode secret.Value) error {
 func (c *Card) Change(present, passcode secret.Value) error {
 	const op = "change passcode"
 	if err := c.fits(op, pw1, minPasscode, passcode); err != nil {
-		return fmt.Errorf("%w: %w", err, card.ErrRefusedPasscode)
+		return err
 	}
 	return c.change(op, refPasscode, pw1, minPasscode, present, passcode)
 }
@@ -191,10 +191,15 @@ func (c *Card) verify(op string, ref byte, place int, s secret.Value) error {
 	return c.verdict(op, sw, place)
 }
 
-// fits says whether the card can hold a secret at all. An empty one would make VERIFY another command.
+// fits says whether the card can hold a secret at all: card.ErrRefusedPasscode or card.ErrNotSent. An empty one would
+// make VERIFY another command.
 func (c *Card) fits(op string, place, least int, s secret.Value) error {
 	if n := s.Len(); n < least || n > c.lengths[place] {
-		return fmt.Errorf("%s: secret of %d bytes, want %d to %d; nothing was sent to the card", op, n, least, c.lengths[place])
+		err := fmt.Errorf("%s: secret of %d bytes, want %d to %d: %w", op, n, least, c.lengths[place], card.ErrNotSent)
+		if place == pw1 {
+			return apdu.Refused(err)
+		}
+		return err
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func (c *Card) Reset(puk, passcode secret.Value) error {
 
 // Change is CHANGE REFERENCE DATA on the passcode (SP 800-73-4 part 2 §3.2.2): one APDU.
 func (c *Card) Change(present, passcode secret.Value) error {
-	return c.replace("change passcode", insChangeReferenceData, present, passcode)
+	return apdu.Refused(c.replace("change passcode", insChangeReferenceData, present, passcode))
 }
 
 // replace sets the passcode by another secret.
@@ -64,13 +64,18 @@ func (c *Card) replace(op string, ins byte, by, passcode secret.Value) error {
 	return apdu.Verdict(op, sw, c.profile.Blocked)
 }
 
-// Confirm is VERIFY with the passcode (SP 800-73-4 part 2 §3.2.1): one APDU.
+// Confirm is VERIFY with the passcode (SP 800-73-4 part 2 §3.2.1): one APDU. A card that minds the form (6A80) has not
+// counted it.
 func (c *Card) Confirm(passcode secret.Value) error {
-	sw, err := c.present("confirm passcode", insVerify, refPasscode, passcode)
-	if err != nil {
-		return err
+	const op = "confirm passcode"
+	sw, err := c.present(op, insVerify, refPasscode, passcode)
+	switch {
+	case err != nil:
+		return apdu.Refused(err)
+	case sw == apdu.WrongData:
+		return fmt.Errorf("%s: status %04X: %w", op, uint16(sw), card.ErrRefusedPasscode)
 	}
-	return apdu.Verdict("confirm passcode", sw, c.profile.Blocked)
+	return apdu.Verdict(op, sw, c.profile.Blocked)
 }
 
 // Rotate is CHANGE REFERENCE DATA on the PUK (SP 800-73-4 part 2 §3.2.2): one APDU.
@@ -92,7 +97,7 @@ func (c *Card) present(op string, ins, ref byte, secrets ...secret.Value) (apdu.
 	for i, s := range secrets {
 		// An empty secret would be eight times FF, and in VERIFY a try that nobody meant.
 		if n := s.Len(); n < 1 || n > referenceLength {
-			return 0, fmt.Errorf("%s: secret of %d bytes, want 1 to %d; nothing was sent to the card", op, n, referenceLength)
+			return 0, fmt.Errorf("%s: secret of %d bytes, want 1 to %d: %w", op, n, referenceLength, card.ErrNotSent)
 		}
 		copy(data[i*referenceLength:], s.Reveal())
 	}

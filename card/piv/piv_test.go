@@ -86,7 +86,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 		{"rotate", "002400811031323334353637383930383137323633", func(c *piv.Card) error { return c.Rotate(puk, value("90817263")) }},
 	} {
 		refused := "status 6A80"
-		if op.name == "reset" {
+		if op.name != "rotate" {
 			refused = "refused"
 		}
 		for answer, want := range map[string]string{
@@ -117,12 +117,16 @@ func TestSecretsThatNoCardHoldsAreNotSent(t *testing.T) {
 		}
 		for what, err := range map[string]error{
 			"reset by":    c.Reset(value(bad), value("123456")),
-			"confirm":     c.Confirm(value(bad)),
 			"rotate from": c.Rotate(value(bad), value("12345678")),
 			"rotate to":   c.Rotate(value("12345678"), value(bad)),
 		} {
-			if err == nil {
-				t.Errorf("%s %q: no error", what, bad)
+			if !errors.Is(err, card.ErrNotSent) {
+				t.Errorf("%s %q: %v, want ErrNotSent", what, bad, err)
+			}
+		}
+		for what, err := range map[string]error{"confirm": c.Confirm(value(bad)), "change from": c.Change(value(bad), value("123456"))} {
+			if !errors.Is(err, card.ErrRefusedPasscode) || errors.Is(err, card.ErrNotSent) {
+				t.Errorf("%s %q: %v, want ErrRefusedPasscode alone", what, bad, err)
 			}
 		}
 	}

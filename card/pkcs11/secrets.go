@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"latchkey/card"
+	"latchkey/card/apdu"
 	"latchkey/firmware/secret"
 )
 
@@ -24,20 +25,24 @@ func (c *Card) Challenge() ([]byte, error) { return nil, nil }
 // Reset is C_Login as security officer, C_InitPIN (§5.4, §5.6) and C_Logout. Some modules hold the PUK back until
 // C_InitPIN, so its verdict can come from either.
 func (c *Card) Reset(puk, passcode secret.Value) error {
-	return c.enter("reset passcode", pkcs11.CKU_SO, puk, passcode, func(_, next string) error {
+	err := c.enter("reset passcode", pkcs11.CKU_SO, puk, passcode, func(_, next string) error {
 		return c.m.InitPIN(c.session, next)
 	})
+	if passcode.Len() == 0 {
+		return apdu.Refused(err)
+	}
+	return err
 }
 
 // Confirm is C_Login as user, and C_Logout.
 func (c *Card) Confirm(passcode secret.Value) error {
-	return c.enter("confirm passcode", pkcs11.CKU_USER, passcode, passcode, func(string, string) error { return nil })
+	return apdu.Refused(c.enter("confirm passcode", pkcs11.CKU_USER, passcode, passcode, func(string, string) error { return nil }))
 }
 
 // Change is C_Login as user, C_SetPIN and C_Logout: modules differ in whether they take C_SetPIN from nobody. A wrong
 // passcode goes no further than C_Login and costs one try.
 func (c *Card) Change(present, passcode secret.Value) error {
-	return c.enter("change passcode", pkcs11.CKU_USER, present, passcode, c.setPIN)
+	return apdu.Refused(c.enter("change passcode", pkcs11.CKU_USER, present, passcode, c.setPIN))
 }
 
 // Rotate is C_Login as security officer, C_SetPIN and C_Logout.
@@ -59,7 +64,7 @@ func (e loginError) Unwrap() error { return e.error }
 // when it comes back.
 func (c *Card) enter(op string, user uint, by, next secret.Value, do func(by, next string) error) error {
 	if by.Len() == 0 || next.Len() == 0 { // which would ask a reader with keys of its own (§5.6, C_Login)
-		return fmt.Errorf("%s: a secret is empty; nothing was sent to the card", op)
+		return fmt.Errorf("%s: a secret is empty: %w", op, card.ErrNotSent)
 	}
 	if c.err != nil {
 		return fmt.Errorf("%s: %w", op, c.err)
