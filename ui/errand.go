@@ -86,7 +86,7 @@ func (f *Face) expiring(p *page, y int) int {
 		return 0
 	}
 	say := english.expiring
-	if !p.roomy() {
+	if !p.roomy() || p.cw < 60 {
 		say = english.expiringShort
 	}
 	return p.text(rect{p.x, y, p.cw, 2}, f.filled(say), style(ink, paper).Bold(true))

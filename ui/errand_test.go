@@ -201,3 +201,20 @@ func TestTheKeyboardForAPresentPasscodeFollowsItsRules(t *testing.T) {
 		}
 	}
 }
+
+// On a narrow screen that is tall enough for the roomy layout the warning is still whole: so wide is the kiosk beside the
+// pane of make run.
+func TestTheWarningOfExpiryIsWhole(t *testing.T) {
+	t.Parallel()
+	for _, size := range append([][2]int{{50, 24}, {60, 30}, {70, 24}}, sizes...) {
+		for _, screen := range []unlock.Screen{unlock.ScreenErrand, unlock.ScreenConsent, unlock.ScreenUnlocked} {
+			s := newStage(t, size[0], size[1])
+			v := samples.Of(screen, "")
+			v.Expiring = samples.Now.AddDate(0, 0, 80)
+			s.Show(v, samples.Now)
+			if !strings.Contains(s.words(), "renew it before then.") {
+				t.Errorf("%s at %v:\n%s", screen, size, s.text())
+			}
+		}
+	}
+}

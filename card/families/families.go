@@ -82,10 +82,15 @@ func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 	for _, known := range order {
 		var asked []profiles.Profile // that differ in what is sent
 		for _, p := range fit {
-			if p.Family != known.family || p.Retired || slices.ContainsFunc(asked, func(a profiles.Profile) bool { return alike(a, p) }) {
+			if p.Family != known.family || p.Retired || slices.ContainsFunc(asked, p.SameApplication) {
 				continue
 			}
 			asked = append(asked, p)
+			for _, q := range fit {
+				if p.SameApplication(q) { // until it is known which it is, any of their words says blocked
+					p.Blocked = append(slices.Clone(p.Blocked), q.Blocked...)
+				}
+			}
 			c := known.open(t, p)
 			id, err := c.Identify()
 			switch {
@@ -104,7 +109,7 @@ func Recognise(t card.Transport, atr []byte, set profiles.Set) (Found, error) {
 				return as(found, name, func(q profiles.Profile) card.Card { return known.open(t, q) })
 			}
 			for _, q := range fit {
-				if q.Family == p.Family && alike(p, q) {
+				if p.SameApplication(q) {
 					found.Doubtful = found.Doubtful || q.PUK.Kind != p.PUK.Kind
 					found.Profiles = append(found.Profiles, q)
 					found.Rules, found.Present = found.Rules.Both(q.Passcode.Rules), found.Present.Either(q.Passcode.Rules)
@@ -130,11 +135,4 @@ func as(found Found, name string, open func(profiles.Profile) card.Card) (card.C
 		}
 	}
 	return nil, fmt.Errorf("profile %q, which is the card's on record, does not fit it or is not known here: %w", name, card.ErrNotThisFamily)
-}
-
-// alike says that cards of the two profiles are asked for the same application, and spoken to in the same way.
-func alike(a, b profiles.Profile) bool {
-	return slices.Equal(a.AID, b.AID) && a.Serial == b.Serial &&
-		a.Passcode.Reference == b.Passcode.Reference && a.Passcode.Padding == b.Passcode.Padding &&
-		a.PUK.Reference == b.PUK.Reference && a.PUK.Padding == b.PUK.Padding
 }

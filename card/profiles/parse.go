@@ -260,6 +260,19 @@ func ParseATR(s string) (ATR, error) {
 	return a, nil
 }
 
+// overlaps says that there is an answer to reset which fits both.
+func (a ATR) overlaps(b ATR) bool {
+	if len(a.value) != len(b.value) {
+		return false
+	}
+	for i := range a.value {
+		if (a.value[i]^b.value[i])&a.mask[i]&b.mask[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Matches says whether an answer to reset fits the pattern.
 func (a ATR) Matches(atr []byte) bool {
 	if len(atr) != len(a.value) {

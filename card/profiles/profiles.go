@@ -90,7 +90,42 @@ func Load(dir string) (Set, error) {
 			return Set{}, fmt.Errorf("card profiles in %s: %s.toml: this build has a profile of that name, so choose another", dir, p.Name)
 		}
 	}
-	return Set{append(own, embedded.list...)}, nil
+	s := Set{append(own, embedded.list...)}
+	return s, s.unambiguous(dir)
+}
+
+// unambiguous refuses profiles of the same application that no answer to reset tells apart, and that differ in how such
+// cards are spoken to: a passcode would be presented wrongly, and cost a try.
+func (s Set) unambiguous(dir string) error {
+	for i, p := range s.list {
+		for _, q := range s.list[i+1:] {
+			if p.SameApplication(q) && p.sameCards(q) && !p.spokenToAlike(q) {
+				return fmt.Errorf("card profiles in %s: %s.toml differs from %s in serial, reference or padding, and no card tells which of the two it is: name the atr of its cards alone",
+					dir, p.Name, q.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// SameApplication says that cards of the two profiles have the same application.
+func (p Profile) SameApplication(q Profile) bool {
+	return !p.Retired && p.Family == q.Family && slices.Equal(p.AID, q.AID)
+}
+
+// sameCards says that there may be a card for which both profiles are asked.
+func (p Profile) sameCards(q Profile) bool {
+	for _, a := range p.ATRs {
+		if slices.ContainsFunc(q.ATRs, a.overlaps) {
+			return true
+		}
+	}
+	return len(p.ATRs) == 0 && len(q.ATRs) == 0
+}
+
+func (p Profile) spokenToAlike(q Profile) bool {
+	return p.Serial == q.Serial && p.Passcode.Reference == q.Passcode.Reference && p.Passcode.Padding == q.Passcode.Padding &&
+		p.PUK.Reference == q.PUK.Reference && p.PUK.Padding == q.PUK.Padding
 }
 
 // ReadFile reads one profile, which is called as its file is, without .toml.

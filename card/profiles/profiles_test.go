@@ -118,6 +118,29 @@ func TestTheProfileThatNamesTheCardComesFirst(t *testing.T) {
 	}
 }
 
+// Of two ways to speak to one card the wrong one could be taken, and cost a try.
+func TestProfilesThatNoCardTellsApartAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ atr, says string }{
+		"no answer to reset":       {"", "trust.toml differs from isoapplet"},
+		"an answer of its own":     {`atr = ["3B 0.", "3B 0F 18"]`, ""},
+		"an answer that both name": {`atr = ["3B FF .."]`, "trust.toml differs from trust2"},
+	} {
+		dir := t.TempDir()
+		write := func(name, text string) {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		iso := text(t, "isoapplet")
+		write("trust.toml", test.atr+"\n"+strings.ReplaceAll(iso, "pad_with = 0x00", "pad_with = 0xFF"))
+		write("trust2.toml", "atr = [\"3B F. 18\"]\n"+iso)
+		if _, err := Load(dir); (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v, want %q", name, err, test.says)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	entries, err := files.ReadDir(".")
 	if err != nil {

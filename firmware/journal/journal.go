@@ -152,14 +152,15 @@ func (j *Journal) Append(entries ...audit.Entry) error {
 	return nil
 }
 
-// mustFit: the room was reserved when the intent was written. An intent needs new room, whatever it comes with.
+// mustFit: the room was reserved when the intent was written; what became of a passcode that was being changed may stand one
+// above the most. An intent needs new room, whatever it comes with.
 func mustFit(entries []audit.Entry) bool {
 	must := false
 	for _, e := range entries {
 		switch e.Kind {
 		case audit.KindIntent:
 			return false
-		case audit.KindOutcome, audit.KindSettled:
+		case audit.KindOutcome, audit.KindSettled, audit.KindChanged:
 			must = true
 		}
 	}

@@ -360,6 +360,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("one more: %v", err)
 	}
 	do(t, j.Append(entry(audit.KindOutcome, 7))) // even one that no intent has announced
+	do(t, j.Append(audit.Entry{Kind: audit.KindChanged, At: 1, Passcode: audit.Yes}))
 	do(t, held(t, j, 30))
 	if !j.Full() {
 		t.Error("held is not backed up, and made room")

@@ -23,6 +23,9 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 				return
 			}
 			begun, err := k.Central.Begin(ctx, k.idempotencyKey(e.Ask), body)
+			if err == nil && begun.Profile == "" {
+				err = errors.New("central does not say which profile the card has")
+			}
 			if err != nil {
 				k.tell(k.refused(e.Ask, err))
 				return

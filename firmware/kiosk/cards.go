@@ -171,7 +171,7 @@ func failure(err error) unlock.Failure {
 		return unlock.Failure{Kind: unlock.FailUnknown}
 	case errors.As(err, &retired):
 		return unlock.Failure{Kind: unlock.FailRetired}
-	case errors.Is(err, card.ErrNoPUK):
+	case errors.Is(err, card.ErrNoPUK), errors.Is(err, card.ErrNotSent):
 		return unlock.Failure{Kind: unlock.FailNoPUK}
 	case errors.Is(err, card.ErrNoKey):
 		return unlock.Failure{Kind: unlock.FailNoKey}

@@ -18,12 +18,12 @@ const soon = 90 * 24 * time.Hour
 func (m *Machine) offer(in CardRead) {
 	w := &m.walk
 	w.newRules = in.Rules
-	w.presentRules = card.Rules{Min: 1, Max: in.Present.Max, DigitsOnly: in.Present.DigitsOnly} // an older card's may be short
+	w.presentRules = in.Present // what no such card can have would cost a try for nothing
 	w.canChange = spare(w.triesLeft) && in.Rules.Max > 0 && in.Rules.Min <= in.Rules.Max && in.Present.Max > 0
 	m.to(phaseErrand)
 }
 
-// spare: a wrong passcode would not lock the card, as far as it tells.
+// spare: a wrong passcode would not lock the card. One that tells nothing is given one try a visit.
 func spare(triesLeft int) bool { return triesLeft < 0 || triesLeft >= minTriesLeft }
 
 // errand goes back to the question what the holder came for.
@@ -78,14 +78,19 @@ func (m *Machine) verified(f Failure) {
 			left = w.triesLeft - 1 // it told how many it had
 		}
 		w.triesLeft = left
-		if !spare(left) {
+		switch {
+		case left < 0:
+			w.canChange = false
+			m.errand()
+			m.reason = ReasonPresentWrong
+		case !spare(left):
 			w.canChange = false
 			m.errand()
 			m.reason = ReasonPresentLast
-			return
+		default:
+			m.askPresent()
+			m.reason = ReasonPresentWrong
 		}
-		m.askPresent()
-		m.reason = ReasonPresentWrong
 	case f.Kind == FailPasscode:
 		// No passcode of this card has that form, and no try was spent.
 		w.present.Wipe()

@@ -84,7 +84,7 @@ const (
 	FailUnknown  FailureKind = "unknown"  // card.ErrUnknown
 	FailNoKey    FailureKind = "no-key"   // card.ErrNoKey: nothing on the card names it
 	FailRetired  FailureKind = "retired"  // card.RetiredError
-	FailNoPUK    FailureKind = "no-puk"   // card.ErrNoPUK
+	FailNoPUK    FailureKind = "no-puk"   // card.ErrNoPUK, card.ErrNotSent: nothing was sent to the card
 	FailStatus   FailureKind = "status"   // any other answer
 )
 
