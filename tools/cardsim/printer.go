@@ -65,6 +65,9 @@ func Print(dir string, issues []Issue) ([]*Card, error) {
 		if err != nil {
 			return nil, fmt.Errorf("print card %s: %w", i.File, err)
 		}
+		if profile.Retired {
+			return nil, fmt.Errorf("print card %s: cards of profile %s are printed no more", i.File, i.Profile)
+		}
 		puk, err := randomPUK(profile)
 		if err != nil {
 			return nil, fmt.Errorf("print card %s: %w", i.File, err)
