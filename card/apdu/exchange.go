@@ -42,6 +42,14 @@ func (s SW) More() (le int, ok bool) { return shortLe(byte(s)), s&0xFF00 == 0x61
 // maxAnswer bounds what a card can make us collect; no object of a smartcard comes near it.
 const maxAnswer = 1 << 17
 
+// An answer may come in fewParts parts, and in one more for every fullPart bytes that have come. Cards fill a part, and the
+// smallest that a reader or a card's buffer gives is fullPart; fewParts leaves small ones room, an object of 8 KiB in
+// parts of 64. So a card that dribbles byte by byte is given up after fewParts, and not when maxAnswer is reached.
+const (
+	fewParts = 64
+	fullPart = 128
+)
+
 // Send transmits exactly one APDU and returns what came back, whatever its status word. Its own copy of the command is
 // wiped. An answer without a status word ends the session: it wraps card.ErrRemoved, since that is how a card that
 // vanishes within a command looks.
@@ -80,10 +88,13 @@ func Exchange(t card.Transport, c Command) ([]byte, SW, error) {
 		r, sw, err = Send(t, c)
 	}
 	answer := r
-	for err == nil {
+	for parts := 1; err == nil; parts++ {
 		le, more := sw.More()
 		if !more {
 			return answer, sw, nil
+		}
+		if parts > fewParts+len(answer)/fullPart {
+			return nil, sw, fmt.Errorf("get response: %d parts made %d bytes, and the card promises more", parts, len(answer))
 		}
 		r, sw, err = Send(t, GetResponse(le))
 		if err == nil && len(r) == 0 {
