@@ -61,7 +61,7 @@ func load(path string) (*pkcs11.Ctx, error) {
 }
 
 // Open loads the profile's module, unless it is, and opens a session with the card in a PC/SC reader, to which this
-// process must have no session of its own. It returns card.ErrNotThisFamily if the module shows no card there and
+// process must have no session of its own. It returns card.ErrNotThisFamily if the module shows no card there, see pick, and
 // card.ErrHung if it does not answer in time or an earlier card's has not come back. Close must follow.
 func Open(p profiles.Profile, reader string) (*Card, error) {
 	select {
@@ -92,40 +92,6 @@ func (c *Card) open(reader string) error {
 	}
 	c.session, err = m.OpenSession(c.slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
 	return err
-}
-
-// slotDescriptionLength is §3.2, CK_SLOT_INFO: a longer name of a reader is cut.
-const slotDescriptionLength = 64
-
-// find returns the slot of a reader, by the slot's description, which is the reader's name in most modules. Where it is
-// not, the one token that the module shows is the card. Of several slots in one reader the first is taken.
-func find(m *pkcs11.Ctx, reader string) (uint, error) {
-	slots, err := m.GetSlotList(true)
-	if errors.Is(err, pkcs11.Error(pkcs11.CKR_BUFFER_TOO_SMALL)) { // a card came between counting and listing (§5.5)
-		slots, err = m.GetSlotList(true)
-	}
-	if err != nil {
-		return 0, err
-	}
-	var seen []string
-	for _, slot := range slots {
-		info, err := m.GetSlotInfo(slot)
-		if err != nil {
-			return 0, err
-		}
-		name := strings.TrimRight(info.SlotDescription, " \x00")
-		if name == reader || len(name) == slotDescriptionLength && strings.HasPrefix(reader, name) {
-			return slot, nil
-		}
-		seen = append(seen, fmt.Sprintf("%q", name))
-	}
-	switch len(slots) {
-	case 0:
-		return 0, fmt.Errorf("the module shows no card: %w", card.ErrNotThisFamily)
-	case 1:
-		return slots[0], nil
-	}
-	return 0, fmt.Errorf("the module shows no card in the reader %q, but in %s: %w", reader, strings.Join(seen, ", "), card.ErrNotThisFamily)
 }
 
 // Close logs out and lets go of the module. If a call hangs it returns card.ErrHung, and no card can be opened until the
