@@ -2,7 +2,6 @@ package authentic_test
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -14,49 +13,6 @@ import (
 	"latchkey/tools/cardsim"
 )
 
-// answers is a card that gives these answers, in hex, whatever it is asked, and keeps the questions.
-type answers struct {
-	t     *testing.T
-	left  []string
-	asked []string
-	kept  [][]byte
-}
-
-func (a *answers) Transmit(command []byte) ([]byte, error) {
-	a.asked, a.kept = append(a.asked, fmt.Sprintf("%X", command)), append(a.kept, command)
-	if len(a.left) == 0 {
-		a.t.Fatalf("unexpected command %X", command)
-	}
-	b, err := hex.DecodeString(a.left[0])
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.left = a.left[1:]
-	return b, nil
-}
-
-func says(t *testing.T, list ...string) *answers { return &answers{t: t, left: list} }
-
-// kind names an error as the kiosk would branch on it.
-func kind(err error) string {
-	var wrong *card.WrongSecretError
-	var status *card.StatusError
-	for _, known := range []error{card.ErrBlocked, card.ErrRefusedPasscode, card.ErrRemoved, card.ErrUnknown, card.ErrNoKey, card.ErrNoPUK, card.ErrNotThisFamily} {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	switch {
-	case err == nil:
-		return "done"
-	case errors.As(err, &wrong):
-		return fmt.Sprintf("wrong, %d left", wrong.TriesLeft)
-	case errors.As(err, &status):
-		return fmt.Sprintf("status %04X", status.SW)
-	}
-	return err.Error()
-}
-
 // Policies: the passcode's, which the credentials of a mask may reset; a PIN's and a key's.
 func passcodePolicy(how, mask string) string {
 	return "5F011A" + "800100" + "860A" + "0000" + how + mask + "0001FF00FF00" + "910103" + "A106" + "830108" + "840104" + "0000" + "9000"
@@ -65,12 +21,12 @@ func passcodePolicy(how, mask string) string {
 const (
 	pinPolicy = "08" + "800100" + "A103" + "83010A" + "9000"
 	keyPolicy = "08" + "800104" + "A103" + "83010A" + "9000"
-	noPUK     = "card has no such secret"
+	noPUK     = "no PUK"
 )
 
 func TestStatusWordsOfSecrets(t *testing.T) {
 	t.Parallel()
-	const refuses = "card refuses this passcode"
+	const refuses = "refused"
 	ops := []struct {
 		name, command string
 		before        []string // answers to what goes before
@@ -92,7 +48,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 	for _, op := range ops {
 		want := map[string]string{
 			"6A80": op.refused, "6A88": "status 6A88", "6982": "status 6982", "6700": "status 6700", "6C08": "status 6C08",
-			"6F00": "card failed within the command", "6581": "card failed within the command", "": "card removed", "90": "card removed",
+			"6F00": "unknown", "6581": "unknown", "": "removed", "90": "removed",
 			"63C1": "status 63C1", "63C0": "status 63C0", "6983": "status 6983",
 		}
 		if op.compares {
@@ -102,14 +58,14 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 			want["9000"] = "done"
 		}
 		for answer, want := range want {
-			said := says(t, append(op.before, answer)...)
-			if got := kind(op.do(authentic.New(said, fixed))); got != want {
+			said := cardtest.Says(t, append(op.before, answer)...)
+			if got := cardtest.Kind(op.do(authentic.New(said, fixed))); got != want {
 				t.Errorf("%s answered by %q: %s, want %s", op.name, answer, got, want)
 			}
-			if n := len(said.asked); n != len(op.before)+1 || said.asked[n-1] != op.command {
-				t.Errorf("%s sent %v, want %s last and once", op.name, said.asked, op.command)
+			if n := len(said.Asked); n != len(op.before)+1 || said.Asked[n-1] != op.command {
+				t.Errorf("%s sent %v, want %s last and once", op.name, said.Asked, op.command)
 			}
-			for _, k := range said.kept {
+			for _, k := range said.Kept {
 				if len(bytes.Trim(k, "\x00")) > 0 {
 					t.Errorf("%s left its command in memory: %X", op.name, k)
 				}
@@ -140,17 +96,17 @@ func TestTheCardTellsItsPUK(t *testing.T) {
 		{"not told", []string{"6A88"}, "status 6A88", nil},
 		{"not told of the PUK", []string{passcodePolicy("00", "04"), "6A88"}, "status 6A88", nil},
 		{"nonsense", []string{"5F0100" + "9000"}, "reset passcode: read policy of credential 1: answer of 3 bytes is none", nil},
-		{"pulled", []string{""}, "card removed", nil},
+		{"pulled", []string{""}, "removed", nil},
 	} {
-		said := says(t, test.answers...)
-		if got := kind(authentic.New(said, embedded).Reset(value("12345678"), value("864213"))); got != test.want {
+		said := cardtest.Says(t, test.answers...)
+		if got := cardtest.Kind(authentic.New(said, embedded).Reset(value("12345678"), value("864213"))); got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
 		}
-		if test.asked != nil && fmt.Sprint(said.asked) != fmt.Sprint(test.asked) {
-			t.Errorf("%s: sent %v, want %v", test.name, said.asked, test.asked)
+		if test.asked != nil && fmt.Sprint(said.Asked) != fmt.Sprint(test.asked) {
+			t.Errorf("%s: sent %v, want %v", test.name, said.Asked, test.asked)
 		}
-		if len(said.left) > 0 {
-			t.Errorf("%s: %d answers were not asked for", test.name, len(said.left))
+		if len(said.Left) > 0 {
+			t.Errorf("%s: %d answers were not asked for", test.name, len(said.Left))
 		}
 	}
 }
@@ -159,7 +115,7 @@ func TestTheCardTellsItsPUK(t *testing.T) {
 func TestForbiddenSecretsAreNotSent(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"", "123", "12345678901234567"} {
-		c := authentic.New(says(t), fixed) // fails on any command
+		c := authentic.New(cardtest.Says(t), fixed) // fails on any command
 		if err := c.Reset(value("12345678"), value(bad)); !errors.Is(err, card.ErrRefusedPasscode) {
 			t.Errorf("reset to %q: %v, want ErrRefusedPasscode", bad, err)
 		}
@@ -167,12 +123,12 @@ func TestForbiddenSecretsAreNotSent(t *testing.T) {
 			t.Errorf("change to %q: %v, want ErrRefusedPasscode", bad, err)
 		}
 	}
-	said := says(t, passcodePolicy("00", "04"))
+	said := cardtest.Says(t, passcodePolicy("00", "04"))
 	if err := authentic.New(said, embedded).Reset(value("12345678"), value("123456789")); !errors.Is(err, card.ErrRefusedPasscode) {
 		t.Errorf("longer than the card's policy: %v, want ErrRefusedPasscode", err)
 	}
 	for _, bad := range []string{"", "12345678901"} {
-		c := authentic.New(says(t), fixed)
+		c := authentic.New(cardtest.Says(t), fixed)
 		for what, err := range map[string]error{
 			"reset by":    c.Reset(value(bad), value("123456")),
 			"rotate from": c.Rotate(value(bad), value("12345678")),
@@ -184,14 +140,14 @@ func TestForbiddenSecretsAreNotSent(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "12345678901234567"} {
-		c := authentic.New(says(t), fixed)
+		c := authentic.New(cardtest.Says(t), fixed)
 		for what, err := range map[string]error{"confirm": c.Confirm(value(bad)), "change from": c.Change(value(bad), value("123456"))} {
 			if !errors.Is(err, card.ErrRefusedPasscode) || errors.Is(err, card.ErrNotSent) {
 				t.Errorf("%s %q: %v, want ErrRefusedPasscode alone", what, bad, err)
 			}
 		}
 	}
-	if err := authentic.New(says(t), embedded).Rotate(value("1"), value("2")); !errors.Is(err, card.ErrNoPUK) {
+	if err := authentic.New(cardtest.Says(t), embedded).Rotate(value("1"), value("2")); !errors.Is(err, card.ErrNoPUK) {
 		t.Errorf("rotation by the embedded profile: %v, want ErrNoPUK", err)
 	}
 }
@@ -209,18 +165,18 @@ func TestState(t *testing.T) {
 		{[]string{"63C3", passcodePolicy("FF", "00")}, card.State{TriesLeft: 3}}, // no PUK
 		{[]string{"6A88"}, card.State{Uninitialised: true}},
 	} {
-		said := says(t, test.answers...)
+		said := cardtest.Says(t, test.answers...)
 		if got, err := authentic.New(said, embedded).State(); err != nil || got != test.want {
 			t.Errorf("%v: %+v, %v, want %+v", test.answers, got, err, test.want)
 		}
 		for i, want := range []string{"00200001", "00CA5F0100", "00200003"}[:len(test.answers)] {
-			if said.asked[i] != want {
-				t.Errorf("asked %v: anything but an empty VERIFY can cost a try", said.asked)
+			if said.Asked[i] != want {
+				t.Errorf("asked %v: anything but an empty VERIFY can cost a try", said.Asked)
 			}
 		}
 	}
 	for _, answers := range [][]string{{"6A86"}, {"63C3", "6A86"}} {
-		if _, err := authentic.New(says(t, answers...), embedded).State(); kind(err) != "status 6A86" {
+		if _, err := authentic.New(cardtest.Says(t, answers...), embedded).State(); cardtest.Kind(err) != "status 6A86" {
 			t.Errorf("%v: %v", answers, err)
 		}
 	}
@@ -229,24 +185,24 @@ func TestState(t *testing.T) {
 func TestIdentify(t *testing.T) {
 	t.Parallel()
 	const cplc = "9F7F2A" + "000000000000000000000000" + "01020304" + "0506" + "000000000000000000000000000000000000000000000000" + "9000"
-	said := says(t, "9000", cplc)
+	said := cardtest.Says(t, "9000", cplc)
 	id, err := authentic.New(said, embedded).Identify()
 	if err != nil || id != (card.Identity{Family: "authentic", Serial: "01020304"}) {
 		t.Errorf("%+v, %v", id, err)
 	}
-	if want := []string{"00A4040010A000000077010070" + "0A1000F100000100" + "00", "00CA9F7F2D"}; fmt.Sprint(said.asked) != fmt.Sprint(want) {
-		t.Errorf("sent %v, want %v", said.asked, want)
+	if want := []string{"00A4040010A000000077010070" + "0A1000F100000100" + "00", "00CA9F7F2D"}; fmt.Sprint(said.Asked) != fmt.Sprint(want) {
+		t.Errorf("sent %v, want %v", said.Asked, want)
 	}
 	for _, test := range []struct {
 		answers []string
 		want    string
 	}{
-		{[]string{"6A82"}, "not a card of this family"},
+		{[]string{"6A82"}, "not this family"},
 		{[]string{"6F00"}, "status 6F00"},
-		{[]string{"9000", "6A88"}, "card has no card authentication key"},
-		{[]string{"9000", ""}, "card removed"},
+		{[]string{"9000", "6A88"}, "no key"},
+		{[]string{"9000", ""}, "removed"},
 	} {
-		if _, err := authentic.New(says(t, test.answers...), embedded).Identify(); kind(err) != test.want {
+		if _, err := authentic.New(cardtest.Says(t, test.answers...), embedded).Identify(); cardtest.Kind(err) != test.want {
 			t.Errorf("%v: %v, want %s", test.answers, err, test.want)
 		}
 	}
@@ -255,16 +211,7 @@ func TestIdentify(t *testing.T) {
 func TestALyingCardIsCaughtByConfirm(t *testing.T) {
 	t.Parallel()
 	sim := virtual(t, cardsim.Spec{Profile: embedded, Blocked: true, Quirks: cardsim.Quirks{Lie: true}})
-	c := authentic.New(sim, embedded)
-	if _, err := c.Identify(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Reset(value(cardsim.DefaultPUK), value("864213")); err != nil {
-		t.Fatalf("reset: %v, want the card to claim success", err)
-	}
-	if err := c.Confirm(value("864213")); !errors.Is(err, card.ErrBlocked) {
-		t.Fatalf("confirm: %v, want ErrBlocked: nothing was changed", err)
-	}
+	cardtest.Lie(t, authentic.New(sim, embedded), cardtest.Fixture{PUK: value(cardsim.DefaultPUK), NewPasscode: value("864213")})
 }
 
 func TestACardThatWasNeverGivenAPasscode(t *testing.T) {
@@ -290,32 +237,14 @@ func TestACardThatIsPulled(t *testing.T) {
 		"change": {func(c *authentic.Card) error { return c.Change(old, next) }, 1},
 		"rotate": {func(c *authentic.Card) error { return c.Rotate(puk, nextPUK) }, 1},
 	} {
-		for _, after := range []bool{false, true} {
-			for n := 1; n <= method.last; n++ {
-				path := filepath.Join(t.TempDir(), "card")
-				sim, err := cardsim.Create(path, cardsim.Spec{Profile: fixed})
-				if err != nil {
-					t.Fatal(err)
-				}
-				left := 0 // commands until it is pulled; never if not above 0
-				pull := func([]byte) error {
-					if left--; left == 0 {
-						return card.ErrRemoved
-					}
-					return nil
-				}
-				if sim.Before = pull; after {
-					sim.Before, sim.After = nil, pull
-				}
-				counter := &cardtest.Counter{Transport: sim}
-				c := authentic.New(counter, fixed)
-				if _, err := c.Identify(); err != nil {
-					t.Fatal(err)
-				}
-				left, counter.N = n, 0
-				if err := method.do(c); !errors.Is(err, card.ErrRemoved) || counter.N != n {
-					t.Errorf("%s, pulled at APDU %d: %v after %d", name, n, err, counter.N)
-				}
+		commands := cardtest.Pull(t, name, func(p *cardtest.Pulled) func() error {
+			path := filepath.Join(t.TempDir(), "card")
+			sim, err := cardsim.Create(path, cardsim.Spec{Profile: fixed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Transport = sim
+			p.Check = func(n int, after bool) {
 				found, err := cardsim.Open(path)
 				if err != nil {
 					t.Fatal(err)
@@ -329,6 +258,14 @@ func TestACardThatIsPulled(t *testing.T) {
 					t.Errorf("%s, pulled at APDU %d: %d tries of the PUK left", name, n, tries)
 				}
 			}
+			c := authentic.New(p, fixed)
+			if _, err := c.Identify(); err != nil {
+				t.Fatal(err)
+			}
+			return func() error { return method.do(c) }
+		})
+		if commands != method.last {
+			t.Errorf("%s sends %d commands, want %d", name, commands, method.last)
 		}
 	}
 }

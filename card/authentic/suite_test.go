@@ -33,6 +33,10 @@ func virtual(t testing.TB, spec cardsim.Spec) *cardsim.Card {
 	return sim
 }
 
+func opens(p profiles.Profile) func(card.Transport) card.Card {
+	return func(t card.Transport) card.Card { return authentic.New(t, p) }
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -56,14 +60,9 @@ func TestConformance(t *testing.T) {
 					Passcode: value(cardsim.DefaultPasscode), PUK: value(cardsim.DefaultPUK),
 					PasscodeTries: passcodeTries, PUKTries: pukTries, TellsPUKTries: true,
 					NewPasscode: value("a-Z 9"), NewPUK: test.newPUK, Refused: value("123"),
-					Transport:  &cardtest.Counter{Transport: sim},
 					StateAPDUs: test.state, WriteAPDUs: test.write,
 				}
-				f.Again = func(*testing.T) card.Card {
-					sim.Reset()
-					return authentic.New(f.Transport, test.spec.Profile)
-				}
-				return authentic.New(f.Transport, test.spec.Profile), f
+				return f.Over(sim, sim.Reset, opens(test.spec.Profile))
 			})
 		})
 	}

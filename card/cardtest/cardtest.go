@@ -1,5 +1,6 @@
 // Package cardtest is the suite that every card family must pass over every transport: the virtual card in the process,
-// the virtual card in a real PC/SC stack, a real card on the desk. It belongs to tests; production code never imports it.
+// the virtual card in a real PC/SC stack, a real card on the desk. Beside it stands what the families' own tests share. It
+// belongs to tests; production code never imports it.
 package cardtest
 
 import (
@@ -205,7 +206,7 @@ func wrongPasscodes(t *testing.T, c card.Card, f Fixture) {
 func unlock(t *testing.T, c card.Card, f Fixture) {
 	identify(t, c)
 	block(t, c, f)
-	write(t, c, f)
+	f.Write(t, c)
 
 	c = f.Again(t)
 	identify(t, c)
@@ -239,7 +240,7 @@ func apdus(t *testing.T, c card.Card, f Fixture) {
 	}
 	block(t, c, f)
 	before := f.Transport.N
-	write(t, c, f)
+	f.Write(t, c)
 	if n := f.Transport.N - before; n > f.WriteAPDUs {
 		t.Errorf("%d APDUs from grant to confirmed, want at most %d", n, f.WriteAPDUs)
 	}
@@ -273,7 +274,7 @@ func spentPUK(t *testing.T, c card.Card, f Fixture) {
 	for left := f.PUKTries - 1; left > 0; left-- {
 		f.wantPUKTries(t, c, "wrong PUK", c.Reset(f.wrongPUK(t, c), f.NewPasscode), left)
 	}
-	for _, puk := range []func(*testing.T, card.Card) secret.Value{f.wrongPUK, f.rightPUK} {
+	for _, puk := range []func(testing.TB, card.Card) secret.Value{f.wrongPUK, f.rightPUK} {
 		if err := c.Reset(puk(t, c), f.NewPasscode); !errors.Is(err, card.ErrBlocked) && !f.untold(err) {
 			t.Fatalf("reset with a spent PUK: %v, want ErrBlocked", err)
 		}
@@ -382,7 +383,7 @@ func discretion(t *testing.T, c card.Card, f Fixture) {
 	}
 }
 
-func identify(t *testing.T, c card.Card) card.Identity {
+func identify(t testing.TB, c card.Card) card.Identity {
 	t.Helper()
 	id, err := c.Identify()
 	if err != nil {
@@ -421,7 +422,7 @@ func (f Fixture) untold(err error) bool {
 }
 
 // rightPUK is what Reset takes now.
-func (f Fixture) rightPUK(t *testing.T, c card.Card) secret.Value {
+func (f Fixture) rightPUK(t testing.TB, c card.Card) secret.Value {
 	t.Helper()
 	if f.Answer == nil {
 		return f.PUK
@@ -434,7 +435,7 @@ func (f Fixture) rightPUK(t *testing.T, c card.Card) secret.Value {
 }
 
 // wrongPUK is what Reset must refuse and count now.
-func (f Fixture) wrongPUK(t *testing.T, c card.Card) secret.Value {
+func (f Fixture) wrongPUK(t testing.TB, c card.Card) secret.Value {
 	t.Helper()
 	return other(f.rightPUK(t, c))
 }
@@ -472,8 +473,9 @@ func block(t *testing.T, c card.Card, f Fixture) {
 	}
 }
 
-// write does what the kiosk does with a grant.
-func write(t *testing.T, c card.Card, f Fixture) {
+// Write does what kiosk and central do together, from the grant until the new passcode is set and confirmed, and the PUK
+// replaced if there is a new one. Of the fixture it needs these secrets, or Answer.
+func (f Fixture) Write(t testing.TB, c card.Card) {
 	t.Helper()
 	if err := c.Reset(f.rightPUK(t, c), f.NewPasscode); err != nil {
 		t.Fatalf("reset: %v", err)

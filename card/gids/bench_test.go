@@ -4,48 +4,24 @@ import (
 	"fmt"
 	"testing"
 
-	"latchkey/card"
 	"latchkey/card/cardtest"
 	"latchkey/card/families"
-	"latchkey/card/gids"
 	"latchkey/card/profiles"
 	"latchkey/tools/cardsim"
-	simulated "latchkey/tools/cardsim/gids"
 )
 
-func counted(b *testing.B) (*cardsim.Card, *cardtest.Counter) {
-	sim := virtual(b, cardsim.Spec{})
-	return sim, &cardtest.Counter{Transport: sim}
-}
+// grant is what is written, time and again.
+var grant = cardtest.Fixture{Answer: administrator, NewPasscode: passcode}
 
 // BenchmarkState is from insertion until serial and retry counter are known.
 func BenchmarkState(b *testing.B) {
-	sim, counter := counted(b)
-	for b.Loop() {
-		sim.Reset()
-		c := gids.New(counter, profile)
-		if _, err := c.Identify(); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := c.State(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(counter.N)/float64(b.N), "apdus/op")
+	sim := virtual(b, cardsim.Spec{})
+	cardtest.BenchState(b, sim, sim.Reset, open)
 }
 
 // BenchmarkWrite is from the wish to write, through challenge and answer, until the passcode is set and confirmed.
 func BenchmarkWrite(b *testing.B) {
-	_, counter := counted(b)
-	c := gids.New(counter, profile)
-	if _, err := c.Identify(); err != nil {
-		b.Fatal(err)
-	}
-	counter.N = 0
-	for b.Loop() {
-		write(b, c)
-	}
-	b.ReportMetric(float64(counter.N)/float64(b.N), "apdus/op")
+	cardtest.BenchWrite(b, virtual(b, cardsim.Spec{}), nil, open, grant)
 }
 
 // BenchmarkTotal is from insertion until the new passcode is confirmed. A card that a profile names by its answer to reset
@@ -60,7 +36,8 @@ func BenchmarkTotal(b *testing.B) {
 	named.ATRs = []profiles.ATR{atr}
 	for name, set := range map[string]profiles.Set{"named": profiles.Of(named), "unnamed": profiles.Embedded()} {
 		b.Run(name, func(b *testing.B) {
-			sim, counter := counted(b)
+			sim := virtual(b, cardsim.Spec{})
+			counter := &cardtest.Counter{Transport: sim}
 			for b.Loop() {
 				sim.Reset()
 				found, err := families.Recognise(counter, sim.ATR(), set)
@@ -70,23 +47,9 @@ func BenchmarkTotal(b *testing.B) {
 				if _, err := found.Card.State(); err != nil {
 					b.Fatal(err)
 				}
-				write(b, found.Card)
+				grant.Write(b, found.Card)
 			}
 			b.ReportMetric(float64(counter.N)/float64(b.N), "apdus/op")
 		})
-	}
-}
-
-// write does what kiosk and central do together.
-func write(b *testing.B, c card.Card) {
-	asked, err := c.Challenge()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := c.Reset(answered(b, simulated.DefaultAdminKey, asked), passcode); err != nil {
-		b.Fatal(err)
-	}
-	if err := c.Confirm(passcode); err != nil {
-		b.Fatal(err)
 	}
 }

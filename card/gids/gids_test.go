@@ -2,7 +2,6 @@ package gids_test
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,56 +23,6 @@ func virtual(t testing.TB, spec cardsim.Spec) *cardsim.Card {
 		t.Fatal(err)
 	}
 	return sim
-}
-
-// answers is a card that gives these answers, in hex, whatever it is asked, and keeps the questions.
-type answers struct {
-	t     *testing.T
-	left  []string
-	asked []string
-	kept  [][]byte
-}
-
-func (a *answers) Transmit(command []byte) ([]byte, error) {
-	a.asked, a.kept = append(a.asked, fmt.Sprintf("%X", command)), append(a.kept, command)
-	if len(a.left) == 0 {
-		a.t.Fatalf("unexpected command %X", command)
-	}
-	b, err := hex.DecodeString(a.left[0])
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.left = a.left[1:]
-	return b, nil
-}
-
-func says(t *testing.T, list ...string) *answers { return &answers{t: t, left: list} }
-
-// kind names an error as the kiosk would branch on it.
-func kind(err error) string {
-	var wrong *card.WrongSecretError
-	var status *card.StatusError
-	switch {
-	case err == nil:
-		return "done"
-	case errors.Is(err, card.ErrBlocked):
-		return "blocked"
-	case errors.Is(err, card.ErrRefusedPasscode):
-		return "refused"
-	case errors.Is(err, card.ErrRemoved):
-		return "removed"
-	case errors.Is(err, card.ErrUnknown):
-		return "unknown"
-	case errors.Is(err, card.ErrNoPUK):
-		return "no PUK"
-	case errors.Is(err, card.ErrNoKey):
-		return "no key"
-	case errors.As(err, &wrong):
-		return fmt.Sprintf("wrong, %d left", wrong.TriesLeft)
-	case errors.As(err, &status):
-		return fmt.Sprintf("status %04X", status.SW)
-	}
-	return err.Error()
 }
 
 const (
@@ -113,14 +62,14 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 		}},
 	} {
 		for last, want := range op.wants {
-			card := says(t, append(op.first, last)...)
-			if got := kind(op.do(gids.New(card, profile))); got != want {
+			card := cardtest.Says(t, append(op.first, last)...)
+			if got := cardtest.Kind(op.do(gids.New(card, profile))); got != want {
 				t.Errorf("%s answered by %q: %s, want %s", op.name, last, got, want)
 			}
-			if fmt.Sprint(card.asked) != fmt.Sprint(op.sent) {
-				t.Errorf("%s sent %v, want %v", op.name, card.asked, op.sent)
+			if fmt.Sprint(card.Asked) != fmt.Sprint(op.sent) {
+				t.Errorf("%s sent %v, want %v", op.name, card.Asked, op.sent)
 			}
-			for _, b := range card.kept {
+			for _, b := range card.Kept {
 				if len(bytes.Trim(b, "\x00")) > 0 {
 					t.Errorf("%s left its command in memory: %X", op.name, b)
 				}
@@ -132,10 +81,10 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 func TestChallenge(t *testing.T) {
 	t.Parallel()
 	const name, ask = "002281A403830180", "00870000047C02810000"
-	card := says(t, "9000", "7C0A810801020304050607089000")
+	card := cardtest.Says(t, "9000", "7C0A810801020304050607089000")
 	got, err := gids.New(card, profile).Challenge()
-	if err != nil || !bytes.Equal(got, []byte{1, 2, 3, 4, 5, 6, 7, 8}) || fmt.Sprint(card.asked) != fmt.Sprint([]string{name, ask}) {
-		t.Errorf("%X, %v by %v", got, err, card.asked)
+	if err != nil || !bytes.Equal(got, []byte{1, 2, 3, 4, 5, 6, 7, 8}) || fmt.Sprint(card.Asked) != fmt.Sprint([]string{name, ask}) {
+		t.Errorf("%X, %v by %v", got, err, card.Asked)
 	}
 	for want, list := range map[string][]string{
 		"no PUK":      {"6A88"},
@@ -145,7 +94,7 @@ func TestChallenge(t *testing.T) {
 		"ask for a challenge: the card gave one of 16 bytes, want 8": {"9000", "7C128110" + strings.Repeat("AB", 16) + "9000"},
 		"ask for a challenge: the card gave one of 0 bytes, want 8":  {"9000", "9000"},
 	} {
-		if _, err := gids.New(says(t, list...), profile).Challenge(); kind(err) != want {
+		if _, err := gids.New(cardtest.Says(t, list...), profile).Challenge(); cardtest.Kind(err) != want {
 			t.Errorf("%v: %v, want %s", list, err, want)
 		}
 	}
@@ -153,7 +102,7 @@ func TestChallenge(t *testing.T) {
 
 func TestWhatNoCardTakesIsNotSent(t *testing.T) {
 	t.Parallel()
-	c := gids.New(says(t), profile) // fails on any command
+	c := gids.New(cardtest.Says(t), profile) // fails on any command
 	for _, bad := range []string{"", "123", "12345678901234567"} {
 		for what, err := range map[string]error{"reset to": c.Reset(answer, value(bad)), "change to": c.Change(passcode, value(bad))} {
 			if !errors.Is(err, card.ErrRefusedPasscode) {
@@ -189,19 +138,19 @@ func TestState(t *testing.T) {
 		"6A88":                   {Uninitialised: true},
 		"6A82":                   {Uninitialised: true},
 	} {
-		card := says(t, answer)
+		card := cardtest.Says(t, answer)
 		if got, err := gids.New(card, profile).State(); err != nil || got != want {
 			t.Errorf("%s: %+v, %v, want %+v", answer, got, err, want)
 		}
-		if card.asked[0] != "00CB3FFF045C027F7100" {
-			t.Errorf("asked by %s", card.asked[0])
+		if card.Asked[0] != "00CB3FFF045C027F7100" {
+			t.Errorf("asked by %s", card.Asked[0])
 		}
 	}
 	for answer, want := range map[string]string{
 		"6982": "status 6982", "": "removed", "9000": "read retry counter: data object is damaged",
 		"7F71039301039000": "read retry counter: the card's answer holds none", "7F7104970200039000": "read retry counter: the card's answer holds none",
 	} {
-		if _, err := gids.New(says(t, answer), profile).State(); kind(err) != want {
+		if _, err := gids.New(cardtest.Says(t, answer), profile).State(); cardtest.Kind(err) != want {
 			t.Errorf("%q: %v, want %s", answer, err, want)
 		}
 	}
@@ -214,30 +163,30 @@ func TestIdentify(t *testing.T) {
 		"plain": {"9000", id}, "template on select": {"61124F0BA00000039742544659020173034001C09000", id},
 		"T=0": {"6114", "6115", id}, "T=0, exact length": {"6114", "6C13", id},
 	} {
-		card := says(t, list...)
+		card := cardtest.Says(t, list...)
 		got, err := gids.New(card, profile).Identify()
-		if err != nil || got.Family != "gids" || got.Serial != strings.Repeat("ab", 16) || len(card.left) > 0 {
+		if err != nil || got.Family != "gids" || got.Serial != strings.Repeat("ab", 16) || len(card.Left) > 0 {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		if card.asked[0] != "00A4040009A0000003974254465900" || card.asked[1] != "00CBA012045C02DF2000" {
-			t.Errorf("%s: asked by %v", name, card.asked)
+		if card.Asked[0] != "00A4040009A0000003974254465900" || card.Asked[1] != "00CBA012045C02DF2000" {
+			t.Errorf("%s: asked by %v", name, card.Asked)
 		}
 	}
 	for want, list := range map[string][]string{
 		"no key": {"9000", "6A88"}, "status 6985": {"6985"}, "status 6982": {"9000", "6982"}, "removed": {"9000", ""},
 		"read card id: data object is damaged": {"9000", "DF2110" + strings.Repeat("AB", 16) + "9000"},
 	} {
-		if _, err := gids.New(says(t, list...), profile).Identify(); kind(err) != want {
+		if _, err := gids.New(cardtest.Says(t, list...), profile).Identify(); cardtest.Kind(err) != want {
 			t.Errorf("%v: %v, want %s", list, err, want)
 		}
 	}
 	for _, nameless := range []string{"DF2010" + strings.Repeat("00", 16) + "9000", "DF2001AB9000", "DF20009000"} {
-		if _, err := gids.New(says(t, "9000", nameless), profile).Identify(); !errors.Is(err, card.ErrNoKey) {
+		if _, err := gids.New(cardtest.Says(t, "9000", nameless), profile).Identify(); !errors.Is(err, card.ErrNoKey) {
 			t.Errorf("%s: %v, want ErrNoKey", nameless, err)
 		}
 	}
 	for _, sw := range []string{"6A82", "6A81", "6A86", "6D00", "6E00", "6999"} {
-		if _, err := gids.New(says(t, sw), profile).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
+		if _, err := gids.New(cardtest.Says(t, sw), profile).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
 			t.Errorf("select answered by %s: %v, want ErrNotThisFamily", sw, err)
 		}
 	}
@@ -256,16 +205,8 @@ func TestACardThatWasNeverGivenAPasscode(t *testing.T) {
 
 func TestALyingCardIsCaughtByConfirm(t *testing.T) {
 	t.Parallel()
-	c := gids.New(virtual(t, cardsim.Spec{Blocked: true, Quirks: cardsim.Quirks{Lie: true}}), profile)
-	if _, err := c.Identify(); err != nil {
-		t.Fatal(err)
-	}
-	if err := reset(t, c, passcode); err != nil {
-		t.Fatalf("reset: %v, want the card to claim success", err)
-	}
-	if err := c.Confirm(passcode); !errors.Is(err, card.ErrBlocked) {
-		t.Fatalf("confirm: %v, want ErrBlocked: nothing was changed", err)
-	}
+	sim := virtual(t, cardsim.Spec{Blocked: true, Quirks: cardsim.Quirks{Lie: true}})
+	cardtest.Lie(t, gids.New(sim, profile), cardtest.Fixture{Answer: administrator, NewPasscode: passcode})
 }
 
 // A passcode of which the present one is the beginning is wrong, though the command that carries both has nothing between
@@ -277,7 +218,7 @@ func TestALongerPresentPasscodeIsWrong(t *testing.T) {
 	if _, err := c.Identify(); err != nil {
 		t.Fatal(err)
 	}
-	if got := kind(c.Change(value("123456"), value("9876"))); got != "wrong, 2 left" {
+	if got := cardtest.Kind(c.Change(value("123456"), value("9876"))); got != "wrong, 2 left" {
 		t.Errorf("change from a longer one: %s", got)
 	}
 	if !sim.HasPasscode(value("1234")) {
@@ -286,13 +227,12 @@ func TestALongerPresentPasscodeIsWrong(t *testing.T) {
 }
 
 // reset does what the kiosk and central do together.
-func reset(t testing.TB, c *gids.Card, passcode secret.Value) error {
-	t.Helper()
+func reset(c *gids.Card, passcode secret.Value) error {
 	asked, err := c.Challenge()
 	if err != nil {
 		return err
 	}
-	return c.Reset(answered(t, simulated.DefaultAdminKey, asked), passcode)
+	return c.Reset(administrator(asked), passcode)
 }
 
 func TestAPulledCardEndsEveryMethod(t *testing.T) {
@@ -301,38 +241,18 @@ func TestAPulledCardEndsEveryMethod(t *testing.T) {
 		"identify":     func(c *gids.Card) error { _, err := c.Identify(); return err },
 		"state":        func(c *gids.Card) error { _, err := c.State(); return err },
 		"certificates": func(c *gids.Card) error { _, err := c.Certificates(); return err },
-		"reset":        func(c *gids.Card) error { return reset(t, c, passcode) },
+		"reset":        func(c *gids.Card) error { return reset(c, passcode) },
 		"confirm":      func(c *gids.Card) error { return c.Confirm(value(simulated.DefaultPasscode)) },
 		"change":       func(c *gids.Card) error { return c.Change(value(simulated.DefaultPasscode), passcode) },
 	}
 	for name, method := range methods {
-		for n := 1; ; n++ {
-			sim := virtual(t, cardsim.Spec{})
-			counter := &cardtest.Counter{Transport: sim}
-			c := gids.New(counter, profile)
+		cardtest.Pull(t, name, func(p *cardtest.Pulled) func() error {
+			p.Transport = virtual(t, cardsim.Spec{})
+			c := gids.New(p, profile)
 			if _, err := c.Identify(); err != nil {
 				t.Fatal(err)
 			}
-			counter.N = 0
-			pull := func([]byte) error {
-				if counter.N == n {
-					return card.ErrRemoved
-				}
-				return nil
-			}
-			if sim.Before = pull; n%2 == 0 {
-				sim.Before, sim.After = nil, pull
-			}
-			err := method(c)
-			if counter.N < n {
-				if err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
-				break
-			}
-			if !errors.Is(err, card.ErrRemoved) || counter.N != n {
-				t.Errorf("%s, pulled at APDU %d: %v and %d were sent, want ErrRemoved and no more", name, n, err, counter.N)
-			}
-		}
+			return func() error { return method(c) }
+		})
 	}
 }

@@ -1,11 +1,6 @@
 package gids_test
 
 import (
-	"crypto/des"
-	"crypto/x509"
-	"encoding/hex"
-	"encoding/json"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -22,21 +17,10 @@ var profile = profiles.Embedded().Must("gids")
 
 func value(s string) secret.Value { return secret.New([]byte(s)) }
 
-// answered is a challenge as who has the key answers it.
-func answered(t testing.TB, key string, challenge []byte) secret.Value {
-	t.Helper()
-	k, err := hex.DecodeString(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := des.NewTripleDESCipher(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := make([]byte, des.BlockSize)
-	block.Encrypt(out, challenge)
-	return value(hex.EncodeToString(out))
-}
+// administrator answers as whoever has the key that cards are made with.
+var administrator = cardtest.TripleDES(simulated.DefaultAdminKey)
+
+func open(t card.Transport) card.Card { return gids.New(t, profile) }
 
 func TestVirtualGIDS(t *testing.T) {
 	t.Parallel()
@@ -63,41 +47,18 @@ func TestVirtualGIDS(t *testing.T) {
 				passcodeTries, pukTries := sim.TriesLeft()
 				f := cardtest.Fixture{
 					Identity:      card.Identity{Family: gids.Family, Serial: sim.Serial()},
-					Certificates:  inMemory(t, path),
+					Certificates:  cardtest.Stored(t, path),
 					Passcode:      value(passcode),
 					PasscodeTries: passcodeTries,
 					PUKTries:      pukTries,
 					NewPasscode:   value("a-Z 8642"),
 					Refused:       value("123"),
-					Answer:        func(challenge []byte) secret.Value { return answered(t, key, challenge) },
-					Transport:     &cardtest.Counter{Transport: sim},
+					Answer:        cardtest.TripleDES(key),
 					StateAPDUs:    3,
 					WriteAPDUs:    5, // the key is named, challenge, answer, reset, confirm
 				}
-				f.Again = func(*testing.T) card.Card {
-					sim.Reset()
-					return gids.New(f.Transport, profile)
-				}
-				return gids.New(f.Transport, profile), f
+				return f.Over(sim, sim.Reset, open)
 			})
 		})
 	}
-}
-
-// inMemory is the certificate as it stands in the card's file.
-func inMemory(t *testing.T, path string) card.Certificates {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var memory struct{ Applet simulated.Applet }
-	if err := json.Unmarshal(b, &memory); err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(memory.Applet.Certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return card.Certificates{Authentication: cert.Raw, Expires: cert.NotAfter}
 }

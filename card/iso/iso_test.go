@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -14,53 +13,10 @@ import (
 	"latchkey/tools/cardsim"
 )
 
-// answers is a card that gives these answers, in hex, whatever it is asked, and keeps the questions.
-type answers struct {
-	t     *testing.T
-	left  []string
-	asked []string
-	kept  [][]byte
-}
-
-func (a *answers) Transmit(command []byte) ([]byte, error) {
-	a.asked, a.kept = append(a.asked, fmt.Sprintf("%X", command)), append(a.kept, command)
-	if len(a.left) == 0 {
-		a.t.Fatalf("unexpected command %X", command)
-	}
-	b, err := hex.DecodeString(a.left[0])
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.left = a.left[1:]
-	return b, nil
-}
-
-func says(t *testing.T, list ...string) *answers { return &answers{t: t, left: list} }
-
-// kind names an error as the kiosk would branch on it.
-func kind(err error) string {
-	var wrong *card.WrongSecretError
-	var status *card.StatusError
-	for _, known := range []error{card.ErrBlocked, card.ErrRefusedPasscode, card.ErrRemoved, card.ErrUnknown, card.ErrNoKey, card.ErrNoPUK, card.ErrNotThisFamily} {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	switch {
-	case err == nil:
-		return "done"
-	case errors.As(err, &wrong):
-		return fmt.Sprintf("wrong, %d left", wrong.TriesLeft)
-	case errors.As(err, &status):
-		return fmt.Sprintf("status %04X", status.SW)
-	}
-	return err.Error()
-}
-
 func TestStatusWordsOfSecrets(t *testing.T) {
 	t.Parallel()
 	ward := wardCard(t)
-	const refuses = "card refuses this passcode"
+	const refuses = "refused"
 	for _, op := range []struct {
 		name, command string
 		refused       string // what 6A80 means
@@ -74,17 +30,17 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 		for answer, want := range map[string]string{
 			"9000": "done", "63C9": "wrong, 9 left", "63C1": "wrong, 1 left", "63C0": "blocked", "6983": "blocked", "6984": "blocked",
 			"6A80": op.refused, "6A88": "status 6A88", "6982": "status 6982", "6300": "status 6300", "6C08": "status 6C08", "6102": "status 6102",
-			"6700": "status 6700", "6F00": "card failed within the command", "6581": "card failed within the command", "": "card removed", "90": "card removed",
+			"6700": "status 6700", "6F00": "unknown", "6581": "unknown", "": "removed", "90": "removed",
 		} {
-			said := says(t, answer)
-			if got := kind(op.do(iso.New(said, ward))); got != want {
+			said := cardtest.Says(t, answer)
+			if got := cardtest.Kind(op.do(iso.New(said, ward))); got != want {
 				t.Errorf("%s answered by %q: %s, want %s", op.name, answer, got, want)
 			}
-			if len(said.asked) != 1 || said.asked[0] != op.command {
-				t.Errorf("%s sent %v, want %s alone", op.name, said.asked, op.command)
+			if len(said.Asked) != 1 || said.Asked[0] != op.command {
+				t.Errorf("%s sent %v, want %s alone", op.name, said.Asked, op.command)
 			}
-			if len(bytes.Trim(said.kept[0], "\x00")) > 0 {
-				t.Errorf("%s left its command in memory: %X", op.name, said.kept[0])
+			if len(bytes.Trim(said.Kept[0], "\x00")) > 0 {
+				t.Errorf("%s left its command in memory: %X", op.name, said.Kept[0])
 			}
 		}
 	}
@@ -92,7 +48,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 
 func TestSecretsThatTheProfileForbidsAreNotSent(t *testing.T) {
 	t.Parallel()
-	c := iso.New(says(t), wardCard(t)) // fails on any command
+	c := iso.New(cardtest.Says(t), wardCard(t)) // fails on any command
 	for _, bad := range []string{"", "12345", "123456789", "12345x"} {
 		if err := c.Reset(value("12345678"), value(bad)); !errors.Is(err, card.ErrRefusedPasscode) {
 			t.Errorf("reset to %q: %v, want ErrRefusedPasscode", bad, err)
@@ -117,7 +73,7 @@ func TestSecretsThatTheProfileForbidsAreNotSent(t *testing.T) {
 			}
 		}
 	}
-	if err := iso.New(says(t), isoApplet).Rotate(value("1"), value("2")); !errors.Is(err, card.ErrNoPUK) {
+	if err := iso.New(cardtest.Says(t), isoApplet).Rotate(value("1"), value("2")); !errors.Is(err, card.ErrNoPUK) {
 		t.Errorf("rotation on a card that has none: %v", err)
 	}
 }
@@ -137,23 +93,23 @@ func TestState(t *testing.T) {
 		{[]string{"6A88"}, card.State{Uninitialised: true}},
 		{[]string{"9000"}, card.State{Uninitialised: true}},
 	} {
-		said := says(t, test.answers...)
+		said := cardtest.Says(t, test.answers...)
 		if got, err := iso.New(said, wardCard(t)).State(); err != nil || got != test.want {
 			t.Errorf("%v: %+v, %v, want %+v", test.answers, got, err, test.want)
 		}
 		for i, want := range []string{"00200081", "00200082"}[:len(test.answers)] {
-			if len(said.asked) <= i || said.asked[i] != want {
-				t.Errorf("asked %v: anything but an empty VERIFY can cost a try", said.asked)
+			if len(said.Asked) <= i || said.Asked[i] != want {
+				t.Errorf("asked %v: anything but an empty VERIFY can cost a try", said.Asked)
 			}
 		}
 	}
-	for answer, want := range map[string]string{"6A86": "status 6A86", "6700": "status 6700", "": "card removed"} {
-		if _, err := iso.New(says(t, answer), wardCard(t)).State(); kind(err) != want {
+	for answer, want := range map[string]string{"6A86": "status 6A86", "6700": "status 6700", "": "removed"} {
+		if _, err := iso.New(cardtest.Says(t, answer), wardCard(t)).State(); cardtest.Kind(err) != want {
 			t.Errorf("%q: %v, want %s", answer, err, want)
 		}
 	}
 	// After a passcode was taken, a card that tells no number is not one without a passcode.
-	c := iso.New(says(t, "9000", "9000", "63CA"), wardCard(t))
+	c := iso.New(cardtest.Says(t, "9000", "9000", "63CA"), wardCard(t))
 	if err := c.Confirm(value("123456")); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +136,7 @@ func TestIdentify(t *testing.T) {
 		"token, end of file":            {true, []string{"0006009000", "9000", token + "6282"}, "0102030405060708"},
 		"token in a larger file":        {true, []string{"9000", "9000", token + "0000009000"}, "0102030405060708"},
 	} {
-		said, p := says(t, test.answers...), ward
+		said, p := cardtest.Says(t, test.answers...), ward
 		if test.applet {
 			p = isoApplet
 		}
@@ -188,20 +144,20 @@ func TestIdentify(t *testing.T) {
 		if err != nil || id != (card.Identity{Family: "iso", Serial: test.serial}) {
 			t.Errorf("%s: %+v, %v", name, id, err)
 		}
-		if len(said.left) > 0 {
-			t.Errorf("%s: %d answers were not asked for", name, len(said.left))
+		if len(said.Left) > 0 {
+			t.Errorf("%s: %d answers were not asked for", name, len(said.Left))
 		}
 	}
-	const none = "card has no card authentication key"
+	const none = "no key"
 	for _, test := range []struct {
 		applet  bool
 		answers []string
 		want    string
 	}{
-		{false, []string{"6A82"}, "not a card of this family"},
-		{false, []string{"6999"}, "not a card of this family"},
+		{false, []string{"6A82"}, "not this family"},
+		{false, []string{"6999"}, "not this family"},
 		{false, []string{"6985"}, "status 6985"},
-		{false, []string{""}, "card removed"},
+		{false, []string{""}, "removed"},
 		{false, []string{"9000", "6A88"}, none},
 		{false, []string{"9000", "9000"}, none},
 		{false, []string{"9000", "9F7F029000" + "9000"}, none},
@@ -211,13 +167,13 @@ func TestIdentify(t *testing.T) {
 		{true, []string{"9000", "9000", "3006020100040100" + "9000"}, none},
 		{true, []string{"9000", "9000", "3005020100" + "0C00" + "9000"}, none},
 		{true, []string{"9000", "9000", "6982"}, "status 6982"},
-		{true, []string{"9000", "9000", ""}, "card removed"},
+		{true, []string{"9000", "9000", ""}, "removed"},
 	} {
 		p := ward
 		if test.applet {
 			p = isoApplet
 		}
-		if _, err := iso.New(says(t, test.answers...), p).Identify(); kind(err) != test.want {
+		if _, err := iso.New(cardtest.Says(t, test.answers...), p).Identify(); cardtest.Kind(err) != test.want {
 			t.Errorf("%v: %v, want %s", test.answers, err, test.want)
 		}
 	}
@@ -226,16 +182,7 @@ func TestIdentify(t *testing.T) {
 func TestALyingCardIsCaughtByConfirm(t *testing.T) {
 	t.Parallel()
 	sim := virtual(t, cardsim.Spec{Profile: wardCard(t), PUK: value("12345678"), Blocked: true, Quirks: cardsim.Quirks{Lie: true}})
-	c := iso.New(sim, wardCard(t))
-	if _, err := c.Identify(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Reset(value("12345678"), value("864213")); err != nil {
-		t.Fatalf("reset: %v, want the card to claim success", err)
-	}
-	if err := c.Confirm(value("864213")); !errors.Is(err, card.ErrBlocked) {
-		t.Fatalf("confirm: %v, want ErrBlocked: nothing was changed", err)
-	}
+	cardtest.Lie(t, iso.New(sim, wardCard(t)), cardtest.Fixture{PUK: value("12345678"), NewPasscode: value("864213")})
 }
 
 func TestACardThatWasNeverGivenAPasscode(t *testing.T) {
@@ -267,39 +214,14 @@ func TestACardThatIsPulled(t *testing.T) {
 		"confirm":  func(c *iso.Card) error { return c.Confirm(old) },
 		"rotate":   func(c *iso.Card) error { return c.Rotate(puk, nextPUK) },
 	} {
-		for _, after := range []bool{false, true} {
-			for n := 1; ; n++ {
-				path := filepath.Join(t.TempDir(), "card")
-				sim, err := cardsim.Create(path, cardsim.Spec{Profile: ward, PUK: puk})
-				if err != nil {
-					t.Fatal(err)
-				}
-				left := 0 // commands until it is pulled; never if not above 0
-				pull := func([]byte) error {
-					if left--; left == 0 {
-						return card.ErrRemoved
-					}
-					return nil
-				}
-				if sim.Before = pull; after {
-					sim.Before, sim.After = nil, pull
-				}
-				counter := &cardtest.Counter{Transport: sim}
-				c := iso.New(counter, ward)
-				if _, err := c.Identify(); err != nil {
-					t.Fatal(err)
-				}
-				left, counter.N = n, 0
-				err = method(c)
-				if left > 0 {
-					if err != nil {
-						t.Errorf("%s: %v", name, err)
-					}
-					break
-				}
-				if !errors.Is(err, card.ErrRemoved) || counter.N != n {
-					t.Errorf("%s, pulled at APDU %d: %v after %d", name, n, err, counter.N)
-				}
+		cardtest.Pull(t, name, func(p *cardtest.Pulled) func() error {
+			path := filepath.Join(t.TempDir(), "card")
+			sim, err := cardsim.Create(path, cardsim.Spec{Profile: ward, PUK: puk})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Transport = sim
+			p.Check = func(n int, after bool) {
 				found, err := cardsim.Open(path)
 				if err != nil {
 					t.Fatal(err)
@@ -309,6 +231,11 @@ func TestACardThatIsPulled(t *testing.T) {
 					t.Errorf("%s, pulled at APDU %d, after it: %t: the card holds something else", name, n, after)
 				}
 			}
-		}
+			c := iso.New(p, ward)
+			if _, err := c.Identify(); err != nil {
+				t.Fatal(err)
+			}
+			return func() error { return method(c) }
+		})
 	}
 }

@@ -63,6 +63,10 @@ func configured(t testing.TB, old, next string) profiles.Set {
 
 func wardCard(t testing.TB) profiles.Profile { return configured(t, "", "").Must("ward") }
 
+func opens(p profiles.Profile) func(card.Transport) card.Card {
+	return func(t card.Transport) card.Card { return iso.New(t, p) }
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	unfilled := configured(t, "pad_to = 8\npad_with = 0xFF", "pad_to = 0\npad_with = 0x00").Must("ward")
@@ -100,13 +104,8 @@ func TestConformance(t *testing.T) {
 				f.Identity = card.Identity{Family: "iso", Serial: sim.Serial()}
 				f.Passcode = value(cardsim.DefaultPasscode)
 				f.PasscodeTries, f.PUKTries = sim.TriesLeft()
-				f.Transport = &cardtest.Counter{Transport: sim}
 				f.StateAPDUs = 4
-				f.Again = func(*testing.T) card.Card {
-					sim.Reset()
-					return iso.New(f.Transport, spec.Profile)
-				}
-				return iso.New(f.Transport, spec.Profile), f
+				return f.Over(sim, sim.Reset, opens(spec.Profile))
 			})
 		})
 	}
@@ -154,29 +153,6 @@ func virtual(t testing.TB, spec cardsim.Spec) *cardsim.Card {
 		t.Fatal(err)
 	}
 	return sim
-}
-
-// Two profiles of one application that differ in how it is spoken to are not one kind of card: the first is taken at its
-// word, and the rules of the other have no say.
-func TestProfilesThatDifferInReferencesAreNotOneKind(t *testing.T) {
-	t.Parallel()
-	first := wardCard(t)
-	for what, change := range map[string]func(*profiles.Profile){
-		"reference":     func(p *profiles.Profile) { p.Passcode.Reference++ },
-		"filling":       func(p *profiles.Profile) { p.Passcode.With = 0 },
-		"PUK reference": func(p *profiles.Profile) { p.PUK.Reference++ },
-		"PUK filling":   func(p *profiles.Profile) { p.PUK.To++ },
-		"serial":        func(p *profiles.Profile) { p.Serial = profiles.TokenInfo },
-	} {
-		second := first
-		second.Name, second.Passcode.Max = "other", 7
-		change(&second)
-		sim := virtual(t, cardsim.Spec{Profile: first, PUK: value("12345678")})
-		found, err := families.Recognise(sim, sim.ATR(), profiles.Of(first, second))
-		if err != nil || len(found.Profiles) != 1 || found.Profiles[0].Name != "ward" || found.Rules.Max != 8 {
-			t.Errorf("another %s: %+v, %v", what, found, err)
-		}
-	}
 }
 
 // Without an answer to reset that names them, IsoApplet cards are found by asking for every family.

@@ -1,8 +1,6 @@
 package openpgp_test
 
 import (
-	"encoding/json"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -35,6 +33,10 @@ func virtual(t testing.TB, spec cardsim.Spec) *cardsim.Card {
 	return sim
 }
 
+func opens(p profiles.Profile) func(card.Transport) card.Card {
+	return func(t card.Transport) card.Card { return openpgp.New(t, p) }
+}
+
 func TestVirtualOpenPGP(t *testing.T) {
 	t.Parallel()
 	expires := time.Date(2031, 5, 4, 0, 0, 0, 0, time.UTC)
@@ -59,7 +61,7 @@ func TestVirtualOpenPGP(t *testing.T) {
 				passcodeTries, pukTries := sim.TriesLeft()
 				f := cardtest.Fixture{
 					Identity:      card.Identity{Family: openpgp.Family, Serial: sim.Serial()},
-					Certificates:  card.Certificates{Authentication: memory(t, path).Certificate, Expires: expires},
+					Certificates:  cardtest.Stored(t, path),
 					Passcode:      value(simulated.DefaultPasscode),
 					PUK:           value(simulated.DefaultCode),
 					PasscodeTries: passcodeTries,
@@ -67,33 +69,15 @@ func TestVirtualOpenPGP(t *testing.T) {
 					TellsPUKTries: true,
 					NewPasscode:   value("correct horse"),
 					Refused:       value("12345"),
-					Transport:     &cardtest.Counter{Transport: sim},
 					StateAPDUs:    3,
 					WriteAPDUs:    2,
 				}
 				if spec.Profile.PUK.Kind == profiles.Admin {
 					f.PUK, f.NewPUK, f.WriteAPDUs = value(simulated.DefaultAdmin), value("908172635441"), 5
 				}
-				f.Again = func(*testing.T) card.Card {
-					sim.Reset()
-					return openpgp.New(f.Transport, spec.Profile)
-				}
-				return openpgp.New(f.Transport, spec.Profile), f
+				f.Certificates.Expires = expires
+				return f.Over(sim, sim.Reset, opens(spec.Profile))
 			})
 		})
 	}
-}
-
-// memory is what is in the card's file.
-func memory(t *testing.T, path string) simulated.Applet {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Applet simulated.Applet }
-	if err := json.Unmarshal(b, &file); err != nil {
-		t.Fatal(err)
-	}
-	return file.Applet
 }

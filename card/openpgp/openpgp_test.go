@@ -17,54 +17,12 @@ import (
 	simulated "latchkey/tools/cardsim/openpgp"
 )
 
-// answers is a card that gives these answers, in hex, whatever it is asked, and keeps the questions.
-type answers struct {
-	t     *testing.T
-	left  []string
-	asked []string
-	kept  [][]byte
-}
-
-func (a *answers) Transmit(command []byte) ([]byte, error) {
-	a.asked, a.kept = append(a.asked, fmt.Sprintf("%X", command)), append(a.kept, command)
-	if len(a.left) == 0 {
-		a.t.Fatalf("unexpected command %X", command)
-	}
-	b, err := hex.DecodeString(a.left[0])
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.left = a.left[1:]
-	return b, nil
-}
-
-func says(t *testing.T, list ...string) *answers { return &answers{t: t, left: list} }
-
-// kind names an error as the kiosk would branch on it.
+// kind is cardtest.Kind, which does not know this family's own error.
 func kind(err error) string {
-	var wrong *card.WrongSecretError
-	var status *card.StatusError
-	switch {
-	case err == nil:
-		return "done"
-	case errors.Is(err, card.ErrRemoved):
-		return "removed"
-	case errors.Is(err, card.ErrBlocked):
-		return "blocked"
-	case errors.Is(err, card.ErrRefusedPasscode):
-		return "refused"
-	case errors.Is(err, card.ErrUnknown):
-		return "unknown"
-	case errors.Is(err, card.ErrNotThisFamily):
-		return "not this family"
-	case errors.Is(err, openpgp.ErrForm):
+	if errors.Is(err, openpgp.ErrForm) {
 		return "other form"
-	case errors.As(err, &wrong):
-		return fmt.Sprintf("wrong, %d left", wrong.TriesLeft)
-	case errors.As(err, &status):
-		return fmt.Sprintf("status %04X", status.SW)
 	}
-	return err.Error()
+	return cardtest.Kind(err)
 }
 
 // usual is how a widespread card (a YubiKey of firmware 5.4) answers GET DATA 6E: in two parts, with objects of its maker
@@ -86,7 +44,7 @@ func TestIdentifyAUsualCard(t *testing.T) {
 		"by resetting code, of which none was set": {byCode, card.State{TriesLeft: 3}},
 		"by administrator":                         {byAdmin, card.State{TriesLeft: 3, PUKTriesLeft: 3}},
 	} {
-		wire := says(t, "9000", usual(), usualKDF)
+		wire := cardtest.Says(t, "9000", usual(), usualKDF)
 		c := openpgp.New(wire, test.profile)
 		id, err := c.Identify()
 		if want := (card.Identity{Family: "openpgp", Serial: "000601234567"}); err != nil || id != want {
@@ -95,13 +53,13 @@ func TestIdentifyAUsualCard(t *testing.T) {
 		if got, err := c.State(); err != nil || got != test.want {
 			t.Errorf("%s: state %+v, %v, want %+v", name, got, err, test.want)
 		}
-		if want := []string{"00A4040006D2760001240100", "00CA006E00", "00CA00F900"}; fmt.Sprint(wire.asked) != fmt.Sprint(want) {
-			t.Errorf("%s: sent %v, want %v", name, wire.asked, want)
+		if want := []string{"00A4040006D2760001240100", "00CA006E00", "00CA00F900"}; fmt.Sprint(wire.Asked) != fmt.Sprint(want) {
+			t.Errorf("%s: sent %v, want %v", name, wire.Asked, want)
 		}
 		// What it knew then is told once.
-		wire.left = []string{"017F7F7F0201029000"}
-		if got, err := c.State(); err != nil || got.TriesLeft != 2 || wire.asked[3] != "00CA00C400" {
-			t.Errorf("%s: second state %+v, %v, asked by %s", name, got, err, wire.asked[3])
+		wire.Left = []string{"017F7F7F0201029000"}
+		if got, err := c.State(); err != nil || got.TriesLeft != 2 || wire.Asked[3] != "00CA00C400" {
+			t.Errorf("%s: second state %+v, %v, asked by %s", name, got, err, wire.Asked[3])
 		}
 	}
 }
@@ -144,12 +102,12 @@ func TestIdentify(t *testing.T) {
 		"no related data":                  {[]string{"9000", "6A88"}, "status 6A88"},
 		"pulled":                           {[]string{"9000", ""}, "removed"},
 	} {
-		wire := says(t, test.answers...)
+		wire := cardtest.Says(t, test.answers...)
 		if _, err := openpgp.New(wire, byCode).Identify(); kind(err) != test.want {
 			t.Errorf("%s: %v, want %s", name, err, test.want)
 		}
-		if len(wire.left) > 0 {
-			t.Errorf("%s: %d answers were not asked for", name, len(wire.left))
+		if len(wire.Left) > 0 {
+			t.Errorf("%s: %d answers were not asked for", name, len(wire.Left))
 		}
 	}
 }
@@ -169,19 +127,19 @@ func TestState(t *testing.T) {
 			profile profiles.Profile
 			want    card.State
 		}{{byCode, test.by}, {byAdmin, test.from}} {
-			wire := says(t, test.status+"9000")
+			wire := cardtest.Says(t, test.status+"9000")
 			if got, err := openpgp.New(wire, p.profile).State(); err != nil || got != p.want {
 				t.Errorf("%s of %s: %+v, %v, want %+v", test.status, p.profile.Name, got, err, p.want)
 			}
-			if wire.asked[0] != "00CA00C400" {
-				t.Errorf("asked by %s: anything but GET DATA can cost a try", wire.asked[0])
+			if wire.Asked[0] != "00CA00C400" {
+				t.Errorf("asked by %s: anything but GET DATA can cost a try", wire.Asked[0])
 			}
 		}
 	}
 	for answer, want := range map[string]string{
 		"6A88": "status 6A88", "": "removed", "0120202003039000": "read PW status bytes: 6 bytes, want 7",
 	} {
-		if _, err := openpgp.New(says(t, answer), byCode).State(); kind(err) != want {
+		if _, err := openpgp.New(cardtest.Says(t, answer), byCode).State(); kind(err) != want {
 			t.Errorf("%q: %v, want %s", answer, err, want)
 		}
 	}
@@ -238,14 +196,14 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 			if answer == "6982" {
 				list, sent = append(list, "012020200504029000"), append(sent, readStatus)
 			}
-			wire := says(t, list...)
+			wire := cardtest.Says(t, list...)
 			if got := kind(op.do(openpgp.New(wire, op.profile))); got != want {
 				t.Errorf("%s answered by %q: %s, want %s", op.name, answer, got, want)
 			}
-			if fmt.Sprint(wire.asked) != fmt.Sprint(sent) {
-				t.Errorf("%s answered by %q: sent %v, want %v", op.name, answer, wire.asked, sent)
+			if fmt.Sprint(wire.Asked) != fmt.Sprint(sent) {
+				t.Errorf("%s answered by %q: sent %v, want %v", op.name, answer, wire.Asked, sent)
 			}
-			for i, kept := range wire.kept {
+			for i, kept := range wire.Kept {
 				if sent[i] != readStatus && len(bytes.Trim(kept, "\x00")) > 0 {
 					t.Errorf("%s left its command in memory: %X", op.name, kept)
 				}
@@ -258,7 +216,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 			for range op.before {
 				list = append(list, "9000")
 			}
-			wire := says(t, append(list, "6982", status)...)
+			wire := cardtest.Says(t, append(list, "6982", status)...)
 			if got := kind(op.do(openpgp.New(wire, op.profile))); got != want {
 				t.Errorf("%s answered by 6982, counters by %q: %s, want %s", op.name, status, got, want)
 			}
@@ -272,12 +230,12 @@ func TestResetAfterTheAdministratorWasVerified(t *testing.T) {
 	for answer, want := range map[string]string{
 		"9000": "done", "6A80": "refused", "6700": "refused", "6982": "status 6982", "6985": "status 6985", "6581": "unknown", "": "removed",
 	} {
-		wire := says(t, "9000", answer)
+		wire := cardtest.Says(t, "9000", answer)
 		if got := kind(openpgp.New(wire, byAdmin).Reset(value("12345678"), value("864213"))); got != want {
 			t.Errorf("%q: %s, want %s", answer, got, want)
 		}
-		if want := []string{verifyAdmin, "002C028106383634323133"}; fmt.Sprint(wire.asked) != fmt.Sprint(want) {
-			t.Errorf("%q: sent %v, want %v", answer, wire.asked, want)
+		if want := []string{verifyAdmin, "002C028106383634323133"}; fmt.Sprint(wire.Asked) != fmt.Sprint(want) {
+			t.Errorf("%q: sent %v, want %v", answer, wire.Asked, want)
 		}
 	}
 }
@@ -285,7 +243,7 @@ func TestResetAfterTheAdministratorWasVerified(t *testing.T) {
 func TestSecretsThatTheCardDoesNotHoldAreNotSent(t *testing.T) {
 	t.Parallel()
 	// It tells that it holds at most 10, 12 and 14 characters.
-	wire := says(t, "9000", relatedData("0304", "7C", "010A0C0E030303")+"9000", "9000", relatedData("0304", "7C", "010A0C0E030303")+"9000")
+	wire := cardtest.Says(t, "9000", relatedData("0304", "7C", "010A0C0E030303")+"9000", "9000", relatedData("0304", "7C", "010A0C0E030303")+"9000")
 	c, admin := openpgp.New(wire, byCode), openpgp.New(wire, byAdmin)
 	for _, c := range []*openpgp.Card{c, admin} {
 		if _, err := c.Identify(); err != nil {
@@ -324,8 +282,8 @@ func TestSecretsThatTheCardDoesNotHoldAreNotSent(t *testing.T) {
 	if c.Reset(value("1234567890123"), good) == nil {
 		t.Error("a resetting code of more than the card holds was sent")
 	}
-	if len(wire.asked) != 4 {
-		t.Errorf("sent %v", wire.asked[4:])
+	if len(wire.Asked) != 4 {
+		t.Errorf("sent %v", wire.Asked[4:])
 	}
 }
 
@@ -370,13 +328,9 @@ func TestALyingCardIsCaughtByConfirm(t *testing.T) {
 	t.Parallel()
 	for _, p := range []profiles.Profile{byCode, byAdmin} {
 		sim := virtual(t, cardsim.Spec{Profile: p, Blocked: true, Quirks: cardsim.Quirks{Lie: true}})
-		c := identified(t, sim, p)
-		if err := c.Reset(value(simulated.DefaultCode), value("864213")); err != nil {
-			t.Fatalf("%s: reset: %v, want the card to claim success", p.Name, err)
-		}
-		if err := c.Confirm(value("864213")); !errors.Is(err, card.ErrBlocked) {
-			t.Fatalf("%s: confirm: %v, want ErrBlocked: nothing was changed", p.Name, err)
-		}
+		t.Run(p.Name, func(t *testing.T) {
+			cardtest.Lie(t, openpgp.New(sim, p), cardtest.Fixture{PUK: value(simulated.DefaultCode), NewPasscode: value("864213")})
+		})
 	}
 }
 
@@ -412,13 +366,13 @@ func TestCertificates(t *testing.T) {
 	for name, answer := range map[string]string{
 		"none": "9000", "no such object": "6A88", "no such file": "6A82", "something else than a certificate": "0102039000",
 	} {
-		got, err := openpgp.New(says(t, answer), byCode).Certificates()
+		got, err := openpgp.New(cardtest.Says(t, answer), byCode).Certificates()
 		if err != nil || got.Authentication != nil || got.Card != nil || !got.Expires.IsZero() {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
 	for answer, want := range map[string]string{"6982": "status 6982", "": "removed"} {
-		if _, err := openpgp.New(says(t, answer), byCode).Certificates(); kind(err) != want {
+		if _, err := openpgp.New(cardtest.Says(t, answer), byCode).Certificates(); kind(err) != want {
 			t.Errorf("%q: %v, want %s", answer, err, want)
 		}
 	}
@@ -435,36 +389,21 @@ func TestAPulledCardEndsEveryMethod(t *testing.T) {
 		"confirm":      func(c *openpgp.Card) error { return c.Confirm(passcode) },
 		"change":       func(c *openpgp.Card) error { return c.Change(passcode, value("864213")) },
 		"rotate":       func(c *openpgp.Card) error { return c.Rotate(puk, value("90817263")) },
-		"wrong PUK":    func(c *openpgp.Card) error { return c.Rotate(value("87654321"), value("90817263")) },
-	}
-	for name, method := range methods {
-		for n := 1; ; n++ {
-			sim := virtual(t, cardsim.Spec{Profile: byAdmin})
-			identified(t, sim, byAdmin) // the application is selected
-			counter := &cardtest.Counter{Transport: sim}
-			pull := func([]byte) error {
-				if counter.N == n {
-					return card.ErrRemoved
-				}
+		"wrong PUK": func(c *openpgp.Card) error {
+			err := c.Rotate(value("87654321"), value("90817263"))
+			if kind(err) == "wrong, 2 left" {
 				return nil
 			}
-			if sim.Before = pull; n%2 == 0 {
-				sim.Before, sim.After = nil, pull
-			}
-			err := method(openpgp.New(counter, byAdmin))
-			if counter.N < n {
-				if err != nil && name != "wrong PUK" {
-					t.Errorf("%s: %v", name, err)
-				}
-				break
-			}
-			if !errors.Is(err, card.ErrRemoved) {
-				t.Errorf("%s, pulled at APDU %d: %v, want ErrRemoved", name, n, err)
-			}
-			if counter.N != n {
-				t.Errorf("%s, pulled at APDU %d: %d were sent", name, n, counter.N)
-			}
-		}
+			return err
+		},
+	}
+	for name, method := range methods {
+		cardtest.Pull(t, name, func(p *cardtest.Pulled) func() error {
+			p.Transport = virtual(t, cardsim.Spec{Profile: byAdmin})
+			identified(t, p.Transport, byAdmin) // the application is selected
+			c := openpgp.New(p, byAdmin)
+			return func() error { return method(c) }
+		})
 	}
 }
 
@@ -513,12 +452,12 @@ func (f fixed) Transmit(command []byte) ([]byte, error) {
 func TestErrorsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	hashing := relatedData("0304", "7D", "01202020030303") + "9000"
-	_, err := openpgp.New(says(t, "9000", hashing, "8101039000"), byCode).Identify()
+	_, err := openpgp.New(cardtest.Says(t, "9000", hashing, "8101039000"), byCode).Identify()
 	if err == nil || !strings.Contains(err.Error(), "its administrator can switch that off") {
 		t.Errorf("%v", err)
 	}
 	var empty secret.Value
-	if err := openpgp.New(says(t), byCode).Rotate(empty, empty); !errors.Is(err, card.ErrNoPUK) {
+	if err := openpgp.New(cardtest.Says(t), byCode).Rotate(empty, empty); !errors.Is(err, card.ErrNoPUK) {
 		t.Errorf("rotation of a resetting code: %v, want ErrNoPUK", err)
 	}
 }

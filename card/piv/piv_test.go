@@ -2,7 +2,6 @@ package piv_test
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,59 +18,13 @@ import (
 
 func value(s string) secret.Value { return secret.New([]byte(s)) }
 
-func virtual(t *testing.T, spec cardsim.Spec) *cardsim.Card {
+func virtual(t testing.TB, spec cardsim.Spec) *cardsim.Card {
 	t.Helper()
 	sim, err := cardsim.Create("", spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return sim
-}
-
-// answers is a card that gives these answers, in hex, whatever it is asked, and keeps the questions.
-type answers struct {
-	t     *testing.T
-	left  []string
-	asked []string
-	kept  [][]byte
-}
-
-func (a *answers) Transmit(command []byte) ([]byte, error) {
-	a.asked, a.kept = append(a.asked, fmt.Sprintf("%X", command)), append(a.kept, command)
-	if len(a.left) == 0 {
-		a.t.Fatalf("unexpected command %X", command)
-	}
-	b, err := hex.DecodeString(a.left[0])
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.left = a.left[1:]
-	return b, nil
-}
-
-func says(t *testing.T, list ...string) *answers { return &answers{t: t, left: list} }
-
-// kind names an error as the kiosk would branch on it.
-func kind(err error) string {
-	var wrong *card.WrongSecretError
-	var status *card.StatusError
-	switch {
-	case err == nil:
-		return "done"
-	case errors.Is(err, card.ErrBlocked):
-		return "blocked"
-	case errors.Is(err, card.ErrRefusedPasscode):
-		return "refused"
-	case errors.Is(err, card.ErrRemoved):
-		return "removed"
-	case errors.Is(err, card.ErrUnknown):
-		return "unknown"
-	case errors.As(err, &wrong):
-		return fmt.Sprintf("wrong, %d left", wrong.TriesLeft)
-	case errors.As(err, &status):
-		return fmt.Sprintf("status %04X", status.SW)
-	}
-	return err.Error()
 }
 
 func TestStatusWordsOfSecrets(t *testing.T) {
@@ -94,15 +47,15 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 			"6A80": refused, "6A88": "status 6A88", "6982": "status 6982", "6300": "status 6300", "63D2": "status 63D2", "6C08": "status 6C08",
 			"6102": "status 6102", "6F00": "unknown", "6581": "unknown", "": "removed", "90": "removed",
 		} {
-			card := says(t, answer)
-			if got := kind(op.do(piv.New(card, strict))); got != want {
+			card := cardtest.Says(t, answer)
+			if got := cardtest.Kind(op.do(piv.New(card, strict))); got != want {
 				t.Errorf("%s answered by %q: %s, want %s", op.name, answer, got, want)
 			}
-			if len(card.asked) != 1 || card.asked[0] != op.command {
-				t.Errorf("%s sent %v, want %s alone", op.name, card.asked, op.command)
+			if len(card.Asked) != 1 || card.Asked[0] != op.command {
+				t.Errorf("%s sent %v, want %s alone", op.name, card.Asked, op.command)
 			}
-			if len(bytes.Trim(card.kept[0], "\x00")) > 0 {
-				t.Errorf("%s left its command in memory: %X", op.name, card.kept[0])
+			if len(bytes.Trim(card.Kept[0], "\x00")) > 0 {
+				t.Errorf("%s left its command in memory: %X", op.name, card.Kept[0])
 			}
 		}
 	}
@@ -110,7 +63,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 
 func TestSecretsThatNoCardHoldsAreNotSent(t *testing.T) {
 	t.Parallel()
-	c := piv.New(says(t), strict) // fails on any command
+	c := piv.New(cardtest.Says(t), strict) // fails on any command
 	for _, bad := range []string{"", "123456789"} {
 		if err := c.Reset(value("12345678"), value(bad)); !errors.Is(err, card.ErrRefusedPasscode) {
 			t.Errorf("reset to %q: %v, want ErrRefusedPasscode", bad, err)
@@ -137,16 +90,16 @@ func TestState(t *testing.T) {
 	for answer, want := range map[string]card.State{
 		"9000": {TriesLeft: -1, PUKTriesLeft: -1}, "63C3": {TriesLeft: 3, PUKTriesLeft: -1}, "63CF": {TriesLeft: 15, PUKTriesLeft: -1}, "63C0": {Locked: true, PUKTriesLeft: -1}, "6983": {Locked: true, PUKTriesLeft: -1},
 	} {
-		card := says(t, answer)
+		card := cardtest.Says(t, answer)
 		if got, err := piv.New(card, strict).State(); err != nil || got != want {
 			t.Errorf("%s: %+v, %v, want %+v", answer, got, err, want)
 		}
-		if card.asked[0] != "00200080" {
-			t.Errorf("asked by %s: anything but an empty VERIFY can cost a try", card.asked[0])
+		if card.Asked[0] != "00200080" {
+			t.Errorf("asked by %s: anything but an empty VERIFY can cost a try", card.Asked[0])
 		}
 	}
 	for answer, want := range map[string]string{"6A88": "status 6A88", "6700": "status 6700", "": "removed"} {
-		if _, err := piv.New(says(t, answer), strict).State(); kind(err) != want {
+		if _, err := piv.New(cardtest.Says(t, answer), strict).State(); cardtest.Kind(err) != want {
 			t.Errorf("%q: %v, want %s", answer, err, want)
 		}
 	}
@@ -166,29 +119,29 @@ func TestIdentify(t *testing.T) {
 		"T=0":                 {"6113", "613D", whole + "9000"},
 		"signed, three parts": {"9000", fmt.Sprintf("%X", chuid(guid, 2800)[:256]) + "6100"},
 	} {
-		card := says(t, answers...)
+		card := cardtest.Says(t, answers...)
 		id, err := piv.New(card, strict).Identify()
 		if err != nil || id.Family != "piv" || id.Serial != strings.Repeat("ab", 16) {
 			t.Errorf("%s: %+v, %v", name, id, err)
 		}
-		if len(card.left) > 0 {
-			t.Errorf("%s: %d answers were not asked for", name, len(card.left))
+		if len(card.Left) > 0 {
+			t.Errorf("%s: %d answers were not asked for", name, len(card.Left))
 		}
 	}
 	for answer, want := range map[string]string{"6985": "status 6985", "6F00": "status 6F00", "": "removed"} {
-		if _, err := piv.New(says(t, answer), strict).Identify(); kind(err) != want {
+		if _, err := piv.New(cardtest.Says(t, answer), strict).Identify(); cardtest.Kind(err) != want {
 			t.Errorf("select answered by %q: %v, want %s", answer, err, want)
 		}
 	}
 	for _, answer := range []string{"6A82", "6A81", "6A86", "6D00", "6E00", "6999"} {
-		if _, err := piv.New(says(t, answer), strict).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
+		if _, err := piv.New(cardtest.Says(t, answer), strict).Identify(); !errors.Is(err, card.ErrNotThisFamily) {
 			t.Errorf("select answered by %s: %v, want ErrNotThisFamily", answer, err)
 		}
 	}
-	if _, err := piv.New(says(t, "9000", "6982"), strict).Identify(); kind(err) != "status 6982" {
+	if _, err := piv.New(cardtest.Says(t, "9000", "6982"), strict).Identify(); cardtest.Kind(err) != "status 6982" {
 		t.Errorf("unreadable CHUID: %v", err)
 	}
-	if _, err := piv.New(says(t, "9000", "6A82", "6A82"), strict).Identify(); !errors.Is(err, card.ErrNoKey) {
+	if _, err := piv.New(cardtest.Says(t, "9000", "6A82", "6A82"), strict).Identify(); !errors.Is(err, card.ErrNoKey) {
 		t.Errorf("neither CHUID nor certificate: %v, want ErrNoKey", err)
 	}
 }
@@ -231,16 +184,7 @@ func TestForeignAndMuteCards(t *testing.T) {
 func TestALyingCardIsCaughtByConfirm(t *testing.T) {
 	t.Parallel()
 	sim := virtual(t, cardsim.Spec{Blocked: true, Quirks: cardsim.Quirks{Lie: true}})
-	c := piv.New(sim, strict)
-	if _, err := c.Identify(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Reset(value(cardsim.DefaultPUK), value("864213")); err != nil {
-		t.Fatalf("reset: %v, want the card to claim success", err)
-	}
-	if err := c.Confirm(value("864213")); !errors.Is(err, card.ErrBlocked) {
-		t.Fatalf("confirm: %v, want ErrBlocked: nothing was changed", err)
-	}
+	cardtest.Lie(t, piv.New(sim, strict), cardtest.Fixture{PUK: value(cardsim.DefaultPUK), NewPasscode: value("864213")})
 }
 
 func TestAPulledCardEndsEveryMethod(t *testing.T) {
@@ -255,33 +199,14 @@ func TestAPulledCardEndsEveryMethod(t *testing.T) {
 		"rotate":       func(c *piv.Card) error { return c.Rotate(value(cardsim.DefaultPUK), value("90817263")) },
 	}
 	for name, method := range methods {
-		for n := 1; ; n++ {
-			sim := virtual(t, cardsim.Spec{})
-			counter := &cardtest.Counter{Transport: sim}
-			pull := func([]byte) error {
-				if counter.N == n {
-					return card.ErrRemoved
-				}
-				return nil
-			}
-			if sim.Before = pull; n%2 == 0 {
-				sim.Before, sim.After = nil, pull
-			}
-			err := method(piv.New(counter, strict))
-			if counter.N < n {
-				if err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
-				break
-			}
-			if !errors.Is(err, card.ErrRemoved) {
-				t.Errorf("%s, pulled at APDU %d: %v, want ErrRemoved", name, n, err)
-			}
-			if counter.N != n {
-				t.Errorf("%s, pulled at APDU %d: %d were sent", name, n, counter.N)
-			}
-		}
+		cardtest.Pull(t, name, func(p *cardtest.Pulled) func() error {
+			p.Transport = virtual(t, cardsim.Spec{})
+			c := piv.New(p, strict)
+			return func() error { return method(c) }
+		})
 	}
 }
 
 var strict = profiles.Embedded().Must("piv")
+
+func open(t card.Transport) card.Card { return piv.New(t, strict) }

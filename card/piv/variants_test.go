@@ -105,11 +105,7 @@ func TestVariants(t *testing.T) {
 				if v.spec.Quirks.AnyBytes {
 					f.NewPasscode, f.Refused = value("a-Z "), value("abc")
 				}
-				f.Again = func(*testing.T) card.Card {
-					sim.Reset()
-					return piv.New(f.Transport, profile)
-				}
-				return piv.New(f.Transport, profile), f
+				return f.Over(sim, sim.Reset, func(t card.Transport) card.Card { return piv.New(t, profile) })
 			})
 		})
 	}
@@ -133,7 +129,6 @@ func fixture(sim *cardsim.Card) cardtest.Fixture {
 		NewPasscode:   value("864213"),
 		NewPUK:        value("90817263"),
 		Refused:       value("12345"),
-		Transport:     &cardtest.Counter{Transport: sim},
 		WriteAPDUs:    3,
 	}
 }

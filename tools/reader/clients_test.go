@@ -7,7 +7,6 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"latchkey/tools/cardsim"
@@ -17,18 +16,8 @@ import (
 // another finds; and it is still so after the card was pulled.
 func TestIndependentClientsAcceptTheCard(t *testing.T) {
 	t.Parallel()
-	r := newStack(t)
-	path := filepath.Join(t.TempDir(), "card")
-	sim, err := cardsim.Create(path, cardsim.Spec{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Insert(1, path); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, r, "1 Yes Latchkey", "opensc-tool", "--list-readers")
-
-	module, err := r.PKCS11()
+	w := inserted(t, 1, cardsim.Spec{})
+	module, err := w.PKCS11()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,11 +27,7 @@ func TestIndependentClientsAcceptTheCard(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	steps := []struct {
-		command string
-		accepts bool
-		says    string // in what it prints, blanks folded
-	}{
+	w.through(t, []step{
 		{"opensc-tool --atr", true, "3b:"},
 		{"yubico-piv-tool -a status", true, "PIN tries left: 3"},
 		{"yubico-piv-tool -a verify-pin -P 123456", true, "Successfully verified PIN"},
@@ -65,34 +50,13 @@ func TestIndependentClientsAcceptTheCard(t *testing.T) {
 		{"pkcs11-tool --module " + module + " --login --pin 222222 --sign --id 01 -m ECDSA --input-file " + data, false, "CKR_PIN_INCORRECT"},
 		{"pkcs11-tool --module " + module + " --login --pin 333333 --sign --id 01 -m ECDSA --input-file " + data +
 			" --output-file " + signature, true, "Using signature algorithm ECDSA"},
-	}
-	for _, step := range steps {
-		args := strings.Fields(step.command)
-		switch args[0] {
-		case "pull":
-			if err := r.Eject(1); err != nil {
-				t.Fatal(err)
-			}
-			waitFor(t, r, "1 No Latchkey", "opensc-tool", "--list-readers")
-			if err := r.Insert(1, path); err != nil {
-				t.Fatal(err)
-			}
-			waitFor(t, r, "1 Yes Latchkey", "opensc-tool", "--list-readers")
-			continue
-		case "yubico-piv-tool": // which looks for a reader of its maker
-			args = append(args, "--reader=Latchkey Virtual Reader 00 01")
-		}
-		out, err := r.Command(t.Context(), args[0], args[1:]...).CombinedOutput()
-		if (err == nil) != step.accepts || !strings.Contains(strings.Join(strings.Fields(string(out)), " "), step.says) {
-			t.Fatalf("%s: %v, want accepted: %t and %q in:\n%s", step.command, err, step.accepts, step.says, out)
-		}
-	}
+	})
 
 	raw, err := os.ReadFile(signature)
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := x509.ParseCertificate(sim.Certificate())
+	certificate, err := x509.ParseCertificate(w.card.Certificate())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,6 @@
 package reader
 
 import (
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"latchkey/card/profiles"
@@ -16,23 +14,10 @@ import (
 func TestOpenSCAcceptsTheGIDSCard(t *testing.T) {
 	t.Parallel()
 	const key = "00112233445566778899aabbccddeeff0123456789abcdef"
-	r := newStack(t)
-	path := filepath.Join(t.TempDir(), "card")
-	sim, err := cardsim.Create(path, cardsim.Spec{Profile: profiles.Embedded().Must("gids"), Holder: "Alex Morgan", Blocked: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Insert(0, path); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, r, "0 Yes Latchkey", "opensc-tool", "--list-readers")
-	for _, step := range []struct {
-		command string
-		accepts bool
-		says    string // in what it prints, blanks folded
-	}{
+	w := inserted(t, 0, cardsim.Spec{Profile: profiles.Embedded().Must("gids"), Holder: "Alex Morgan", Blocked: true})
+	left := w.through(t, []step{
 		{"opensc-tool --name", true, "GIDS"},
-		{"pkcs15-tool --list-info", true, sim.Serial()},
+		{"pkcs15-tool --list-info", true, w.card.Serial()},
 		{"pkcs15-tool --list-pins", true, "Tries left : 0"},
 		{"pkcs15-tool --list-certificates", true, "X.509 Certificate"},
 		{"pkcs15-tool --read-certificate 00", true, "BEGIN CERTIFICATE"},
@@ -50,31 +35,8 @@ func TestOpenSCAcceptsTheGIDSCard(t *testing.T) {
 		{"gids-tool --unblock --pin 246802 --admin-key " + gids.DefaultAdminKey, false, "failed"},
 		{"gids-tool --unblock --pin 246802 --admin-key " + key, true, "Unblock PIN done successfully"},
 		{"pkcs15-tool --verify-pin --pin 246802", true, ""},
-	} {
-		args := strings.Fields(step.command)
-		if args[0] == "pull" {
-			if err := r.Eject(0); err != nil {
-				t.Fatal(err)
-			}
-			waitFor(t, r, "0 No Latchkey", "opensc-tool", "--list-readers")
-			if err := r.Insert(0, path); err != nil {
-				t.Fatal(err)
-			}
-			waitFor(t, r, "0 Yes Latchkey", "opensc-tool", "--list-readers")
-			continue
-		}
-		out, err := r.Command(t.Context(), args[0], args[1:]...).CombinedOutput()
-		if (err == nil) != step.accepts || !strings.Contains(strings.Join(strings.Fields(string(out)), " "), step.says) {
-			t.Errorf("%s: %v, want accepted: %t and %q in:\n%s", step.command, err, step.accepts, step.says, out)
-		}
-	}
-	if err := r.Eject(0); err != nil {
-		t.Fatal(err)
-	}
-	if sim, err = cardsim.Open(path); err != nil {
-		t.Fatal(err)
-	}
-	if !sim.HasPasscode(secret.New([]byte("246802"))) || !sim.HasPUK(secret.New([]byte(key))) {
+	})
+	if !left.HasPasscode(secret.New([]byte("246802"))) || !left.HasPUK(secret.New([]byte(key))) {
 		t.Error("the card has not what gids-tool gave it")
 	}
 }

@@ -1,8 +1,6 @@
 package reader
 
 import (
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"latchkey/card/profiles"
@@ -11,59 +9,12 @@ import (
 	"latchkey/tools/cardsim/authentic"
 )
 
-// step is one command of an independent client, or "pull".
-type step struct {
-	command string
-	accepts bool
-	says    string // in what it prints, blanks folded
-}
-
-// walkThrough puts a card into a reader and lets clients speak to it.
-func walkThrough(t *testing.T, spec cardsim.Spec, steps []step) *cardsim.Card {
-	t.Helper()
-	r := newStack(t)
-	path := filepath.Join(t.TempDir(), "card")
-	if _, err := cardsim.Create(path, spec); err != nil {
-		t.Fatal(err)
-	}
-	insert := func() {
-		if err := r.Insert(1, path); err != nil {
-			t.Fatal(err)
-		}
-		waitFor(t, r, "1 Yes Latchkey", "opensc-tool", "--list-readers")
-	}
-	insert()
-	for _, step := range steps {
-		args := strings.Fields(step.command)
-		if args[0] == "pull" {
-			if err := r.Eject(1); err != nil {
-				t.Fatal(err)
-			}
-			waitFor(t, r, "1 No Latchkey", "opensc-tool", "--list-readers")
-			insert()
-			continue
-		}
-		out, err := r.Command(t.Context(), args[0], args[1:]...).CombinedOutput()
-		if (err == nil) != step.accepts || !strings.Contains(strings.Join(strings.Fields(string(out)), " "), step.says) {
-			t.Fatalf("%s: %v, want accepted: %t and %q in:\n%s", step.command, err, step.accepts, step.says, out)
-		}
-	}
-	if err := r.Eject(1); err != nil {
-		t.Fatal(err)
-	}
-	found, err := cardsim.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found
-}
-
 // OpenSC's driver for IsoApplet takes the virtual card for one; what it changes is there when the card comes again.
 func TestOpenSCTakesTheCardForAnIsoApplet(t *testing.T) {
 	t.Parallel()
 	serial := [16]byte{0xD6, 0xD5, 0xEA, 0x35, 0x95, 0xB1, 0x48, 0xBA}
 	const wrong = "PIN code or key incorrect"
-	found := walkThrough(t, cardsim.Spec{Profile: profiles.Embedded().Must("isoapplet"), GUID: serial}, []step{
+	found := inserted(t, 1, cardsim.Spec{Profile: profiles.Embedded().Must("isoapplet"), GUID: serial}).through(t, []step{
 		{"opensc-tool --name", true, "Javacard with IsoApplet"},
 		{"pkcs15-tool --list-info", true, "PKCS#15 Card [cardsim ISO card]: Version : 0 Serial number : d6d5ea3595b148ba"},
 		{"pkcs15-tool --list-pins", true, "Auth ID : 02 ID : 01 Flags : [0x33], case-sensitive, local, initialized, needs-padding " +
@@ -94,7 +45,7 @@ func TestOpenSCTakesTheCardForAnAuthentIC(t *testing.T) {
 	t.Parallel()
 	chip := [16]byte{0xCA, 0x5A, 0x8B, 0x23, 0x01, 0x02}
 	const wrong = "PIN code or key incorrect"
-	found := walkThrough(t, cardsim.Spec{Profile: profiles.Embedded().Must("authentic"), GUID: chip, Quirks: cardsim.Quirks{ATR: authentic.ATR}}, []step{
+	found := inserted(t, 1, cardsim.Spec{Profile: profiles.Embedded().Must("authentic"), GUID: chip, Quirks: cardsim.Quirks{ATR: authentic.ATR}}).through(t, []step{
 		{"opensc-tool --name", true, "Oberthur AuthentIC 3.2.2"},
 		{"opensc-tool --serial", true, "CA 5A 8B 23"},
 		{"pkcs15-tool --list-pins", true, "max_len:16, stored_len:16 Pad char : 0xFF Reference : 1 (0x01)"},

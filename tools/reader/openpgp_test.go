@@ -1,7 +1,6 @@
 package reader
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,27 +14,12 @@ import (
 // on what is true of it. What one of them changes, another finds; and it is still so after the card was pulled.
 func TestIndependentClientsAcceptTheOpenPGPCard(t *testing.T) {
 	t.Parallel()
-	r := newStack(t)
-	path := filepath.Join(t.TempDir(), "card")
-	sim, err := cardsim.Create(path, cardsim.Spec{
+	w := inserted(t, 0, cardsim.Spec{
 		Profile: profiles.Embedded().Must("openpgp"), Holder: "Alex Morgan", PUK: secret.New([]byte("246813579024")),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Insert(0, path); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, r, "0 Yes Latchkey", "opensc-tool", "--list-readers")
-
-	serial := strings.ToUpper(sim.Serial())
+	serial := strings.ToUpper(w.card.Serial())
 	const wrong = "ERR 100663383 Bad PIN" // GnuPG's number and words
-	// A line of scdaemon's protocol, and after | what it gets when it asks for PINs.
-	for _, step := range []struct {
-		command string
-		accepts bool
-		says    string // in what it prints, blanks folded
-	}{
+	w.through(t, []step{
 		{"opensc-tool --name", true, "OpenPGP card v3.4 (" + serial[:4] + " " + serial[4:] + ")"},
 		{"openpgp-tool --card-info --user-info --key-info", true, "Serial number: " + serial[4:] + " Name: Alex Morgan"},
 		{"pkcs15-tool --list-certificates", true, "X.509 Certificate [AUT certificate]"},
@@ -80,32 +64,7 @@ func TestIndependentClientsAcceptTheOpenPGPCard(t *testing.T) {
 		{"pkcs15-tool --change-pin --auth-id 03 --pin " + openpgp.DefaultAdmin + " --new-pin 908172635441", true, ""},
 		{"openpgp-tool --verify CHV3 --pin 908172635441", true, ""},
 		{"scd PASSWD --reset 1|" + openpgp.DefaultAdmin + "|666666", false, wrong},
-	} {
-		if step.command == "pull" {
-			if err := r.Eject(0); err != nil {
-				t.Fatal(err)
-			}
-			waitFor(t, r, "0 No Latchkey", "opensc-tool", "--list-readers")
-			if err := r.Insert(0, path); err != nil {
-				t.Fatal(err)
-			}
-			waitFor(t, r, "0 Yes Latchkey", "opensc-tool", "--list-readers")
-			continue
-		}
-		var out string
-		var accepted bool
-		if line, ok := strings.CutPrefix(step.command, "scd "); ok {
-			parts := strings.Split(line, "|")
-			out, accepted = scdaemon(t, r, parts[0], parts[1:]...)
-		} else {
-			args := strings.Fields(step.command)
-			b, err := r.Command(t.Context(), args[0], args[1:]...).CombinedOutput()
-			out, accepted = string(b), err == nil
-		}
-		if accepted != step.accepts || !strings.Contains(strings.Join(strings.Fields(out), " "), step.says) {
-			t.Fatalf("%s: accepted: %t, want %t and %q in:\n%s", step.command, accepted, step.accepts, step.says, out)
-		}
-	}
+	})
 }
 
 // fullSerial is how GnuPG names the card: the whole AID (§4.2.1).
