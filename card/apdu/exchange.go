@@ -32,9 +32,12 @@ const (
 // Tries returns the counter of 63CX: the tries that are left (ISO/IEC 7816-4 §5.6, table 6).
 func (s SW) Tries() (int, bool) { return int(s & 0xF), s&0xFFF0 == 0x63C0 }
 
-// Unknown tells that the card failed and may have changed its memory all the same: 65XX, or 6F00, which excludes nothing
-// (ISO/IEC 7816-4 §5.6, table 6).
-func (s SW) Unknown() bool { return s&0xFF00 == 0x6500 || s == NoDiagnosis }
+// Unknown tells that the card may have changed its memory: neither success, nor one of the words that say that nothing was
+// done, which are 64XX and the checking errors 67XX to 6EXX (ISO/IEC 7816-4 §5.6, table 6). What counts a try is not for here.
+func (s SW) Unknown() bool {
+	class := s >> 8
+	return s != OK && class != 0x64 && (class < 0x67 || class > 0x6E)
+}
 
 // More tells that the command succeeded and bytes wait for GET RESPONSE (61XX), and the Le to ask for them with.
 func (s SW) More() (le int, ok bool) { return shortLe(byte(s)), s&0xFF00 == 0x6100 }

@@ -47,7 +47,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 			"6985": "status 6985", "6984": "status 6984", "6F00": "unknown", "6581": "unknown", "": "removed", "90": "removed", "6C08": "status 6C08",
 		}},
 		{"reset", []string{"9000"}, []string{answerCommand, resetCommand}, func(c *gids.Card) error { return c.Reset(answer, passcode) }, map[string]string{
-			"9000": "done", "6A80": "refused", "6700": "refused", "6982": "status 6982", "63C2": "status 63C2", "6983": "status 6983",
+			"9000": "done", "6A80": "refused", "6700": "refused", "6982": "status 6982", "63C2": "unknown", "6983": "status 6983",
 			"6F00": "unknown", "6581": "unknown", "": "removed",
 		}},
 		{"confirm", nil, []string{verifyCommand}, func(c *gids.Card) error { return c.Confirm(passcode) }, map[string]string{

@@ -29,7 +29,7 @@ func TestStatusWordsOfSecrets(t *testing.T) {
 	} {
 		for answer, want := range map[string]string{
 			"9000": "done", "63C9": "wrong, 9 left", "63C1": "wrong, 1 left", "63C0": "blocked", "6983": "blocked", "6984": "blocked",
-			"6A80": op.refused, "6A88": "status 6A88", "6982": "status 6982", "6300": "status 6300", "6C08": "status 6C08", "6102": "status 6102",
+			"6A80": op.refused, "6A88": "status 6A88", "6982": "status 6982", "6300": "unknown", "6C08": "status 6C08", "6102": "unknown",
 			"6700": "status 6700", "6F00": "unknown", "6581": "unknown", "": "removed", "90": "removed",
 		} {
 			said := cardtest.Says(t, answer)
