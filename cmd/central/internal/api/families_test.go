@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/des"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/directory"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/firmware/wire"
@@ -112,6 +114,57 @@ func TestACardWithoutAKeyIsServedWherePolicyNamesIt(t *testing.T) {
 	v = k.accepted(genuine)
 	v.card = unproved("openpgp", genuine.serial, "")
 	k.refused(v.path("release"), v.releaseRequest(), wire.CodeCardNotGenuine)
+}
+
+// Whoever shows a copied number, where policy asks for no proof, neither ends the visit of the card's holder elsewhere nor
+// locks the holder out with the cards that do prove themselves.
+func TestACopyOfACardWithoutAKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withoutProof, func(p *cases.Policy) { p.CardSends, p.HolderSends = 60, 60 })
+	here, there := w.kiosk("k1"), w.kiosk("k2")
+	card := unproved("openpgp", "0b0b", resetCode)
+	w.load("", card.row("h1", "issued"))
+	holder := here.begin(card)
+	holder.prove()
+	holder.sendCode()
+	code := w.mail.codes()[0]
+
+	copied := there.begin(card)
+	copied.prove()
+	copied.sendCode()
+	codes := w.mail.codes()
+	for range 3 {
+		there.send(copied.path("code/check"), newKeyName(), typed(wrongCode(codes[len(codes)-1])))
+	}
+	w.update(func(tx *store.Tx) error {
+		c, err := tx.Card(card.serial)
+		h, _, _ := tx.Holder("h1")
+		if c.WrongCodes != 3 || h.WrongCodes != 0 {
+			t.Errorf("counted %d of the card and %d of the holder", c.WrongCodes, h.WrongCodes)
+		}
+		return err
+	})
+	copied = there.begin(card)
+	copied.prove()
+	// The right code says who has the card: now the other visits are over.
+	holder.nonce = post[wire.CodeAccepted](here, holder.path("code/check"), typed(code)).Nonce
+	there.refused(copied.path("code"), wire.SendCodeRequest{Channel: "email"}, wire.CodeCaseClosed)
+	if state, reason := w.state(copied.id); state != cases.Closed || reason != cases.ReasonSuperseded {
+		t.Errorf("the copy's case is %s, %s", state, reason)
+	}
+	post[wire.Grant](here, holder.path("release"), holder.releaseRequest())
+}
+
+// reissue imports the card with the RA's word that it was given its secret anew.
+func (w *world) reissue(card *plastic) {
+	w.t.Helper()
+	terms := directory.Terms{Profiles: w.server.Profiles, Issuers: w.server.Policy.Issuers, Now: w.server.Now(), Reissued: true}
+	r, err := directory.Import(context.Background(), w.server.Store, w.server.Vault, terms,
+		directory.File{Name: "holders", Reader: strings.NewReader("holder_id,name,email,mobile,status\n")},
+		directory.File{Name: "cards", Reader: strings.NewReader("serial,profile,holder_id,secret,card_certificate,status\n" + card.row("h1", "issued"))}, false)
+	if err != nil || len(r.Flaws) > 0 {
+		w.t.Fatal(err, r.Flaws)
+	}
 }
 
 func TestCardsOfOtherAuthoritiesAreRefusedAtBothProofs(t *testing.T) {
@@ -282,10 +335,10 @@ func TestTheCardsOwnCountGoesBeforeBookings(t *testing.T) {
 	k.refused(v.path("proof"), v.proof(), wire.CodeCardReferred)
 	w.wantTold(v.id, "refused card-referred: tries-used-up")
 	left = 0
-	r, _ := k.beginRequest(w.card)
-	k.refused("/v1/cases", r, wire.CodeCardReferred)
-	w.wantTold("", "refused card-referred: puk-blocked")
-	// That was a claim: whoever copies the number can make it.
+	v = k.begin(w.card)
+	k.refused(v.path("proof"), v.proof(), wire.CodeCardReferred)
+	w.wantTold(v.id, "refused card-referred: puk-blocked")
+	// A kiosk said so: it is true of this visit, and not remembered.
 	left = 2
 	if c := w.onRecord(w.card.serial); c.PUKBlocked {
 		t.Error("a claim at Begin was remembered")
@@ -306,15 +359,17 @@ func TestABlockedPUKIsRememberedUntilTheCardHasAnotherSecret(t *testing.T) {
 	there.refused(meanwhile.path("release"), meanwhile.releaseRequest(), wire.CodeCardReferred)
 	w.wantTold(meanwhile.id, "refused card-referred: puk-blocked")
 	w.wantTold(v.id, "outcome base 0 opened none passcode no rotated no tries -1 settled 0 puk-blocked")
-	r, _ := k.beginRequest(w.card)
-	k.refused("/v1/cases", r, wire.CodeCardReferred)
-	w.wantTold("", "refused card-referred: puk-blocked")
+	v = k.begin(w.card)
+	k.refused(v.path("proof"), v.proof(), wire.CodeCardReferred)
+	w.wantTold(v.id, "refused card-referred: puk-blocked")
 
-	// The file of before changes nothing; the card with another secret is served again, as from a generation of its own.
+	// The file of before changes nothing. When the RA says that it gave the card its secret anew, the card is served again,
+	// as from a generation of its own.
 	w.load("", w.card.row("h1", "issued"))
-	k.refused("/v1/cases", r, wire.CodeCardReferred)
+	v = k.begin(w.card)
+	k.refused(v.path("proof"), v.proof(), wire.CodeCardReferred)
 	w.card.puk = "99887766"
-	w.load("", w.card.row("h1", "issued"))
+	w.reissue(w.card)
 	v = k.accepted(w.card)
 	g = post[wire.Grant](k, v.path("release"), v.releaseRequest())
 	current, next := v.open(g)
@@ -335,12 +390,12 @@ func TestACardWithoutASecretIsReferred(t *testing.T) {
 	k := w.kiosk("k1")
 	card := newPlastic(t, "0a01", "")
 	w.load("", card.row("h1", "issued"))
-	r, _ := k.beginRequest(card)
-	a := k.send("/v1/cases", newKeyName(), r)
+	v := k.begin(card)
+	a := k.send(v.path("proof"), newKeyName(), v.proof())
 	if a.problem.Code != wire.CodeCardReferred || bytes.Contains(a.body, []byte("secret-unknown")) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	w.wantTold("", "refused card-referred: secret-unknown")
+	w.wantTold(v.id, "refused card-referred: secret-unknown")
 	card.puk = "11111111"
 	w.load("", card.row("h1", "issued"))
 	k.unlock(card)

@@ -22,7 +22,7 @@ import (
 
 // Release judges the second proof and answers with the grant. Its tries are booked with the answer or not at all.
 func (s *routes) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire.ReleaseResponseObject, error) {
-	return s.once(ctx, ask{"release", r.Params.IdempotencyKey, r.Case}, http.StatusOK, func(st *step) (any, error) {
+	return s.once(ctx, ask{release, r.Params.IdempotencyKey, r.Case}, http.StatusOK, func(st *step) (any, error) {
 		c, rec, err := st.known()
 		if err != nil {
 			return nil, err
@@ -144,10 +144,12 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 				return nil, err
 			}
 			c.Finish(rec, mine)
-		case r.Body.Base == cases.NeverArrived:
-			c.Close(cases.ReasonNotUnlocked)
-		default:
+		case r.Body.Base != cases.NeverArrived:
 			return nil, cases.Refuse(wire.CodeWrongStep)
+		case !(cases.Grant{}).Sane(rec.Profile, r.Body.Base, o):
+			return nil, cases.Refuse(wire.CodeMalformed)
+		default:
+			c.Close(cases.ReasonNotUnlocked)
 		}
 		opened := "none"
 		if o.Opened != nil {

@@ -114,6 +114,7 @@ func TestGrantThatNeverArrived(t *testing.T) {
 
 	w.pass(2 * time.Minute)
 	v = k.accepted(w.card) // asked for a grant, and the request never came either
+	k.refused(v.path("outcome"), wire.Outcome{Base: cases.NeverArrived, Passcode: wire.Yes, Rotated: wire.No}, wire.CodeMalformed)
 	post[wire.Settled](k, v.path("outcome"), never)
 	if state, reason := w.state(v.id); state != cases.Closed || reason != cases.ReasonNotUnlocked {
 		t.Errorf("the case is %s, %s", state, reason)
@@ -133,6 +134,8 @@ func TestOutcomeThatCannotBe(t *testing.T) {
 		{Base: g.Base + 1, Passcode: wire.Yes, Rotated: wire.No},
 		{Base: g.Base, Passcode: "perhaps", Rotated: wire.No},
 		{Base: g.Base, Passcode: wire.Yes, Rotated: wire.No, Tries: -2},
+		{Base: g.Base, Passcode: wire.No, Rotated: wire.No, Tries: g.Tries + 1},
+		{Base: cases.NeverArrived, Passcode: wire.Unknown, Rotated: wire.No},
 	} {
 		k.refused(v.path("outcome"), o, wire.CodeMalformed)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"time"
 
 	"latchkey/cmd/central/internal/cases"
@@ -24,6 +25,9 @@ type step struct {
 	now    time.Time
 	caseID string // empty as long as there is none
 }
+
+// release is the route whose answer is a grant: it is not given again after that has expired.
+const release = "release"
 
 // ask names a request among its kiosk's.
 type ask struct {
@@ -112,6 +116,15 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 		}
 		if !c.State.Over() && !c.Open(st.now) {
 			return true, refuse(st.rq, wire.CodeCaseClosed), nil
+		}
+		if a.route == release && was.Status == http.StatusOK {
+			var g wire.Grant
+			if err := json.Unmarshal(was.Body, &g); err != nil {
+				return false, out, err
+			}
+			if st.now.UnixMilli() >= g.ExpiresAt {
+				return true, refuse(st.rq, wire.CodeCaseClosed), nil
+			}
 		}
 	}
 	if was.Status >= 400 {

@@ -101,6 +101,23 @@ func TestStoredAnswersDieWhenTheCaseRunsOut(t *testing.T) {
 	}
 }
 
+func TestAGrantIsNotGivenAgainOnceItHasExpired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	k := w.kiosk("k1")
+	v := k.accepted(w.card)
+	key, release := newKeyName(), v.releaseRequest()
+	first := k.send(v.path("release"), key, release)
+	if again := k.send(v.path("release"), key, release); first.status != http.StatusOK || !bytes.Equal(first.body, again.body) {
+		t.Fatalf("%s\n%s", first.body, again.body)
+	}
+	w.pass(time.Minute)
+	if a := k.send(v.path("release"), key, release); a.problem.Code != wire.CodeCaseClosed {
+		t.Errorf("an expired grant was given again: %d %s", a.status, a.body)
+	}
+	v.outcome(0, wire.No, 0, wire.No) // and its outcome is taken
+}
+
 func TestKeysAreEachKiosksOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

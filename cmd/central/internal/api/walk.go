@@ -121,14 +121,27 @@ func (st *step) begin(body *wire.BeginRequest) (any, error) {
 
 // close ends a case that the card left behind.
 func (st *step) close(o cases.Case) error {
-	why := cases.ReasonSuperseded
-	if !o.Open(st.now) {
-		why = cases.ReasonExpired
-	}
-	o.Close(why)
+	o.Supersede(st.now)
 	return errors.Join(st.tx.SetCase(o), st.tx.AppendEvent(ledger.Event{
-		At: st.now, Kind: ledger.CaseEnded, Kiosk: o.Kiosk, Case: o.ID, Card: o.Card, Note: string(why),
+		At: st.now, Kind: ledger.CaseEnded, Kiosk: o.Kiosk, Case: o.ID, Card: o.Card, Note: string(o.Reason),
 	}))
+}
+
+// closeOthers ends the cases that the card left behind at any kiosk when it came to this one.
+func (st *step) closeOthers(c cases.Case) error {
+	open, err := st.tx.OpenCases(c.Card)
+	if err != nil {
+		return err
+	}
+	for _, o := range open {
+		if o.ID == c.ID {
+			continue
+		}
+		if err := st.close(o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ProveCard judges the card's first proof and, if it is genuine, names the holder.
@@ -141,26 +154,11 @@ func (s *routes) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (
 		if err := c.Prove(st.Policy, st.now, rec, st.rq.kiosk, r.Body.Certificate, r.Body.Signature); err != nil {
 			return nil, also(err, st.tx.SetCase(c), st.refused(ledger.Refused, c.Card, err))
 		}
-		note := ""
-		if len(rec.Card.Certificate) == 0 {
-			note = "without proof, as policy has it"
+		if !rec.Card.Proves() {
+			// It may be a copy, whose original is at another kiosk: only the right code says who has the card.
+			return s.proved(c, rec), errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, "without proof, as policy has it"))
 		}
-		if err := errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, note)); err != nil {
-			return nil, err
-		}
-		open, err := st.tx.OpenCases(c.Card)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range open {
-			if o.ID == c.ID {
-				continue
-			}
-			if err := st.close(o); err != nil {
-				return nil, err
-			}
-		}
-		return s.proved(c, rec), nil
+		return s.proved(c, rec), errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, ""), st.closeOthers(c))
 	})
 }
 
@@ -203,6 +201,11 @@ func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (
 		}
 		if refused != nil {
 			return nil, also(refused, st.refused(ledger.CodeRefused, c.Card, refused))
+		}
+		if !rec.Card.Proves() {
+			if err := st.closeOthers(c); err != nil {
+				return nil, err
+			}
 		}
 		return wire.CodeAccepted{Nonce: c.Nonce}, st.event(ledger.CodeAccepted, c.Card, "")
 	})

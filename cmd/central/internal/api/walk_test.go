@@ -120,18 +120,19 @@ func TestNothingIsWrittenInClear(t *testing.T) {
 
 func TestRefusedBeforeTheProof(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, withoutProof)
 	k := w.kiosk("k1")
 	w.load("left,Ms A,a@nhs.net,,left\n", "")
-	revoked, stranger := newPlastic(t, "0a01", "11111111"), newPlastic(t, "0a02", "11111111")
-	mute, of := newPlastic(t, "0a03", "11111111"), newPlastic(t, "0a04", "11111111")
+	stranger, mute, other := newPlastic(t, "0a02", "11111111"), newPlastic(t, "0a03", "11111111"), unproved("openpgp", w.card.serial, "")
 	mute.cert = nil
-	w.load("", revoked.row("h1", "revoked")+mute.row("h1", "issued")+of.row("left", "issued"))
+	revoked, of, bare := unproved("openpgp", "0b01", resetCode), unproved("openpgp", "0b02", resetCode), unproved("openpgp", "0b03", "")
+	w.load("", mute.row("h1", "issued")+revoked.row("h1", "revoked")+of.row("left", "issued")+bare.row("h1", "issued"))
 	for _, tc := range []struct {
 		card *plastic
 		code wire.Code
 	}{
-		{revoked, wire.CodeCardRevoked}, {stranger, wire.CodeCardUnknown}, {mute, wire.CodeCardCannotProve}, {of, wire.CodeHolderInactive},
+		{stranger, wire.CodeCardUnknown}, {mute, wire.CodeCardCannotProve}, {other, wire.CodeCardUnknown},
+		{revoked, wire.CodeCardRevoked}, {of, wire.CodeHolderInactive}, {bare, wire.CodeCardReferred},
 	} {
 		r, _ := k.beginRequest(tc.card)
 		k.refused("/v1/cases", r, tc.code)
@@ -146,6 +147,40 @@ func TestRefusedBeforeTheProof(t *testing.T) {
 	r.HpkePublicKey = r.HpkePublicKey[1:]
 	r.Signature = k.sign(wire.BeginDigest(k.name, &r))
 	k.refused("/v1/cases", r, wire.CodeMalformed)
+}
+
+// Whoever copied the serial of a card that can prove itself learns neither from Begin nor from the proof what is on record of
+// it. The card itself is told, and its case is over.
+func TestWhatIsOnRecordIsToldToTheCardAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	k := w.kiosk("k1")
+	w.load("left,Ms A,a@nhs.net,,left\n", "")
+	revoked, of, bare := newPlastic(t, "0a01", "11111111"), newPlastic(t, "0a02", "11111111"), newPlastic(t, "0a03", "")
+	blocked, dead := newPlastic(t, "0a04", "11111111"), newPlastic(t, "0a05", "11111111")
+	w.load("", revoked.row("h1", "revoked")+of.row("left", "issued")+bare.row("h1", "issued")+blocked.row("h1", "issued")+dead.row("h1", "issued"))
+	w.update(func(tx *store.Tx) error { return tx.SetCard(cases.Card{Serial: blocked.serial, PUKBlocked: true}) })
+	none := 0
+	dead.pukLeft = &none
+	for _, tc := range []struct {
+		card *plastic
+		code wire.Code
+		note string
+	}{
+		{revoked, wire.CodeCardRevoked, ""}, {of, wire.CodeHolderInactive, ""}, {bare, wire.CodeCardReferred, ": secret-unknown"},
+		{blocked, wire.CodeCardReferred, ": puk-blocked"}, {dead, wire.CodeCardReferred, ": puk-blocked"},
+	} {
+		copied := newPlastic(t, tc.card.serial, "")
+		copied.cert, copied.pukLeft = tc.card.cert, tc.card.pukLeft
+		v := k.begin(copied)
+		k.refused(v.path("proof"), v.proof(), wire.CodeCardNotGenuine)
+		v = k.begin(tc.card)
+		k.refused(v.path("proof"), v.proof(), tc.code)
+		w.wantTold(v.id, "refused "+string(tc.code)+tc.note)
+		if state, reason := w.state(v.id); state != cases.Closed || reason != cases.Reason(tc.code) {
+			t.Errorf("the case is %s, %s", state, reason)
+		}
+	}
 }
 
 // A counterfeit tells the serial of a card and has another key: it learns nothing, and does not end the visit of the

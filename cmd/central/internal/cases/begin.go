@@ -14,13 +14,15 @@ import (
 	"latchkey/firmware/wire"
 )
 
-// MayBegin says whether a card that claims this family and PUK counter may have a case. It says nothing that only the true
-// card should learn: what concerns the holder's codes waits for the proof. The counter is a claim as long as the card has
-// not proved itself, so it is not remembered from here.
+// MayBegin says whether a card that claims this family and PUK counter may have a case. A card that can prove itself learns
+// the rest from Prove, for whoever copied its number should learn nothing; one that cannot is told at once. The counter is
+// a claim as long as the card has not proved itself, so it is not remembered from here.
 func MayBegin(p Policy, card Card, holder Holder, profile profiles.Profile, family string, pukTriesLeft int) error {
 	switch {
 	case profile.Family != family:
 		return Refuse(wire.CodeCardUnknown)
+	case card.Proves():
+		return nil
 	case card.Revoked:
 		return Refuse(wire.CodeCardRevoked)
 	case !holder.Active:
@@ -37,7 +39,7 @@ func MayBegin(p Policy, card Card, holder Holder, profile profiles.Profile, fami
 
 // serves says whether the card can prove itself, or need not.
 func (p Policy) serves(card Card) bool {
-	return len(card.Certificate) > 0 || slices.Contains(p.WithoutProof, card.Profile)
+	return card.Proves() || slices.Contains(p.WithoutProof, card.Profile)
 }
 
 // ReturnsTo says whether a Begin at the case's own kiosk goes on with the case: a code was sent and not accepted yet.
@@ -69,12 +71,12 @@ func Genuine(onRecord, shown []byte, digest [32]byte, signature []byte) bool {
 
 func signed(certificate []byte, digest [32]byte, signature []byte) bool {
 	cert, err := x509.ParseCertificate(certificate)
-	if err != nil {
+	if err != nil || !strong(cert.PublicKey) {
 		return false
 	}
 	switch key := cert.PublicKey.(type) {
 	case *ecdsa.PublicKey:
-		return (key.Curve == elliptic.P256() || key.Curve == elliptic.P384()) && ecdsa.VerifyASN1(key, digest[:], signature)
+		return ecdsa.VerifyASN1(key, digest[:], signature)
 	case *rsa.PublicKey:
 		return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil
 	}
@@ -84,14 +86,17 @@ func signed(certificate []byte, digest [32]byte, signature []byte) bool {
 // Usable checks at import what a proof will need of a certificate.
 func Usable(certificate []byte) bool {
 	cert, err := x509.ParseCertificate(certificate)
-	if err != nil {
-		return false
-	}
-	switch key := cert.PublicKey.(type) {
+	return err == nil && strong(cert.PublicKey)
+}
+
+const minRSABits = 2048 // NIST SP 800-131A rev. 2 §3, table 2
+
+func strong(key any) bool {
+	switch key := key.(type) {
 	case *ecdsa.PublicKey:
 		return key.Curve == elliptic.P256() || key.Curve == elliptic.P384()
 	case *rsa.PublicKey:
-		return true
+		return key.N.BitLen() >= minRSABits
 	}
 	return false
 }
@@ -119,7 +124,7 @@ func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, sig
 	if c.Nonce == nil {
 		return Refuse(wire.CodeWrongStep) // one nonce, one proof
 	}
-	if len(r.Card.Certificate) > 0 && !Genuine(r.Card.Certificate, shown, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), signature) {
+	if r.Card.Proves() && !Genuine(r.Card.Certificate, shown, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), signature) {
 		if c.Unproved() {
 			c.Nonce = nil
 			return Refuse(wire.CodeCardNotGenuine)
@@ -158,7 +163,7 @@ func (c *Case) stillEligible(p Policy, now time.Time, r Record) error {
 		return c.end(wire.CodeCardRevoked)
 	case !r.Holder.Active:
 		return c.end(wire.CodeHolderInactive)
-	case len(r.Card.Certificate) == 0:
+	case !r.Card.Proves():
 		return nil
 	}
 	cert, err := x509.ParseCertificate(r.Card.Certificate)
@@ -173,7 +178,7 @@ func (c *Case) stillEligible(p Policy, now time.Time, r Record) error {
 
 // vouchedFor ends the case of a card whose certificate no configured authority vouches for now.
 func (c *Case) vouchedFor(p Policy, now time.Time, r Record) error {
-	if len(r.Card.Certificate) == 0 {
+	if !r.Card.Proves() {
 		return nil
 	}
 	switch why := p.Issuers.Doubt(r.Card.Certificate, now); why {

@@ -39,7 +39,7 @@ const (
 	ReasonUnlocked    Reason = "unlocked"     // the new passcode is on the card
 	ReasonNotUnlocked Reason = "not-unlocked" // it is not, for certain
 	ReasonUnknown     Reason = "unknown"      // the kiosk cannot tell
-	ReasonSuperseded  Reason = "superseded"   // the card began again, here or at another kiosk
+	ReasonSuperseded  Reason = "superseded"   // the card began again, here or at another kiosk, or is of another profile
 	ReasonExpired     Reason = "expired"      // its time was over
 )
 
@@ -110,12 +110,15 @@ type Card struct {
 	PUKBlocked  bool  // a kiosk that was given a grant met a blocked PUK; until another secret is imported
 }
 
+// Proves says whether the card has to prove itself. Whoever shows one that does not may have copied its number.
+func (c Card) Proves() bool { return len(c.Certificate) > 0 }
+
 // Holder is whom a card was issued to.
 type Holder struct {
 	ID         string
 	Name       string
 	Active     bool
-	WrongCodes int // since the last unlock, with any card
+	WrongCodes int // since the last unlock, with any card that proved itself
 }
 
 // Refusal is an answer of the catalogue instead of the one that was asked for. It is an error that a caller branches on.
@@ -144,10 +147,11 @@ const (
 	WhyPUKBlocked    Why = "puk-blocked"    // with card-referred: what would unlock the card is blocked itself
 	WhySecretUnknown Why = "secret-unknown" // with card-referred: none was imported
 	WhyTriesUsedUp   Why = "tries-used-up"  // with card-referred: the card may have fewer than two PUK tries left
+	WhyGeneration    Why = "generation"     // with card-referred: which PUK it has is lost with what a restored central forgot
 	WhyNoIssuers     Why = "no-issuers"     // with card-not-genuine: no authority of cards is configured
 	WhyChain         Why = "chain"          // with card-not-genuine: the certificate is of another authority
 	WhyExpired       Why = "expired"        // with card-expired: the certificate itself has run out, or is not valid yet
-	WhyIssuerExpired Why = "issuer-expired" // with card-expired: an authority of its chain has run out
+	WhyIssuerExpired Why = "issuer-expired" // with card-expired: an authority of its chain has run out, or is not valid yet
 )
 
 // Refuse makes a Refusal.
@@ -158,6 +162,15 @@ func (c *Case) Open(now time.Time) bool { return !c.State.Over() && now.Before(c
 
 // Close ends the case and voids its code. A case that is over stays as it is.
 func (c *Case) Close(why Reason) { c.finish(Closed, why) }
+
+// Supersede ends the case of a card that began again, or is another than it was taken for.
+func (c *Case) Supersede(now time.Time) {
+	why := ReasonSuperseded
+	if !c.Open(now) {
+		why = ReasonExpired
+	}
+	c.Close(why)
+}
 
 // Finish ends the case of a grant that has its outcome: grant is its place in r.Grants.
 func (c *Case) Finish(r Record, grant int) {

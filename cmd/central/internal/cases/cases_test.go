@@ -78,13 +78,33 @@ func pool(list ...*authority) *x509.CertPool {
 	return p
 }
 
+// renewed is the authority with another certificate for its key and name, which begins at another time.
+func (a *authority) renewed(from time.Time) *authority {
+	template := *a.cert
+	template.NotBefore = from
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, a.key.Public(), a.key)
+	if err != nil {
+		panic(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return &authority{a.key, cert}
+}
+
 func (a *authority) signer(t testing.TB, curve elliptic.Curve, until time.Time) signer {
+	t.Helper()
+	return a.issue(t, curve, epoch.Add(-time.Hour), until)
+}
+
+func (a *authority) issue(t testing.TB, curve elliptic.Curve, from, until time.Time) signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: epoch.Add(-time.Hour), NotAfter: until}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: until}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)
@@ -147,6 +167,10 @@ func want(t *testing.T, err error, code wire.Code) *Refusal {
 func TestWhoMayBegin(t *testing.T) {
 	t.Parallel()
 	good := Card{Certificate: []byte{1}, HasSecret: true}
+	bare := Card{Profile: "gids", HasSecret: true} // which policy lets pass
+	but := func(c Card, f func(*Card)) Card { f(&c); return c }
+	blocked, unknown := func(c *Card) { c.PUKBlocked = true }, func(c *Card) { c.HasSecret = false }
+	revoked := func(c *Card) { c.Revoked = true }
 	active := Holder{Active: true}
 	for _, tc := range []struct {
 		name   string
@@ -159,15 +183,23 @@ func TestWhoMayBegin(t *testing.T) {
 	}{
 		{"PUK counter not told", good, active, "piv", -1, "", ""},
 		{"three PUK tries left", good, active, "piv", 3, "", ""},
-		{"PUK blocked, as the card says", good, active, "piv", 0, wire.CodeCardReferred, WhyPUKBlocked},
-		{"PUK blocked, as is known", Card{Certificate: []byte{1}, HasSecret: true, PUKBlocked: true}, active, "piv", -1, wire.CodeCardReferred, WhyPUKBlocked},
-		{"secret unknown", Card{Certificate: []byte{1}}, active, "piv", -1, wire.CodeCardReferred, WhySecretUnknown},
-		{"revoked", Card{Certificate: []byte{1}, Revoked: true}, active, "piv", -1, wire.CodeCardRevoked, ""},
-		{"holder left", good, Holder{}, "piv", -1, wire.CodeHolderInactive, ""},
 		{"no certificate on record", Card{Profile: "piv", HasSecret: true}, active, "piv", -1, wire.CodeCardCannotProve, ""},
-		{"no certificate, and policy lets it pass", Card{Profile: "gids", HasSecret: true}, active, "piv", -1, "", ""},
 		{"another family", good, active, "gids", -1, wire.CodeCardUnknown, ""},
-		{"locked out is not told before the proof", Card{Certificate: []byte{1}, HasSecret: true, WrongCodes: 99}, active, "piv", -1, "", ""},
+
+		{"without proof", bare, active, "piv", -1, "", ""},
+		{"without proof: PUK blocked, as the card says", bare, active, "piv", 0, wire.CodeCardReferred, WhyPUKBlocked},
+		{"without proof: PUK blocked, as is known", but(bare, blocked), active, "piv", -1, wire.CodeCardReferred, WhyPUKBlocked},
+		{"without proof: secret unknown", but(bare, unknown), active, "piv", -1, wire.CodeCardReferred, WhySecretUnknown},
+		{"without proof: revoked", but(bare, revoked), active, "piv", -1, wire.CodeCardRevoked, ""},
+		{"without proof: holder left", bare, Holder{}, "piv", -1, wire.CodeHolderInactive, ""},
+
+		// Whoever copied a number learns nothing; TestProof has what the card is told.
+		{"before the proof: PUK blocked, as the card says", good, active, "piv", 0, "", ""},
+		{"before the proof: PUK blocked, as is known", but(good, blocked), active, "piv", -1, "", ""},
+		{"before the proof: secret unknown", but(good, unknown), active, "piv", -1, "", ""},
+		{"before the proof: revoked", but(good, revoked), active, "piv", -1, "", ""},
+		{"before the proof: holder left", good, Holder{}, "piv", -1, "", ""},
+		{"before the proof: locked out", but(good, func(c *Card) { c.WrongCodes = 99 }), active, "piv", -1, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -190,8 +222,8 @@ func TestProof(t *testing.T) {
 		{"certificate of another card on record", func(_ *Case, r *Record) {
 			r.Card.Certificate = newSigner(t, elliptic.P256(), epoch.AddDate(1, 0, 0)).cert
 		}, wire.CodeCardNotGenuine},
-		{"revoked since", func(_ *Case, r *Record) { r.Card.Revoked = true }, wire.CodeCardRevoked},
-		{"holder left since", func(_ *Case, r *Record) { r.Holder.Active = false }, wire.CodeHolderInactive},
+		{"revoked", func(_ *Case, r *Record) { r.Card.Revoked = true }, wire.CodeCardRevoked},
+		{"holder left", func(_ *Case, r *Record) { r.Holder.Active = false }, wire.CodeHolderInactive},
 		{"ten wrong codes with this card", func(_ *Case, r *Record) { r.Card.WrongCodes = 10 }, wire.CodeHolderLockedOut},
 		{"ten wrong codes with another card", func(_ *Case, r *Record) { r.Holder.WrongCodes = 10 }, wire.CodeHolderLockedOut},
 		{"nine wrong codes", func(_ *Case, r *Record) { r.Card.WrongCodes = 9 }, ""},
@@ -205,7 +237,10 @@ func TestProof(t *testing.T) {
 			c.PUKTriesLeft, c.PUKReadAt = 3, epoch
 			r.Grants = []Grant{{Booked: 2, IssuedAt: epoch}}
 		}, wire.CodeCardReferred},
-		{"PUK found blocked since", func(_ *Case, r *Record) { r.Card.PUKBlocked = true }, wire.CodeCardReferred},
+		{"PUK blocked, as is known", func(_ *Case, r *Record) { r.Card.PUKBlocked = true }, wire.CodeCardReferred},
+		{"PUK blocked, as the card says", func(c *Case, _ *Record) { c.PUKTriesLeft, c.PUKReadAt = 0, epoch }, wire.CodeCardReferred},
+		{"secret unknown", func(_ *Case, r *Record) { r.Card.HasSecret = false }, wire.CodeCardReferred},
+		{"a grant is ahead of the settled generation", func(_ *Case, r *Record) { r.Grants = []Grant{{Base: 2}} }, wire.CodeCardReferred},
 		{"certificate struck from the record since", func(_ *Case, r *Record) { r.Card.Certificate = nil }, wire.CodeCardCannotProve},
 		{"no channel", func(_ *Case, r *Record) { r.Channels = nil }, wire.CodeNoChannel},
 		{"case run out", func(c *Case, _ *Record) { c.ExpiresAt = epoch }, wire.CodeCaseClosed},
@@ -258,7 +293,13 @@ func TestExpiredCard(t *testing.T) {
 
 func TestRSACardProves(t *testing.T) {
 	t.Parallel()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	for bits, strong := range map[int]bool{1024: false, 2048: true} {
+		t.Run(fmt.Sprint(bits), func(t *testing.T) { t.Parallel(); rsaCardProves(t, bits, strong) })
+	}
+}
+
+func rsaCardProves(t *testing.T, bits int, strong bool) {
+	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,8 +313,8 @@ func TestRSACardProves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !Usable(der) || !Genuine(der, der, d, sig) {
-		t.Error("a good RSA proof was refused")
+	if usable, genuine := Usable(der), Genuine(der, der, d, sig); usable != strong || genuine != strong {
+		t.Errorf("taken at import: %v, as a proof: %v", usable, genuine)
 	}
 	d[0] ^= 1
 	if Genuine(der, der, d, sig) {
@@ -394,6 +435,19 @@ func TestChecking(t *testing.T) {
 			t.Errorf("counted %d and %d", r.Card.WrongCodes, r.Holder.WrongCodes)
 		}
 	})
+	t.Run("wrong ones with a card that does not prove itself are not the holder's", func(t *testing.T) {
+		t.Parallel()
+		r := of("gids")
+		c := begun(epoch)
+		want(t, c.Prove(policy, epoch, r, "k1", nil, nil), "")
+		want(t, c.Send(policy, epoch, r, Sends{}, r.Channels[0], right), "")
+		want(t, c.Check(policy, epoch, &r, wrong), wire.CodeCodeWrong)
+		if r.Card.WrongCodes != 1 || r.Holder.WrongCodes != 0 {
+			t.Errorf("counted %d of the card and %d of the holder", r.Card.WrongCodes, r.Holder.WrongCodes)
+		}
+		r.Card.WrongCodes = 9
+		want(t, c.Check(policy, epoch, &r, wrong), wire.CodeHolderLockedOut)
+	})
 	t.Run("expired costs nothing", func(t *testing.T) {
 		t.Parallel()
 		c, r := sent(t)
@@ -506,6 +560,10 @@ func TestGrants(t *testing.T) {
 		{"an earlier one is unknown, and cost nothing", 0, []Grant{{Number: 1, ExpiresAt: long, Outcome: unknown}}, "", 1, 2},
 		{"an earlier one did not rotate", 0, []Grant{{Number: 1, ExpiresAt: long, Outcome: kept}}, "", 0, 1},
 		{"two tries booked of three", 0, []Grant{{Number: 1, Booked: 1, ExpiresAt: long}, {Number: 2, Booked: 1, ExpiresAt: long}}, wire.CodeCardReferred, 0, 0},
+		{"one that may have rotated, before one that found the card open to the same", 0,
+			[]Grant{{Number: 1, ExpiresAt: long, Outcome: unknown}, {Number: 2, ExpiresAt: long, Outcome: kept}}, "", 0, 1},
+		{"one that may have rotated, after it", 0,
+			[]Grant{{Number: 1, ExpiresAt: long, Outcome: kept}, {Number: 2, ExpiresAt: long, Outcome: unknown}}, "", 1, 2},
 		{"earlier generations do not matter", 4, []Grant{{Number: 1, Base: 3, ExpiresAt: long}}, "", 4, 1},
 		{"out at another kiosk", 0, []Grant{{Number: 1, Kiosk: "k2", ExpiresAt: epoch.Add(time.Second)}}, wire.CodeGrantUnsettled, 0, 0},
 		{"out at this kiosk", 0, []Grant{{Number: 1, Kiosk: "k1", ExpiresAt: epoch.Add(time.Second)}}, "", 1, 2},
@@ -532,6 +590,22 @@ func TestGrants(t *testing.T) {
 	sig[len(sig)-1] ^= 1
 	_, err := c.Release(policy, epoch, r, "k1", sig, nil)
 	want(t, err, wire.CodeCardNotGenuine)
+}
+
+// An unlock clears the count of wrong codes, but not of those that were typed on the way to a later grant.
+func TestWrongCodesAfterAnUnlockAreKept(t *testing.T) {
+	t.Parallel()
+	unlocked := Outcome{Passcode: wire.Yes, Opened: number(5), Rotated: wire.No}
+	for grant, left := range map[int]int{0: 4, 1: 0} {
+		r := Record{
+			Card: Card{Settled: 5, WrongCodes: 4}, Holder: Holder{WrongCodes: 4},
+			Grants: []Grant{{Number: 1, Base: 5, Tries: 1, Booked: 1}, {Number: 2, Base: 5, Tries: 2, Booked: 2}},
+		}
+		Settle(&r, grant, unlocked)
+		if r.Card.WrongCodes != left || r.Holder.WrongCodes != left {
+			t.Errorf("grant %d of 2 leaves %d and %d, want %d", grant+1, r.Card.WrongCodes, r.Holder.WrongCodes, left)
+		}
+	}
 }
 
 func TestSettlement(t *testing.T) {

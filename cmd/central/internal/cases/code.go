@@ -69,7 +69,8 @@ func (c *Case) Unsend(now time.Time, before Code, mac []byte) {
 }
 
 // Check judges a code. An attempt is booked whatever the result, on the case and, if it was wrong, on card and holder; the
-// caller stores all three before it answers.
+// caller stores all three before it answers. Of a card that does not prove itself the wrong ones are no fault of the
+// holder's, whose other cards they should not lock out: they count on the card alone.
 func (c *Case) Check(p Policy, now time.Time, r *Record, mac []byte) error {
 	if err := c.at(now, CodeSent); err != nil {
 		return err
@@ -90,7 +91,9 @@ func (c *Case) Check(p Policy, now time.Time, r *Record, mac []byte) error {
 		return nil
 	}
 	r.Card.WrongCodes++
-	r.Holder.WrongCodes++
+	if r.Card.Proves() {
+		r.Holder.WrongCodes++
+	}
 	switch {
 	case lockedOut(p, r.Card, r.Holder):
 		return c.end(wire.CodeHolderLockedOut)

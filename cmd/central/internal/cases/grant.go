@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"slices"
 	"time"
 
 	"latchkey/card/profiles"
@@ -34,9 +35,23 @@ type Outcome struct {
 	PUKBlocked bool
 }
 
-// mayHaveRotated says whether a PUK of Base+1 may be on the card because of this grant, of a kind of card whose PUK
-// rotates. A grant without an outcome may.
-func (g Grant) mayHaveRotated() bool { return g.Outcome == nil || g.Outcome.Rotated != wire.No }
+// mayHaveRotated says whether a PUK of Base+1 may be on the card because of a grant, of a kind of card whose PUK rotates. A
+// grant without an outcome may, unless a later one found that the card still had Base.
+func (r *Record) mayHaveRotated(g Grant) bool {
+	return (g.Outcome == nil || g.Outcome.Rotated != wire.No) && !slices.ContainsFunc(r.Grants, func(later Grant) bool {
+		return later.Number > g.Number && later.Base == g.Base && later.opened() == g.Base
+	})
+}
+
+// newest says whether no other grant of the card is later.
+func (r *Record) newest(number int) bool {
+	return !slices.ContainsFunc(r.Grants, func(g Grant) bool { return g.Number > number })
+}
+
+// ahead says whether a grant left for a generation that central, as it is restored, does not know to be settled.
+func (r *Record) ahead() bool {
+	return slices.ContainsFunc(r.Grants, func(g Grant) bool { return g.Base > r.Card.Settled })
+}
 
 // remaining is how many wrong PUKs the card can still take, at worst. Where the card told its own count for this case, that
 // is the truth of then, and tries booked since count besides; otherwise all that are booked count against the kind's limit.
@@ -56,10 +71,12 @@ func (c *Case) remaining(r Record) int {
 // referral is why only the RA can go on with the card; empty if a grant may leave.
 func (c *Case) referral(r Record) Why {
 	switch {
-	case r.Card.PUKBlocked:
+	case r.Card.PUKBlocked, !c.PUKReadAt.IsZero() && c.PUKTriesLeft == 0:
 		return WhyPUKBlocked
 	case !r.Card.HasSecret:
 		return WhySecretUnknown
+	case r.ahead():
+		return WhyGeneration
 	case c.remaining(r) < 2:
 		return WhyTriesUsedUp
 	}
@@ -91,7 +108,7 @@ func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, proof, c
 	if len(challenge) != want {
 		return Grant{}, Refuse(wire.CodeMalformed)
 	}
-	if len(r.Card.Certificate) > 0 && !signed(r.Card.Certificate, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), proof) {
+	if r.Card.Proves() && !signed(r.Card.Certificate, wire.ProofDigest(c.Nonce, c.ID, kiosk, c.HPKE), proof) {
 		return Grant{}, c.end(wire.CodeCardNotGenuine)
 	}
 	if err := c.stillEligible(p, now, r); err != nil {
@@ -107,7 +124,7 @@ func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, proof, c
 		if g.Outcome == nil && now.Before(g.ExpiresAt) && g.Kiosk != kiosk {
 			return Grant{}, Refuse(wire.CodeGrantUnsettled)
 		}
-		if r.Profile.PUK.Rotates && g.Base == base && g.mayHaveRotated() {
+		if r.Profile.PUK.Rotates && g.Base == base && r.mayHaveRotated(g) {
 			first, wanted = base+1, 2
 		}
 	}
@@ -124,13 +141,15 @@ func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, proof, c
 // NeverArrived is the base of an outcome of a grant that the kiosk asked for and did not get.
 const NeverArrived = -1
 
-// Sane says whether an outcome can be one of the grant at all, of a card of the profile.
+// Sane says whether an outcome can be one of the grant at all, of a card of the profile. The zero Grant is for a case that
+// has none: only that it never arrived can be said of it.
 func (g Grant) Sane(p profiles.Profile, base int64, o Outcome) bool {
 	newest := g.Base
 	if p.PUK.Rotates {
 		newest++
 	}
-	return (base == g.Base || base == NeverArrived && o.Opened == nil && !o.PUKBlocked) && o.Tries >= -1 && o.Tries <= 255 &&
+	never := base == NeverArrived && o.Opened == nil && !o.PUKBlocked && o.Passcode == wire.No && o.Rotated == wire.No
+	return (base == g.Base || never) && o.Tries >= -1 && o.Tries <= g.Tries &&
 		(o.Opened == nil || *o.Opened >= g.Base && *o.Opened <= newest) &&
 		o.Passcode.Valid() && o.Rotated.Valid() && (o.Rotated != wire.Yes || p.PUK.Rotates && !o.PUKBlocked)
 }
@@ -147,8 +166,8 @@ func (o Outcome) reason() Reason {
 }
 
 // Settle records what became of a grant: grant is its place in r.Grants. It may change the card, the holder and the bookings
-// of r. A second outcome of a grant, and any outcome of a generation that is settled past, change no rule's result: they are
-// evidence.
+// of r. A second outcome of a grant is evidence, and so is any of a generation that is settled past, but that it says how
+// many tries the grant has cost: what else was booked for it is taken back.
 //
 //   - Rotated: the card has base+1 and, having been given a new PUK, its full count of tries; bookings made until this
 //     grant are cleared. A later grant's may have been spent since and stay.
@@ -156,18 +175,26 @@ func (o Outcome) reason() Reason {
 //     until the first that can have been it are cleared.
 //   - Opened, where the right PUK restores its own count: bookings made until this grant are cleared. If the card counted a
 //     wrong one afterwards, when it was to be replaced, the grant's own stay.
-//   - The PUK is blocked: nobody is given a grant until another secret is imported.
+//   - The PUK is blocked: nobody is given a grant until the RA has given the card a secret anew. If a later grant opened
+//     the card, it is not so, and evidence.
 //   - Anything else leaves both candidates standing.
+//
+// The wrong codes are cleared by the newest grant alone: those that were counted on the way to a later one came after this
+// unlock.
 func Settle(r *Record, grant int, o Outcome) {
 	g := &r.Grants[grant]
 	if g.Outcome != nil {
 		return
 	}
 	g.Outcome = &o
-	if o.PUKBlocked && g.Base+1 >= r.Card.Settled { // else another secret was imported since
+	openedLater := slices.ContainsFunc(r.Grants, func(later Grant) bool { return later.Number > g.Number && later.opened() >= 0 })
+	if o.PUKBlocked && !openedLater && g.Base+1 >= r.Card.Settled { // else the card was given a secret anew since
 		r.Card.PUKBlocked = true
 	}
-	if g.Base < r.Card.Settled {
+	if g.Base != r.Card.Settled {
+		if o.Tries >= 0 {
+			g.Booked = min(g.Booked, o.Tries)
+		}
 		return
 	}
 	if o.Tries >= 0 {
@@ -181,7 +208,7 @@ func Settle(r *Record, grant int, o Outcome) {
 	case opened == g.Base+1:
 		r.Card.Settled = g.Base + 1
 		for _, before := range r.Grants { // oldest first
-			if before.Base == g.Base && before.Number < g.Number && before.mayHaveRotated() {
+			if before.Base == g.Base && before.Number < g.Number && r.mayHaveRotated(before) {
 				r.clear(before.Number)
 				break
 			}
@@ -194,7 +221,7 @@ func Settle(r *Record, grant int, o Outcome) {
 		}
 		r.clear(last)
 	}
-	if o.Passcode == wire.Yes {
+	if o.Passcode == wire.Yes && r.newest(g.Number) {
 		r.Card.WrongCodes, r.Holder.WrongCodes = 0, 0
 	}
 }
@@ -205,6 +232,14 @@ func (o Outcome) opened() int64 {
 		return -1
 	}
 	return *o.Opened
+}
+
+// opened is the generation that the card accepted by the grant; -1 if none did or it is not known.
+func (g Grant) opened() int64 {
+	if g.Outcome == nil {
+		return -1
+	}
+	return g.Outcome.opened()
 }
 
 // clear takes back the bookings of grants up to a number: the card's count was full after them.

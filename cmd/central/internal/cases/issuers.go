@@ -29,7 +29,7 @@ func (i Issuers) Doubt(certificate []byte, now time.Time) Why {
 	switch {
 	case holds(now):
 		return ""
-	case !holds(cert.NotBefore): // when it was given
+	case !holds(cert.NotBefore) && !holds(cert.NotAfter): // its authority may have another certificate than when it was given
 		return WhyChain
 	case now.Before(cert.NotBefore) || now.After(cert.NotAfter):
 		return WhyExpired

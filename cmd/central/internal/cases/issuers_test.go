@@ -60,6 +60,11 @@ func TestCardsChainToTheirAuthorities(t *testing.T) {
 			t.Errorf("at %v: %q, want %q", at, got, why)
 		}
 	}
+	// The authority's certificate is newer than the card's, which has run out.
+	newer := Issuers{Roots: pool(issuer.renewed(epoch.AddDate(0, 0, -1)))}
+	if got := newer.Doubt(issuer.issue(t, elliptic.P256(), epoch.AddDate(0, -6, 0), soon).cert, epoch); got != WhyExpired {
+		t.Errorf("under an authority whose certificate was renewed: %q", got)
+	}
 	if got := trust.Doubt([]byte("no certificate"), epoch); got != WhyChain {
 		t.Errorf("no certificate: %q", got)
 	}

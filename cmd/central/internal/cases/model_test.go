@@ -148,6 +148,7 @@ type world struct {
 	sent     []delivery // outcomes on their way, and those that have arrived
 	dead     bool       // central was told that the PUK is blocked
 	renewed  int        // secrets that the card was given by hand
+	tampered bool       // strangers have tried PUKs on the card
 }
 
 type delivery struct {
@@ -198,6 +199,9 @@ func (w *world) release() (g Grant, ok bool) {
 		if w.card.readable && refusal.Code == wire.CodeCardReferred && told >= 2 {
 			w.Fatalf("a card that says %d was refused: %v", told, err)
 		}
+		if refusal.Code == wire.CodeCardReferred && !w.tampered && allTold(w.r.Grants) {
+			w.Fatalf("a card was referred although all that was done with it is known: %v %v", err, w.r)
+		}
 		return g, false
 	}
 	if err != nil {
@@ -205,6 +209,14 @@ func (w *world) release() (g Grant, ok bool) {
 	}
 	w.r.Grants = append(w.r.Grants, g)
 	return g, true
+}
+
+// allTold says whether kiosks have told of every grant what became of it, and knew it.
+func allTold(grants []Grant) bool {
+	return !slices.ContainsFunc(grants, func(g Grant) bool {
+		o := g.Outcome
+		return o == nil || o.Tries < 0 || o.Passcode == wire.Unknown || o.Rotated == wire.Unknown
+	})
 }
 
 // visit is a walk with whatever can go wrong with grant and kiosk.
@@ -246,10 +258,14 @@ func (w *world) report(g Grant, o Outcome) {
 func (w *world) arrive(i int) {
 	d := w.sent[i]
 	for place, g := range w.r.Grants {
-		if g.Case == d.caseID {
-			Settle(&w.r, place, d.o)
-			w.dead = w.dead || d.o.PUKBlocked && d.secret == w.renewed
+		if g.Case != d.caseID {
+			continue
 		}
+		if base := g.Base; !g.Sane(w.card.profile, base, d.o) {
+			w.Fatalf("an outcome of %+v cannot be: %+v", g, d.o)
+		}
+		Settle(&w.r, place, d.o)
+		w.dead = w.dead || d.o.PUKBlocked && d.secret == w.renewed
 	}
 	if w.r.Card.PUKBlocked != w.dead {
 		w.Fatalf("blocked on record: %v, as kiosks said: %v", w.r.Card.PUKBlocked, w.dead)
@@ -261,7 +277,9 @@ func (w *world) restore() {
 	w.now = w.now.Add(2 * w.policy.GrantValidity)
 	w.r = w.backup
 	w.r.Grants = slices.Clone(w.backup.Grants)
-	Recover(&w.r, rapid.Permutation(w.journals).Draw(w.T, "evidence"))
+	if why := Recover(&w.r, rapid.Permutation(w.journals).Draw(w.T, "evidence")); why != "" {
+		w.Fatalf("with all the evidence the card is referred: %s", why)
+	}
 	if w.dead && !w.r.Card.PUKBlocked {
 		w.Fatal("that the PUK is blocked was forgotten")
 	}
@@ -275,9 +293,6 @@ func (w *world) restore() {
 
 // renew is the Registration Authority, which gives the card another secret and imports it, as directory has it.
 func (w *world) renew() {
-	if w.card.profile.PUK.Rotates && !w.r.Card.PUKBlocked {
-		return
-	}
 	w.now = w.now.Add(2 * w.policy.GrantValidity)
 	w.r.Card.Settled += 2
 	w.r.Card.PUKBlocked, w.dead = false, false
@@ -319,7 +334,7 @@ func TestNoCardIsBrickedAndNoPUKIsLost(t *testing.T) {
 			},
 			"strangers try": func(t *rapid.T) {
 				n := min(w.card.left, rapid.IntRange(1, 2).Draw(t, "tries"))
-				w.card.left, w.card.strangers = w.card.left-n, w.card.strangers+n
+				w.card.left, w.card.strangers, w.tampered = w.card.left-n, w.card.strangers+n, true
 			},
 			"backup":  func(*rapid.T) { w.keep() },
 			"restore": func(*rapid.T) { w.restore() },

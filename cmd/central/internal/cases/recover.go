@@ -21,10 +21,15 @@ type Evidence struct {
 // is harmless.
 //
 // An intent is durable before a card is touched, so the evidence names every grant that can have changed the card, and its
-// base is a generation that central had settled. Kiosks' clocks order nothing: among grants of one base since the backup
-// nobody knows which came first, so they clear each other's bookings only where any order would. A secret that was imported
-// since the backup has to be imported again first.
-func Recover(r *Record, evidence []Evidence) {
+// base is a generation that central had settled. One kiosk's word is not taken for more than a step: from the backup's
+// generation on, each has to be settled by an outcome or by an intent of the next base. If a step is missing, and there is
+// an intent beyond it, the card must be referred: Recover says why, as every release will until the RA has given the card a
+// secret anew. More evidence is then taken together with this, by the backup's record.
+//
+// Kiosks' clocks order nothing: among grants of one base since the backup nobody knows which came first, so they clear each
+// other's bookings only where any order would. But those that found the card open to their base came before it was rotated,
+// or rotated it themselves. A secret that was imported since the backup has to be imported again first.
+func Recover(r *Record, evidence []Evidence) Why {
 	var since []Evidence
 	for _, e := range evidence {
 		place := slices.IndexFunc(r.Grants, func(g Grant) bool { return g.Case == e.Case })
@@ -35,7 +40,9 @@ func Recover(r *Record, evidence []Evidence) {
 			Settle(r, place, *e.Outcome)
 		}
 	}
-	slices.SortStableFunc(since, func(a, b Evidence) int { return cmp.Or(cmp.Compare(a.Base, b.Base), a.At.Compare(b.At)) })
+	slices.SortStableFunc(since, func(a, b Evidence) int {
+		return cmp.Or(cmp.Compare(a.Base, b.Base), cmp.Compare(a.place(), b.place()), a.At.Compare(b.At))
+	})
 	before := len(r.Grants)
 	number := 0
 	for _, g := range r.Grants {
@@ -51,16 +58,13 @@ func Recover(r *Record, evidence []Evidence) {
 			Case: e.Case, Card: r.Card.Serial, Number: number, Kiosk: e.Kiosk, Base: e.Base, First: e.First, Tries: wanted, Booked: wanted,
 			IssuedAt: e.At, ExpiresAt: e.At, Outcome: e.Outcome,
 		}
-		r.Card.Settled = max(r.Card.Settled, g.Base)
-		if o := g.Outcome; o != nil {
-			if o.Tries >= 0 {
-				g.Booked = o.Tries
-			}
-			if opened := o.opened(); opened == g.Base+1 || opened == g.Base && o.Rotated == wire.Yes {
-				r.Card.Settled = max(r.Card.Settled, g.Base+1)
-			}
+		if o := g.Outcome; o != nil && o.Tries >= 0 {
+			g.Booked = o.Tries
 		}
 		r.Grants = append(r.Grants, g)
+	}
+	for r.Profile.PUK.Rotates && slices.ContainsFunc(r.Grants, func(g Grant) bool { return g.settles(r.Card.Settled) }) {
+		r.Card.Settled++
 	}
 	for i := range r.Grants {
 		if r.Grants[i].Base < r.Card.Settled-1 { // the card was given a new PUK after them
@@ -73,8 +77,9 @@ func Recover(r *Record, evidence []Evidence) {
 		if o == nil || g.Base < r.Card.Settled-1 {
 			continue
 		}
-		rotated := o.opened() == g.Base && o.Rotated == wire.Yes
-		restored := r.Profile.PUK.Restores && o.opened() >= 0 && o.Passcode == wire.Yes
+		known := g.Base <= r.Card.Settled
+		rotated := known && o.opened() == g.Base && o.Rotated == wire.Yes
+		restored := known && r.Profile.PUK.Restores && o.opened() >= 0 && o.Passcode == wire.Yes
 		if rotated || restored {
 			for j := range before {
 				r.Grants[j].Booked = 0
@@ -87,4 +92,24 @@ func Recover(r *Record, evidence []Evidence) {
 			r.Card.PUKBlocked = true
 		}
 	}
+	if r.ahead() {
+		return WhyGeneration
+	}
+	return ""
+}
+
+// place orders the evidence of one base, as far as its order is known.
+func (e Evidence) place() int {
+	switch {
+	case e.Outcome == nil || e.Outcome.opened() != e.Base:
+		return 2
+	case e.Outcome.Rotated != wire.No:
+		return 1
+	}
+	return 0
+}
+
+// settles says whether the grant shows that central had settled generation n+1, or was about to.
+func (g Grant) settles(n int64) bool {
+	return g.Base == n+1 || g.Base == n && (g.opened() == n+1 || g.opened() == n && g.Outcome.Rotated == wire.Yes)
 }

@@ -94,8 +94,9 @@ func TestGrantsByKindOfSecret(t *testing.T) {
 
 func TestOutcomesThatCannotBe(t *testing.T) {
 	t.Parallel()
-	g := Grant{Base: 3}
+	g := Grant{Base: 3, Tries: 1}
 	yes := Outcome{Passcode: wire.Yes, Rotated: wire.No, Opened: number(3)}
+	nothing := Outcome{Passcode: wire.No, Rotated: wire.No}
 	change := func(f func(*Outcome)) Outcome { o := yes; f(&o); return o }
 	for _, tc := range []struct {
 		name             string
@@ -111,9 +112,14 @@ func TestOutcomesThatCannotBe(t *testing.T) {
 		{"blocked", 3, change(func(o *Outcome) { o.Opened, o.PUKBlocked = nil, true }), true, true},
 		{"blocked when it was to be replaced", 3, change(func(o *Outcome) { o.PUKBlocked = true }), true, true},
 		{"blocked and rotated", 3, change(func(o *Outcome) { o.PUKBlocked, o.Rotated = true, wire.Yes }), false, false},
-		{"never arrived", NeverArrived, change(func(o *Outcome) { o.Opened = nil }), true, true},
+		{"as many wrong tries as it had", 3, change(func(o *Outcome) { o.Tries = 1 }), true, true},
+		{"more than it had", 3, change(func(o *Outcome) { o.Tries = 2 }), false, false},
+		{"wrong tries not known", 3, change(func(o *Outcome) { o.Tries = -1 }), true, true},
+		{"never arrived", NeverArrived, nothing, true, true},
+		{"never arrived, and unlocked", NeverArrived, change(func(o *Outcome) { o.Opened = nil }), false, false},
+		{"never arrived, and perhaps rotated", NeverArrived, Outcome{Passcode: wire.No, Rotated: wire.Unknown}, false, false},
 		{"never arrived, and opened", NeverArrived, yes, false, false},
-		{"never arrived, and blocked", NeverArrived, change(func(o *Outcome) { o.Opened, o.PUKBlocked = nil, true }), false, false},
+		{"never arrived, and blocked", NeverArrived, Outcome{Passcode: wire.No, Rotated: wire.No, PUKBlocked: true}, false, false},
 	} {
 		if got := g.Sane(of("piv").Profile, tc.base, tc.o); got != tc.rotates {
 			t.Errorf("%s, rotating: sane is %v", tc.name, got)
@@ -135,6 +141,9 @@ func TestSettlementOfBookingsAndBlockedPUKs(t *testing.T) {
 	unsure.Tries = -1
 	rotated := yes
 	rotated.Rotated = wire.Yes
+	none := Outcome{Passcode: wire.No, Rotated: wire.No}
+	one := none
+	one.Tries = 1
 	for _, tc := range []struct {
 		name, profile string
 		settled       int64
@@ -150,7 +159,10 @@ func TestSettlementOfBookingsAndBlockedPUKs(t *testing.T) {
 		{"an answer", "gids", 2, yes, []int{0, 0, 2}, false},
 		{"blocked", "openpgp", 2, blocked, []int{1, 2, 2}, true},
 		{"blocked, and settled since", "piv", 3, blocked, []int{1, 2, 2}, true},
-		{"blocked, and another secret imported since", "openpgp", 4, blocked, []int{1, 2, 2}, false},
+		{"late, and it cost nothing", "piv", 3, none, []int{1, 0, 2}, false},
+		{"late, and it cost one", "piv", 3, one, []int{1, 1, 2}, false},
+		{"late, and what it cost is not known", "piv", 3, unsure, []int{1, 2, 2}, false},
+		{"blocked, and given a secret anew since", "openpgp", 4, blocked, []int{1, 2, 2}, false},
 	} {
 		r := of(tc.profile)
 		r.Card.Settled, r.Grants = tc.settled, three(2)
@@ -161,6 +173,28 @@ func TestSettlementOfBookingsAndBlockedPUKs(t *testing.T) {
 		}
 		if !reflect.DeepEqual(booked, tc.booked) || r.Card.PUKBlocked != tc.blocked {
 			t.Errorf("%s: booked %v, blocked %v", tc.name, booked, r.Card.PUKBlocked)
+		}
+	}
+}
+
+// That the PUK is blocked is no news of a card that was opened by a later grant.
+func TestABlockedPUKOfBefore(t *testing.T) {
+	t.Parallel()
+	opened := &Outcome{Passcode: wire.Yes, Rotated: wire.No, Opened: number(0)}
+	for _, tc := range []struct {
+		name          string
+		before, after *Outcome
+		blocked       bool
+	}{
+		{"opened later", nil, opened, false},
+		{"opened before", opened, nil, true},
+		{"not opened later", nil, &Outcome{Passcode: wire.No, Rotated: wire.No}, true},
+	} {
+		r := of("openpgp")
+		r.Grants = []Grant{{Number: 1, Outcome: tc.before}, {Number: 2}, {Number: 3, Outcome: tc.after}}
+		Settle(&r, 1, Outcome{Passcode: wire.No, Rotated: wire.No, Tries: -1, PUKBlocked: true})
+		if r.Card.PUKBlocked != tc.blocked || !r.Grants[1].Outcome.PUKBlocked {
+			t.Errorf("%s: blocked is %v, kept %+v", tc.name, r.Card.PUKBlocked, r.Grants[1].Outcome)
 		}
 	}
 }
@@ -211,5 +245,58 @@ func TestRecovery(t *testing.T) {
 	}
 	if got != "1 a/1/k1/0+0 b/2/k2/0+2 c/3/k2/1+1" {
 		t.Errorf("recovered %s", got)
+	}
+}
+
+// A generation is taken from the evidence only if each step to it is there: an outcome that settles it, or an intent of the
+// next base. Else the card waits for the RA.
+func TestRecoveryGoesStepByStep(t *testing.T) {
+	t.Parallel()
+	rotated := func(base int64) *Outcome {
+		return &Outcome{Passcode: wire.Yes, Opened: &base, Rotated: wire.Yes}
+	}
+	next := &Outcome{Passcode: wire.Yes, Opened: number(8), Rotated: wire.No}
+	for _, tc := range []struct {
+		name, profile string
+		evidence      []Evidence
+		settled       int64
+		why           Why
+	}{
+		{"nothing", "piv", nil, 7, ""},
+		{"an outcome that settles", "piv", []Evidence{{Base: 7, Outcome: rotated(7)}}, 8, ""},
+		{"an outcome by the next", "piv", []Evidence{{Base: 7, Outcome: next}}, 8, ""},
+		{"an intent of the next", "piv", []Evidence{{Base: 8}}, 8, ""},
+		{"from step to step", "piv", []Evidence{{Base: 9, Outcome: rotated(9)}, {Base: 8}}, 10, ""},
+		{"a step is missing", "piv", []Evidence{{Base: 9, Outcome: rotated(9)}}, 7, WhyGeneration},
+		{"steps, and then one is missing", "piv", []Evidence{{Base: 7, Outcome: rotated(7)}, {Base: 1 << 40}}, 8, WhyGeneration},
+		{"the backup's past", "piv", []Evidence{{Base: 3, Outcome: rotated(3)}}, 7, ""},
+		{"of a card that does not rotate", "openpgp", []Evidence{{Base: 8}}, 7, WhyGeneration},
+	} {
+		r := of(tc.profile)
+		r.Card.Settled = 7
+		for i := range tc.evidence {
+			tc.evidence[i].Case, tc.evidence[i].First = fmt.Sprint(i), tc.evidence[i].Base
+		}
+		if why := Recover(&r, tc.evidence); why != tc.why || r.Card.Settled != tc.settled {
+			t.Errorf("%s: %q, generation %d; want %q, %d", tc.name, why, r.Card.Settled, tc.why, tc.settled)
+		}
+		if why := new(Case).referral(r); why != tc.why {
+			t.Errorf("%s: the next release is referred because of %q", tc.name, why)
+		}
+	}
+}
+
+// Two walks since the backup: one found the card open to its base and did not rotate it, of the other nothing is known.
+// Whatever the clocks say, the card may have been rotated by the other, so the next PUK is the one to try first.
+func TestARecoveredGrantMayHaveRotatedAfterwards(t *testing.T) {
+	t.Parallel()
+	kept := &Outcome{Passcode: wire.Yes, Opened: number(0), Rotated: wire.No}
+	r := of("openpgp-admin")
+	Recover(&r, []Evidence{{Case: "a", At: epoch.Add(-time.Hour)}, {Case: "b", At: epoch.Add(-time.Minute), Outcome: kept}})
+	c := Case{ID: "c", Card: "0a0b", Kiosk: "k1", State: Accepted, ExpiresAt: epoch.Add(time.Minute)}
+	p := policy
+	p.WithoutProof = []string{"openpgp-admin"}
+	if g, err := c.Release(p, epoch, r, "k1", nil, nil); err != nil || g.First != 1 || g.Tries != 2 {
+		t.Errorf("%+v, %v", g, err)
 	}
 }

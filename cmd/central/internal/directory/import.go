@@ -6,14 +6,21 @@
 //
 // secret is what lets another set the card's passcode: PUK, reset code, administrator's PIN, or the administrator's key in
 // hex. If it is empty, nothing is said of it: a new card is kept to be named, and cannot be served.
-// card_certificate is the card authentication certificate (PIV 9E), DER in base64, or empty. It must hold now and chain to
-// the authorities of the configuration, unless the card is revoked or came with the same before.
+// card_certificate is the card authentication certificate (PIV 9E), DER in base64. It must hold now and chain to the
+// authorities of the configuration, unless the card is revoked or came with the same before. If it is empty, nothing is said
+// of it, either: a card keeps the one that is on record.
 //
 // An import is all or nothing and strict; what is wrong is told by line, never with a secret, a name or a contact in it.
-// Importing again brings the directory up to date. The secret of a card that was served is not changed, for central may have
-// given the card another, but in two cases, in which only the Registration Authority can have written a new one: the card's
-// PUK was found blocked, or is of a kind that does not rotate. The new one then begins a generation of its own, which no
-// grant or outcome of before belongs to.
+// Importing again brings the directory up to date. The secret of a card that was served is not changed where the kind of PUK
+// rotates, for central may have given the card another. Where it does not, another secret corrects the record, and says
+// nothing of the card: tries that are booked stay so, and a blocked PUK stays blocked.
+//
+// Terms.Reissued is the Registration Authority's word that it gave the cards of the file their secrets anew, and so their
+// full count of tries. The secret, which can be the same, then begins a generation of its own, past all that any grant or
+// outcome of before belongs to.
+//
+// What an import changes of a card's profile, secret or certificate stands in the ledger, but not the values. A card of
+// another profile than before has to begin again: its open cases are ended.
 package directory
 
 import (
@@ -23,6 +30,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey/card/profiles"
@@ -46,6 +54,7 @@ func (f Flaw) String() string { return fmt.Sprintf("%s line %d: %s", f.File, f.L
 type Result struct {
 	Holders, NewHolders int
 	Cards, NewCards     int
+	Reissued            int // cards that were served and have their secret anew
 	Flaws               []Flaw
 }
 
@@ -63,6 +72,7 @@ type Terms struct {
 	Profiles profiles.Set
 	Issuers  cases.Issuers
 	Now      time.Time
+	Reissued bool // the Registration Authority gave the cards their secrets anew
 }
 
 // Import takes the files in. A dry run finds the same flaws and keeps nothing.
@@ -130,67 +140,127 @@ func (r *Result) holder(tx *store.Tx, v *vault.Vault, h holder) error {
 	return tx.ImportHolder(h.Holder, c)
 }
 
+// What is wrong with a card in view of what is on record.
+const (
+	noHolder      = "the holder_id is neither on record nor among the holders of this import"
+	otherHolder   = "the card was issued to another holder: a card for somebody else needs a serial of its own"
+	noSecret      = "the secret is missing, and --reissued says that the card was given one anew: write it there, or import the card without --reissued"
+	profileServed = "the card was served already, so its profile cannot be changed by import: import it with the one it had, or issue a new card"
+	profileAlone  = "the profile is another than before, so the secret must stand there, too"
+	secretServed  = "the card was served already, so its secret cannot be changed by import: import it with the one it had, or without any, or with --reissued if you gave the card this one since"
+	secretOlder   = "the secret is one that this card had before its present one: import it with the present one, or without any, or with --reissued if you gave the card this one again"
+	beingUnlocked = "a kiosk is unlocking this card at this moment, so its secret cannot be changed: import it in two minutes"
+)
+
 // card says what is wrong with the card in view of what is on record.
 func (r *Result) card(tx *store.Tx, v *vault.Vault, c card, terms Terms) (says string, err error) {
 	if _, _, err := tx.Holder(c.Holder); errors.Is(err, store.ErrNotFound) {
-		return "the holder_id is neither on record nor among the holders of this import", nil
+		return noHolder, nil
 	} else if err != nil {
 		return "", err
 	}
+	if terms.Reissued && c.secret.Len() == 0 {
+		return noSecret, nil
+	}
 	before, err := tx.Card(c.Serial)
+	isNew := errors.Is(err, store.ErrNotFound)
+	if err != nil && !isNew {
+		return "", err
+	}
+	if !isNew && len(c.Certificate) == 0 {
+		c.Certificate = before.Certificate
+	}
 	// One that was taken before may have run out since: a file with all cards stays good, and the proof looks again.
-	if err != nil || before.Revoked || !bytes.Equal(before.Certificate, c.Certificate) {
+	if isNew || before.Revoked || !bytes.Equal(before.Certificate, c.Certificate) {
 		if says := doubt(c, terms); says != "" {
 			return says, nil
 		}
 	}
-	switch {
-	case errors.Is(err, store.ErrNotFound):
+	if isNew {
 		r.NewCards++
-		if err := tx.ImportCard(c.Card); err != nil {
-			return "", err
-		}
-		return "", keep(tx, v, c, 0)
-	case err != nil:
-		return "", err
-	case before.Holder != c.Holder:
-		return "the card was issued to another holder: a card for somebody else needs a serial of its own", nil
+		return "", errors.Join(tx.ImportCard(c.Card), keep(tx, v, c, 0))
 	}
+	if before.Holder != c.Holder {
+		return otherHolder, nil
+	}
+	return r.again(tx, v, before, c, terms)
+}
+
+// again imports a card that is on record.
+func (r *Result) again(tx *store.Tx, v *vault.Vault, before cases.Card, c card, terms Terms) (says string, err error) {
 	grants, err := tx.Grants(c.Serial)
 	if err != nil {
 		return "", err
 	}
-	served := before.Settled > 0 || len(grants) > 0
-	switch {
-	case before.Profile == c.Profile:
-	case served:
-		return "the card was served already, so its profile cannot be changed by import: import it with the one it had, or issue a new card", nil
-	case before.HasSecret && c.secret.Len() == 0:
-		return "the profile is another than before, so the secret must stand there, too", nil
-	default:
-		return "", errors.Join(tx.ImportCard(c.Card), keep(tx, v, c, 0))
-	}
-	what, err := compare(tx, v, c)
-	if err != nil {
-		return "", err
-	}
-	if served {
-		switch {
-		case what == theSame:
-		case what == anOlder:
-			return "the secret is one that this card had before its present one: import it with the present one, or without any", nil
-		case !before.PUKBlocked && c.profile.PUK.Rotates:
-			return "the card was served already, so its secret cannot be changed by import: import it with the one it had, or without any, or issue a new card", nil
-		case slices.ContainsFunc(grants, func(g cases.Grant) bool { return g.Outcome == nil && terms.Now.Before(g.ExpiresAt) }):
-			return "a kiosk is unlocking this card at this moment, so its secret cannot be changed: import it in two minutes", nil
-		default:
-			return "", renew(tx, v, before, c, grants)
+	var (
+		served = before.Settled > 0 || len(grants) > 0
+		live   = slices.ContainsFunc(grants, func(g cases.Grant) bool { return g.Outcome == nil && terms.Now.Before(g.ExpiresAt) })
+		what   = theSame
+		noted  []string
+	)
+	if before.Profile == c.Profile {
+		if what, err = compare(tx, v, c); err != nil {
+			return "", err
+		}
+	} else {
+		noted = append(noted, "profile")
+		if c.secret.Len() > 0 {
+			what = another
 		}
 	}
-	if err := tx.ImportCard(c.Card); err != nil || what == theSame {
+	reissued := terms.Reissued && served
+	switch {
+	case before.Profile != c.Profile && served:
+		return profileServed, nil
+	case before.Profile != c.Profile && before.HasSecret && what == theSame:
+		return profileAlone, nil
+	case served && live && (reissued || what != theSame):
+		return beingUnlocked, nil
+	case reissued:
+		r.Reissued++
+		generation, err := renew(tx, before, grants)
+		if err := errors.Join(err, keep(tx, v, c, generation)); err != nil {
+			return "", err
+		}
+		noted = append(noted, fmt.Sprintf("reissued generation %d", generation))
+	case what == theSame:
+	case served && what == anOlder:
+		return secretOlder, nil
+	case served && c.profile.PUK.Rotates:
+		return secretServed, nil
+	default:
+		if err := keep(tx, v, c, before.Settled); err != nil {
+			return "", err
+		}
+		noted = append(noted, "secret")
+	}
+	if !bytes.Equal(before.Certificate, c.Certificate) {
+		noted = append(noted, "certificate")
+	}
+	if err := tx.ImportCard(c.Card); err != nil {
 		return "", err
 	}
-	return "", keep(tx, v, c, 0)
+	if before.Profile != c.Profile {
+		if err := supersede(tx, c.Serial, terms.Now); err != nil {
+			return "", err
+		}
+	}
+	if len(noted) == 0 {
+		return "", nil
+	}
+	return "", tx.AppendEvent(ledger.Event{At: terms.Now, Kind: ledger.CardChanged, Card: c.Serial, Note: strings.Join(noted, ", ")})
+}
+
+// supersede ends the card's open cases: they were begun by the rules of another kind of card.
+func supersede(tx *store.Tx, serial string, now time.Time) error {
+	open, err := tx.OpenCases(serial)
+	for _, o := range open {
+		o.Supersede(now)
+		err = errors.Join(err, tx.SetCase(o), tx.AppendEvent(ledger.Event{
+			At: now, Kind: ledger.CaseEnded, Kiosk: o.Kiosk, Case: o.ID, Card: serial, Note: string(o.Reason),
+		}))
+	}
+	return err
 }
 
 // likeness is what an imported secret is to those on record.
@@ -224,21 +294,17 @@ func compare(tx *store.Tx, v *vault.Vault, c card) (likeness, error) {
 	return another, nil
 }
 
-// renew begins a generation with the secret that the Registration Authority gave the card. The one after the settled may be
-// on the card already, by a grant of which no outcome came, and is passed over.
-func renew(tx *store.Tx, v *vault.Vault, before cases.Card, c card, grants []cases.Grant) error {
-	before.Settled += 2
-	before.PUKBlocked = false
-	if err := errors.Join(tx.ImportCard(c.Card), tx.SetCard(before), keep(tx, v, c, before.Settled)); err != nil {
-		return err
-	}
+// renew begins a generation for the secret that the Registration Authority gave the card. The one after the newest of a grant
+// may be on the card already, or known to a kiosk, and is passed over.
+func renew(tx *store.Tx, c cases.Card, grants []cases.Grant) (generation int64, err error) {
 	for _, g := range grants {
+		c.Settled = max(c.Settled, g.Base)
 		g.Booked = 0 // of another secret's count
-		if err := tx.SetGrant(g); err != nil {
-			return err
-		}
+		err = errors.Join(err, tx.SetGrant(g))
 	}
-	return nil
+	c.Settled += 2
+	c.PUKBlocked = false
+	return c.Settled, errors.Join(err, tx.SetCard(c))
 }
 
 func keep(tx *store.Tx, v *vault.Vault, c card, generation int64) error {

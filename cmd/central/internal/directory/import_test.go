@@ -263,28 +263,52 @@ func TestEveryFlawIsToldByLineAndWithoutSecrets(t *testing.T) {
 	}
 }
 
-// A file may be imported again at any time, with what was true when it was written. A secret that a served card was given anew
-// is taken only where the Registration Authority alone can have done that.
+// A file may be imported again at any time, with what was true when it was written. What the Registration Authority wrote on
+// a card that was served already is taken by its word alone; else another secret is a corrected record, of cards whose
+// secret nobody but the Registration Authority changes.
 func TestANewSecretForAServedCard(t *testing.T) {
 	t.Parallel()
 	const (
 		live  = "a kiosk is unlocking this card at this moment"
 		older = "the secret is one that this card had before"
 		keep  = "the card was served already, so its secret cannot be changed"
+		none  = "the secret is missing, and --reissued says"
 	)
-	first, second, third := "111111111111", "222222222222", "333333333333"
+	first, second := "111111111111", "222222222222"
 	unknown := cases.Outcome{Passcode: "unknown", Rotated: "unknown", Tries: -1}
+	over := cases.Grant{ExpiresAt: epoch, Booked: 1}
+	out := cases.Grant{ExpiresAt: epoch.Add(time.Second), Booked: 1}
+	told := out
+	told.Outcome = &unknown
+	ahead := over
+	ahead.Base = 5
+	type step struct {
+		secret   string
+		reissued bool
+		says     string
+		settled  int64
+		booked   int
+		blocked  bool
+	}
 	for _, tc := range []struct {
 		name, profile string
-		blocked       bool
 		grant         cases.Grant
-		want          []string // for second, first, third
+		steps         []step // on a card that was found blocked
 	}{
-		{"does not rotate", "openpgp", false, cases.Grant{ExpiresAt: epoch, Booked: 1}, []string{"", older, ""}},
-		{"does not rotate, at a kiosk now", "openpgp", false, cases.Grant{ExpiresAt: epoch.Add(time.Second), Booked: 1}, []string{live, "", live}},
-		{"does not rotate, was at a kiosk", "openpgp", false, cases.Grant{ExpiresAt: epoch.Add(time.Second), Outcome: &unknown, Booked: 1}, []string{"", older, ""}},
-		{"rotates", "openpgp-admin", false, cases.Grant{ExpiresAt: epoch, Booked: 1}, []string{keep, "", keep}},
-		{"rotates, and is blocked", "openpgp-admin", true, cases.Grant{ExpiresAt: epoch, Booked: 1}, []string{"", older, keep}},
+		{"does not rotate", "openpgp", over, []step{
+			{first, false, "", 0, 1, true}, {second, false, "", 0, 1, true}, {first, false, "", 0, 1, true},
+			{second, true, "", 2, 0, false}, {first, false, older, 2, 0, false}, {second, false, "", 2, 0, false}, {"", false, "", 2, 0, false},
+			{first, true, "", 4, 0, false}, {first, true, "", 6, 0, false}, {"", true, none, 6, 0, false},
+		}},
+		{"does not rotate, at a kiosk now", "openpgp", out, []step{
+			{second, false, live, 0, 1, true}, {second, true, live, 0, 1, true}, {first, true, live, 0, 1, true}, {first, false, "", 0, 1, true},
+		}},
+		{"does not rotate, was at a kiosk", "openpgp", told, []step{{second, false, "", 0, 1, true}, {second, true, "", 2, 0, false}}},
+		{"rotates", "openpgp-admin", over, []step{
+			{first, false, "", 0, 1, true}, {second, false, keep, 0, 1, true}, {first, true, "", 2, 0, false}, {second, true, "", 4, 0, false},
+			{first, false, older, 4, 0, false},
+		}},
+		{"a grant left for a generation that is not known to be settled", "openpgp-admin", ahead, []step{{second, true, "", 7, 0, false}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -293,28 +317,26 @@ func TestANewSecretForAServedCard(t *testing.T) {
 			if r := w.load(t, rigby, row(first), false); len(r.Flaws) > 0 {
 				t.Fatal(r.Flaws)
 			}
-			w.do(t, func(tx *store.Tx) error {
-				if _, err := tx.AddKiosk(store.Kiosk{Name: "k1", Kind: store.KindKiosk, State: store.KioskActive}); err != nil {
-					return err
-				}
-				tc.grant.Case, tc.grant.Card, tc.grant.Number, tc.grant.Kiosk = "c1", "0c0d", 1, "k1"
-				return errors.Join(tx.SetCase(cases.Case{ID: "c1", Card: "0c0d", Holder: "h1", Kiosk: "k1"}), tx.AddGrant(tc.grant), tx.SetGrant(tc.grant),
-					tx.SetCard(cases.Card{Serial: "0c0d", PUKBlocked: tc.blocked}))
-			})
-			settled := int64(0)
-			for i, secret := range []string{second, first, third} {
-				r := w.load(t, rigby, row(secret), false)
-				switch want := tc.want[i]; {
-				case want == "" && len(r.Flaws) > 0 || want != "" && (len(r.Flaws) != 1 || !strings.HasPrefix(r.Flaws[0].Says, want)):
-					t.Errorf("import %d: %v, want %q", i+2, r.Flaws, want)
-				case want == "" && secret != first:
-					settled += 2
+			w.serve(t, "0c0d", tc.grant)
+			w.do(t, func(tx *store.Tx) error { return tx.SetCard(cases.Card{Serial: "0c0d", PUKBlocked: true}) })
+			for i, step := range tc.steps {
+				on := terms
+				on.Reissued = step.reissued
+				r := w.loadOn(t, on, rigby, row(step.secret), false)
+				if got := strings.Join(flawsOf(r), "; "); !strings.HasPrefix(got, step.says) || step.says == "" && got != "" {
+					t.Errorf("step %d: %q, want %q", i, got, step.says)
 				}
 				w.do(t, func(tx *store.Tx) error {
 					c, err := tx.Card("0c0d")
 					grants, err2 := tx.Grants("0c0d")
-					if c.Settled != settled || settled > 0 && (c.PUKBlocked || grants[0].Booked != 0) {
-						t.Errorf("import %d left %+v, booked %d; want generation %d", i+2, c, grants[0].Booked, settled)
+					if c.Settled != step.settled || c.PUKBlocked != step.blocked || grants[0].Booked != step.booked {
+						t.Errorf("step %d left %+v, booked %d; want %+v", i, c, grants[0].Booked, step)
+					}
+					if step.says == "" && step.secret != "" {
+						sealed, err := tx.Secret("0c0d", c.Settled)
+						if same, err2 := w.v.Holds(vault.CardSecret("0c0d", false, c.Settled), sealed, secret.New([]byte(step.secret))); !same {
+							t.Errorf("step %d: another secret is kept, %v", i, errors.Join(err, err2))
+						}
 					}
 					return errors.Join(err, err2)
 				})
@@ -323,6 +345,121 @@ func TestANewSecretForAServedCard(t *testing.T) {
 				t.Errorf("another profile: %v", r.Flaws)
 			}
 		})
+	}
+}
+
+// serve records a grant of the card, at k1.
+func (w world) serve(t *testing.T, serial string, g cases.Grant) {
+	t.Helper()
+	g.Case, g.Card, g.Number, g.Kiosk = "c1", serial, 1, "k1"
+	w.do(t, func(tx *store.Tx) error {
+		_, err := tx.AddKiosk(store.Kiosk{Name: "k1", Kind: store.KindKiosk, State: store.KioskActive})
+		return errors.Join(err, tx.SetCase(cases.Case{ID: "c1", Card: serial, Holder: "h1", Kiosk: "k1"}), tx.AddGrant(g), tx.SetGrant(g))
+	})
+}
+
+// told is what the ledger says of cards and their cases.
+func (w world) told(t *testing.T) string {
+	t.Helper()
+	var list []string
+	w.do(t, func(tx *store.Tx) error {
+		events, err := tx.Events("")
+		for _, e := range events {
+			if e.Card != "" {
+				list = append(list, string(e.Kind)+" "+e.Kiosk+" "+e.Card+" "+e.Note)
+			}
+		}
+		return err
+	})
+	return strings.Join(list, "; ")
+}
+
+// What an import changed of a card is told in the ledger, once for each import and without the values.
+func TestTheLedgerTellsWhatAnImportChanged(t *testing.T) {
+	t.Parallel()
+	newer := issuer.issue(epoch.AddDate(-1, 0, 0), epoch.AddDate(2, 0, 0))
+	w := newWorld(t)
+	want := ""
+	for _, tc := range []struct {
+		row      string
+		reissued bool
+		told     string
+	}{
+		{"piv,h1,,", false, ""},
+		{"piv,h1,12345678," + certificate, false, "secret, certificate"},
+		{"piv,h1,12345678," + certificate, false, ""},
+		{"piv,h1,87654321,", true, "secret"}, // it was not served
+		{"piv,h1,87654321," + newer, false, "certificate"},
+		{"piv-any,h1,87654321,", false, "profile, secret"},
+	} {
+		on := terms
+		on.Reissued = tc.reissued
+		if r := w.loadOn(t, on, rigby, cardsHead+"0a0b,"+tc.row+",issued\n", false); len(r.Flaws) > 0 || r.Reissued != 0 {
+			t.Fatalf("%s: %+v", tc.row, r)
+		}
+		if tc.told != "" {
+			want += "; card-changed  0a0b " + tc.told
+		}
+		if got := w.told(t); got != strings.TrimPrefix(want, "; ") {
+			t.Fatalf("%s: the ledger tells %s", tc.row, got)
+		}
+	}
+	w.serve(t, "0a0b", cases.Grant{ExpiresAt: epoch})
+	on := terms
+	on.Reissued = true
+	if r := w.loadOn(t, on, rigby, cardsHead+"0a0b,piv-any,h1,87654321,"+certificate+",issued\n", false); len(r.Flaws) > 0 || r.Reissued != 1 {
+		t.Errorf("%+v", r)
+	}
+	if got := w.told(t); !strings.HasSuffix(got, "; card-changed  0a0b reissued generation 2, certificate") {
+		t.Errorf("the ledger tells %s", got)
+	}
+}
+
+// A directory without certificates does not strike one from the record: the card would be served without proof, or not at all.
+func TestAnImportWithoutACertificateKeepsTheOneOnRecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.load(t, rigby, aCard("12345678"), false)
+	for _, row := range []string{"piv,h1,12345678,,issued\n", "piv,h1,,,revoked\n", "piv-any,h1,12345678,,issued\n"} {
+		if r := w.load(t, rigby, cardsHead+"0a0b,"+row, false); len(r.Flaws) > 0 {
+			t.Error(r.Flaws)
+		}
+		w.do(t, func(tx *store.Tx) error {
+			c, err := tx.Card("0a0b")
+			if base64.StdEncoding.EncodeToString(c.Certificate) != certificate {
+				t.Errorf("after %s the certificate on record is %x", row, c.Certificate)
+			}
+			return err
+		})
+	}
+}
+
+// Who began with a card of one profile cannot go on with one of another.
+func TestAnotherProfileEndsOpenCases(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.load(t, rigby, aCard("12345678"), false)
+	state := func(id string) (c cases.Case) {
+		w.do(t, func(tx *store.Tx) (err error) {
+			c, err = tx.Case(id)
+			return err
+		})
+		return c
+	}
+	w.do(t, func(tx *store.Tx) error {
+		_, err := tx.AddKiosk(store.Kiosk{Name: "k1", Kind: store.KindKiosk, State: store.KioskActive})
+		return errors.Join(err, tx.SetCase(cases.Case{ID: "c1", Card: "0a0b", Holder: "h1", Kiosk: "k1", State: cases.Accepted, ExpiresAt: epoch.Add(time.Minute)}))
+	})
+	w.load(t, rigby, aCard("12345678"), false)
+	if c := state("c1"); c.State != cases.Accepted {
+		t.Errorf("the same profile: the case is %s", c.State)
+	}
+	w.load(t, rigby, strings.Replace(aCard("12345678"), "piv", "piv-any", 1), false)
+	if c := state("c1"); c.State != cases.Closed || c.Reason != cases.ReasonSuperseded {
+		t.Errorf("another profile: the case is %s, %s", c.State, c.Reason)
+	}
+	if got := w.told(t); got != "card-changed  0a0b profile, secret; case-ended k1 0a0b superseded" {
+		t.Errorf("the ledger tells %s", got)
 	}
 }
 

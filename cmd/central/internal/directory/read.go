@@ -143,7 +143,7 @@ func readCards(f File, set profiles.Set) (list []card, flaws []Flaw) {
 		case badBase64 != nil:
 			return "the card_certificate is not base64"
 		case len(der) > 0 && !cases.Usable(der):
-			return "the card_certificate is not an X.509 certificate with an RSA, P-256 or P-384 key"
+			return "the card_certificate is not an X.509 certificate with a key of RSA, 2048 bits or more, P-256 or P-384"
 		case status != "issued" && status != "revoked":
 			return "the status must be issued or revoked"
 		}

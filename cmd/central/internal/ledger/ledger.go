@@ -33,11 +33,13 @@ const (
 	KioskAdded    Kind = "kiosk-added"
 	KioskDisabled Kind = "kiosk-disabled"
 	Imported      Kind = "imported"
+	CardChanged   Kind = "card-changed"   // by an import: profile, secret, certificate, reissued generation
+	AttemptsReset Kind = "attempts-reset" // wrong codes of a card and its holder were forgiven
 )
 
 // Event is one thing that happened at central.
 type Event struct {
-	Seq   int64
+	Seq   int64 // among its kiosk's
 	At    time.Time
 	Kind  Kind
 	Kiosk string // as far as there is one
