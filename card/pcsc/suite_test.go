@@ -3,10 +3,7 @@
 package pcsc
 
 import (
-	"crypto/des"
 	"crypto/x509"
-	"encoding/hex"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -47,7 +44,7 @@ func TestFamiliesThroughPCSCD(t *testing.T) {
 			"gids", cardsim.Spec{},
 			func(t card.Transport, p profiles.Profile) card.Card { return gids.New(t, p) },
 			cardtest.Fixture{
-				NewPasscode: value("a-Z 8642"), Refused: value("123"), Answer: answer,
+				NewPasscode: value("a-Z 8642"), Refused: value("123"), Answer: cardtest.TripleDES(gidscard.DefaultAdminKey),
 				StateAPDUs: 3, WriteAPDUs: 5,
 			},
 		},
@@ -101,7 +98,12 @@ func TestFamiliesThroughPCSCD(t *testing.T) {
 				s := session(t)
 				f := family.fixture
 				f.Identity = card.Identity{Family: profile.Family, Serial: sim.Serial()}
-				f.Certificates = certificates(t, sim, fresh)
+				f.Certificates = cardtest.Stored(t, path)
+				if sim.Certificate() != nil { // PIV has two
+					certificate, err := x509.ParseCertificate(sim.Certificate())
+					must(t, err)
+					f.Certificates = card.Certificates{Authentication: sim.Certificate(), Card: sim.CardCertificate(), Expires: certificate.NotAfter}
+				}
 				f.Passcode = value(cardsim.DefaultPasscode)
 				f.PasscodeTries, f.PUKTries = sim.TriesLeft()
 				f.Transport = &cardtest.Counter{Transport: s}
@@ -114,38 +116,4 @@ func TestFamiliesThroughPCSCD(t *testing.T) {
 			})
 		})
 	}
-}
-
-// answer is what central answers to the challenge of a GIDS card with the simulator's key.
-func answer(challenge []byte) secret.Value {
-	key, err := hex.DecodeString(gidscard.DefaultAdminKey)
-	if err != nil {
-		panic(err)
-	}
-	block, err := des.NewTripleDESCipher(key)
-	if err != nil {
-		panic(err)
-	}
-	out := make([]byte, des.BlockSize)
-	block.Encrypt(out, challenge)
-	return secret.New([]byte(hex.EncodeToString(out)))
-}
-
-// certificates are what stands in the card's memory: PIV's two, or the one of an applet that has one.
-func certificates(t *testing.T, sim *cardsim.Card, file []byte) card.Certificates {
-	t.Helper()
-	var memory struct {
-		Applet struct{ Certificate []byte }
-	}
-	must(t, json.Unmarshal(file, &memory))
-	found := card.Certificates{Authentication: sim.Certificate(), Card: sim.CardCertificate()}
-	if found.Authentication == nil {
-		found.Authentication = memory.Applet.Certificate
-	}
-	if found.Authentication != nil {
-		certificate, err := x509.ParseCertificate(found.Authentication)
-		must(t, err)
-		found.Expires = certificate.NotAfter
-	}
-	return found
 }

@@ -1,11 +1,12 @@
 package authentic_test
 
 import (
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"latchkey/card"
+	"latchkey/card/cardtest"
 	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
@@ -13,17 +14,6 @@ import (
 )
 
 var profile = profiles.Embedded().Must("authentic")
-
-func says(t *testing.T, c *cardsim.Card, command, want string) {
-	t.Helper()
-	b, err := hex.DecodeString(command)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := c.Transmit(b); err != nil || hex.EncodeToString(got) != want {
-		t.Errorf("%s: %x, %v, want %s", command, got, err, want)
-	}
-}
 
 const (
 	selects = "00a4040010a0000000770100700a1000f100000100"
@@ -39,18 +29,18 @@ func TestResetNeedsThePUK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	says(t, c, selects, "9000")
-	says(t, c, resets, "6982")
-	says(t, c, puk, "9000")
-	says(t, c, selects, "9000")
-	says(t, c, resets, "6982")
-	says(t, c, puk, "9000")
-	says(t, c, "002c020110"+"383634ffffffffffffffffffffffffff", "6a80") // too short
-	says(t, c, resets, "9000")
-	says(t, c, wrong, "63c2")
-	says(t, c, "00200001", "63c2")
-	says(t, c, "00ca5f0200", "6a88")
-	says(t, c, "00ca5f0400", "5f041d"+"800100"+"830104"+"860a0000ff000008ff00ff00"+"910103"+"a106830108840104"+"9000")
+	cardtest.Answers(t, c, selects, "9000")
+	cardtest.Answers(t, c, resets, "6982")
+	cardtest.Answers(t, c, puk, "9000")
+	cardtest.Answers(t, c, selects, "9000")
+	cardtest.Answers(t, c, resets, "6982")
+	cardtest.Answers(t, c, puk, "9000")
+	cardtest.Answers(t, c, "002c020110"+"383634ffffffffffffffffffffffffff", "6a80") // too short
+	cardtest.Answers(t, c, resets, "9000")
+	cardtest.Answers(t, c, wrong, "63c2")
+	cardtest.Answers(t, c, "00200001", "63c2")
+	cardtest.Answers(t, c, "00ca5f0200", "6a88")
+	cardtest.Answers(t, c, "00ca5f0400", "5f041d"+"800100"+"830104"+"860a0000ff000008ff00ff00"+"910103"+"a106830108840104"+"9000")
 	if !c.HasPasscode(secret.New([]byte("8642"))) {
 		t.Error("it has another passcode")
 	}
@@ -59,21 +49,18 @@ func TestResetNeedsThePUK(t *testing.T) {
 // A memory that cannot be written leaves the card as it was, counters too.
 func TestAMemoryThatFails(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "gone")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
 	c, err := cardsim.Create(filepath.Join(dir, "card"), cardsim.Spec{Profile: profile})
 	if err != nil {
 		t.Fatal(err)
 	}
-	says(t, c, selects, "9000")
-	says(t, c, puk, "9000")
+	cardtest.Answers(t, c, selects, "9000")
+	cardtest.Answers(t, c, puk, "9000")
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	says(t, c, wrong, "6581")
-	says(t, c, resets, "6581")
+	cardtest.Answers(t, c, wrong, "6581")
+	cardtest.Answers(t, c, resets, "6581")
 	if passcode, tries := c.TriesLeft(); passcode != 3 || tries != 3 || !c.HasPasscode(secret.New([]byte(authentic.DefaultPasscode))) {
 		t.Errorf("%d and %d tries left, or another passcode", passcode, tries)
 	}
@@ -81,24 +68,13 @@ func TestAMemoryThatFails(t *testing.T) {
 
 // Whatever is sent, without the right secrets the card keeps its own.
 func FuzzCommands(f *testing.F) {
-	for _, s := range []string{"00200001", wrong, puk, resets, "00ca5f0100", "00b0000000", "0024000100"} {
-		b, _ := hex.DecodeString(s)
-		f.Add(b, b)
-	}
-	f.Fuzz(func(t *testing.T, first, second []byte) {
-		passcode, puk := secret.New([]byte("correct horse")), secret.New([]byte("90705030"))
-		c, err := cardsim.Create("", cardsim.Spec{Profile: profile, Passcode: passcode, PUK: puk})
+	passcode, other := secret.New([]byte("correct horse")), secret.New([]byte("90705030"))
+	cardtest.FuzzCommands(f, []string{"00200001", wrong, puk, resets, "00ca5f0100", "00b0000000", "0024000100"}, func(t *testing.T) (card.Transport, func() bool) {
+		c, err := cardsim.Create("", cardsim.Spec{Profile: profile, Passcode: passcode, PUK: other})
 		if err != nil {
 			t.Fatal(err)
 		}
-		says(t, c, selects, "9000")
-		for _, command := range [][]byte{first, second} {
-			if answer, err := c.Transmit(command); err == nil && len(answer) < 2 {
-				t.Fatalf("%x: answer of %d bytes", command, len(answer))
-			}
-		}
-		if !c.HasPasscode(passcode) || !c.HasPUK(puk) {
-			t.Fatalf("%x, %x: a secret was changed", first, second)
-		}
+		cardtest.Answers(t, c, selects, "9000")
+		return c, func() bool { return c.HasPasscode(passcode) && c.HasPUK(other) }
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"latchkey/card"
+	"latchkey/card/cardtest"
 	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
@@ -28,7 +29,7 @@ func create(t testing.TB, spec cardsim.Spec) (*cardsim.Card, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	say(t, c, selectGIDS, "9000")
+	cardtest.Ends(t, c, selectGIDS, "9000")
 	return c, path
 }
 
@@ -39,20 +40,6 @@ func reopen(t testing.TB, path string) *cardsim.Card {
 		t.Fatal(err)
 	}
 	return c
-}
-
-// say sends a command in hex and wants the end of an answer. It returns the data.
-func say(t testing.TB, c *cardsim.Card, command, want string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(command)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := c.Transmit(b)
-	if err != nil || !strings.HasSuffix(fmt.Sprintf("%X", r), want) {
-		t.Fatalf("%s: %X, %v, want %s", command, r, err, want)
-	}
-	return r[:len(r)-2]
 }
 
 const (
@@ -83,8 +70,8 @@ func block(t testing.TB, key string) cipher.Block {
 // answerTo is the command that answers a challenge which the card gives now.
 func answerTo(t testing.TB, c *cardsim.Card, key string) string {
 	t.Helper()
-	say(t, c, nameKey, "9000")
-	b := say(t, c, askChallenge, "9000")
+	cardtest.Ends(t, c, nameKey, "9000")
+	b := cardtest.Ends(t, c, askChallenge, "9000")
 	if len(b) != 12 || !bytes.HasPrefix(b, []byte{0x7C, 0x0A, 0x81, 0x08}) {
 		t.Fatalf("challenge %X", b)
 	}
@@ -98,19 +85,19 @@ const wrongKey = "ffffffffffffffffffffffffffffffffffffffffffffffff"
 func TestAnAnswerOpensTheAdministratorsSession(t *testing.T) {
 	t.Parallel()
 	c, path := create(t, cardsim.Spec{Blocked: true})
-	say(t, c, verify, "6983")
-	say(t, c, readCounter, "7F71069701009301039000")
-	say(t, c, resetNew, "6982") // nobody proved anything
-	say(t, c, askChallenge, "6985")
+	cardtest.Ends(t, c, verify, "6983")
+	cardtest.Ends(t, c, readCounter, "7F71069701009301039000")
+	cardtest.Ends(t, c, resetNew, "6982") // nobody proved anything
+	cardtest.Ends(t, c, askChallenge, "6985")
 	right := answerTo(t, c, gids.DefaultAdminKey)
-	say(t, c, right, "9000")
-	say(t, c, right, "6985") // and that ends the session
-	say(t, c, resetNew, "6982")
-	say(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
-	say(t, c, "002c028003313233", "6700")
-	say(t, c, resetNew, "9000")
-	say(t, c, resetNew, "6982") // one session, one passcode
-	say(t, c, verifyNew, "9000")
+	cardtest.Ends(t, c, right, "9000")
+	cardtest.Ends(t, c, right, "6985") // and that ends the session
+	cardtest.Ends(t, c, resetNew, "6982")
+	cardtest.Ends(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
+	cardtest.Ends(t, c, "002c028003313233", "6700")
+	cardtest.Ends(t, c, resetNew, "9000")
+	cardtest.Ends(t, c, resetNew, "6982") // one session, one passcode
+	cardtest.Ends(t, c, verifyNew, "9000")
 	c = reopen(t, path)
 	if !c.HasPasscode(value("864213")) {
 		t.Error("the new passcode is not in the file")
@@ -125,19 +112,19 @@ func TestTheSessionEndsWithThePower(t *testing.T) {
 	for name, end := range map[string]func(*cardsim.Card){
 		"reset":  (*cardsim.Card).Reset,
 		"pull":   func(c *cardsim.Card) { c.Remove(); c.PowerOn() },
-		"select": func(c *cardsim.Card) { say(t, c, selectGIDS, "9000") },
-		"forget": func(c *cardsim.Card) { say(t, c, "00200082", "9000") },
+		"select": func(c *cardsim.Card) { cardtest.Ends(t, c, selectGIDS, "9000") },
+		"forget": func(c *cardsim.Card) { cardtest.Ends(t, c, "00200082", "9000") },
 	} {
 		c, _ := create(t, cardsim.Spec{})
-		say(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
+		cardtest.Ends(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
 		end(c)
-		say(t, c, selectGIDS, "9000")
-		say(t, c, resetNew, "6982")
+		cardtest.Ends(t, c, selectGIDS, "9000")
+		cardtest.Ends(t, c, resetNew, "6982")
 		pending := answerTo(t, c, gids.DefaultAdminKey)
 		end(c)
-		say(t, c, selectGIDS, "9000")
-		say(t, c, nameKey, "9000")
-		say(t, c, pending, "6985")
+		cardtest.Ends(t, c, selectGIDS, "9000")
+		cardtest.Ends(t, c, nameKey, "9000")
+		cardtest.Ends(t, c, pending, "6985")
 		if t.Failed() {
 			t.Fatalf("after %s", name)
 		}
@@ -153,32 +140,32 @@ func TestWrongAnswersAreCounted(t *testing.T) {
 			t.Fatalf("%d tries left in the file, want %d", got, want)
 		}
 	}
-	say(t, c, answerTo(t, c, wrongKey), "6982")
+	cardtest.Ends(t, c, answerTo(t, c, wrongKey), "6982")
 	left(3)
-	say(t, c, resetNew, "6982")
+	cardtest.Ends(t, c, resetNew, "6982")
 	stale := answerTo(t, c, gids.DefaultAdminKey)
-	say(t, c, askChallenge, "9000")
-	say(t, c, stale, "6982")
+	cardtest.Ends(t, c, askChallenge, "9000")
+	cardtest.Ends(t, c, stale, "6982")
 	left(2)
-	say(t, c, askChallenge, "9000")
-	say(t, c, "008700000b7c09820701020304050607", "6982") // too short to be right
+	cardtest.Ends(t, c, askChallenge, "9000")
+	cardtest.Ends(t, c, "008700000b7c09820701020304050607", "6982") // too short to be right
 	left(1)
-	say(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
+	cardtest.Ends(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
 	left(4)
 	for want := 3; want > 0; want-- {
-		say(t, c, answerTo(t, c, wrongKey), "6982")
+		cardtest.Ends(t, c, answerTo(t, c, wrongKey), "6982")
 		left(want)
 	}
-	say(t, c, answerTo(t, c, wrongKey), "6983")
+	cardtest.Ends(t, c, answerTo(t, c, wrongKey), "6983")
 	left(0)
-	say(t, c, answerTo(t, c, gids.DefaultAdminKey), "6983")
-	say(t, c, resetNew, "6982")
+	cardtest.Ends(t, c, answerTo(t, c, gids.DefaultAdminKey), "6983")
+	cardtest.Ends(t, c, resetNew, "6982")
 
 	says63C0, _ := create(t, cardsim.Spec{PUKTries: 1, PasscodeTries: 1, Quirks: cardsim.Quirks{Blocked63C0: true}})
-	say(t, says63C0, answerTo(t, says63C0, wrongKey), "63C0")
-	say(t, says63C0, answerTo(t, says63C0, gids.DefaultAdminKey), "63C0")
-	say(t, says63C0, verifyWrong, "63C0")
-	say(t, says63C0, verify, "63C0")
+	cardtest.Ends(t, says63C0, answerTo(t, says63C0, wrongKey), "63C0")
+	cardtest.Ends(t, says63C0, answerTo(t, says63C0, gids.DefaultAdminKey), "63C0")
+	cardtest.Ends(t, says63C0, verifyWrong, "63C0")
+	cardtest.Ends(t, says63C0, verify, "63C0")
 }
 
 func TestMutualAuthentication(t *testing.T) {
@@ -187,29 +174,29 @@ func TestMutualAuthentication(t *testing.T) {
 	theirs := bytes.Repeat([]byte{0xA5}, 16)
 	clear := append(bytes.Repeat([]byte{7}, 7), 0x80)
 	ask := func() (ours []byte) {
-		say(t, c, "0022c1a403830180", "9000")
-		return say(t, c, fmt.Sprintf("00870000147c128110%x00", theirs), "9000")[4:]
+		cardtest.Ends(t, c, "0022c1a403830180", "9000")
+		return cardtest.Ends(t, c, fmt.Sprintf("00870000147c128110%x00", theirs), "9000")[4:]
 	}
 	encrypted := func(parts ...[]byte) string {
 		b := bytes.Join(parts, nil)
 		cipher.NewCBCEncrypter(block(t, gids.DefaultAdminKey), make([]byte, 8)).CryptBlocks(b, b)
 		return fmt.Sprintf("008700002c7c2a8228%x00", b)
 	}
-	say(t, c, encrypted(theirs, ask(), clear), "6982") // the two challenges in the wrong order
-	say(t, c, encrypted(ask(), make([]byte, 16), clear), "6982")
-	say(t, c, encrypted(ask(), theirs, make([]byte, 8)), "6982")
+	cardtest.Ends(t, c, encrypted(theirs, ask(), clear), "6982") // the two challenges in the wrong order
+	cardtest.Ends(t, c, encrypted(ask(), make([]byte, 16), clear), "6982")
+	cardtest.Ends(t, c, encrypted(ask(), theirs, make([]byte, 8)), "6982")
 	ours := ask()
-	got := say(t, c, encrypted(ours, theirs, clear), "9000")[4:]
+	got := cardtest.Ends(t, c, encrypted(ours, theirs, clear), "9000")[4:]
 	cipher.NewCBCDecrypter(block(t, gids.DefaultAdminKey), make([]byte, 8)).CryptBlocks(got, got)
 	if !bytes.HasPrefix(got, append(bytes.Clone(theirs), ours...)) || len(got) != 40 || got[39] != 0x80 {
 		t.Errorf("the card proved itself with %X", got)
 	}
-	say(t, c, resetNew, "9000")
-	say(t, c, verifyNew, "9000")
+	cardtest.Ends(t, c, resetNew, "9000")
+	cardtest.Ends(t, c, verifyNew, "9000")
 	// A challenge for the one way is not answered by the other.
-	say(t, c, nameKey, "9000")
-	b := say(t, c, askChallenge, "9000")
-	say(t, c, encrypted(append(b[4:], b[4:]...), theirs, clear), "6982")
+	cardtest.Ends(t, c, nameKey, "9000")
+	b := cardtest.Ends(t, c, askChallenge, "9000")
+	cardtest.Ends(t, c, encrypted(append(b[4:], b[4:]...), theirs, clear), "6982")
 }
 
 func TestTheAdministratorsKeyIsReplaced(t *testing.T) {
@@ -217,46 +204,46 @@ func TestTheAdministratorsKeyIsReplaced(t *testing.T) {
 	const next = "00112233445566778899aabbccddeeff0123456789abcdef"
 	const put = "00db3fff21701f840180a51a8718" + next
 	c, path := create(t, cardsim.Spec{})
-	say(t, c, put, "6982")
-	say(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
-	say(t, c, strings.Replace(put, "840180", "840181", 1), "6A88")
-	say(t, c, put, "9000")
+	cardtest.Ends(t, c, put, "6982")
+	cardtest.Ends(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
+	cardtest.Ends(t, c, strings.Replace(put, "840180", "840181", 1), "6A88")
+	cardtest.Ends(t, c, put, "9000")
 	c = reopen(t, path)
 	if !c.HasPUK(value(next)) || !c.HasPUK(value(strings.ToUpper(next))) || c.HasPUK(value(gids.DefaultAdminKey)) || c.HasPUK(value("no hex")) {
 		t.Error("the key in the file is not the new one alone")
 	}
-	say(t, c, selectGIDS, "9000")
-	say(t, c, answerTo(t, c, gids.DefaultAdminKey), "6982")
-	say(t, c, answerTo(t, c, next), "9000")
+	cardtest.Ends(t, c, selectGIDS, "9000")
+	cardtest.Ends(t, c, answerTo(t, c, gids.DefaultAdminKey), "6982")
+	cardtest.Ends(t, c, answerTo(t, c, next), "9000")
 }
 
 func TestPasscodes(t *testing.T) {
 	t.Parallel()
 	c, path := create(t, cardsim.Spec{})
-	say(t, c, "00200080", "63C3")
-	say(t, c, verify, "9000")
-	say(t, c, "00200080", "63C3")
-	say(t, c, verifyWrong, "63C2")
-	say(t, c, "0020008003313233", "6700") // no passcode at all, and no try
-	say(t, c, "00200081", "6A88")
-	say(t, c, readCounter, "7F71069701029301039000")
-	say(t, c, "00cb3fff045c027f7300", "6A88") // there is no PUK
-	say(t, c, strings.Replace(changeNew, "313233343536", "393939393939", 1), "63C1")
-	say(t, c, changeNew, "9000")
-	say(t, c, "0024018004"+"31333537", "9000") // the right one was presented
+	cardtest.Ends(t, c, "00200080", "63C3")
+	cardtest.Ends(t, c, verify, "9000")
+	cardtest.Ends(t, c, "00200080", "63C3")
+	cardtest.Ends(t, c, verifyWrong, "63C2")
+	cardtest.Ends(t, c, "0020008003313233", "6700") // no passcode at all, and no try
+	cardtest.Ends(t, c, "00200081", "6A88")
+	cardtest.Ends(t, c, readCounter, "7F71069701029301039000")
+	cardtest.Ends(t, c, "00cb3fff045c027f7300", "6A88") // there is no PUK
+	cardtest.Ends(t, c, strings.Replace(changeNew, "313233343536", "393939393939", 1), "63C1")
+	cardtest.Ends(t, c, changeNew, "9000")
+	cardtest.Ends(t, c, "0024018004"+"31333537", "9000") // the right one was presented
 	c.Reset()
-	say(t, c, selectGIDS, "9000")
-	say(t, c, "0024018004"+"31333537", "6982")
-	say(t, c, "002400800731333537313131", "6700") // too short for two
+	cardtest.Ends(t, c, selectGIDS, "9000")
+	cardtest.Ends(t, c, "0024018004"+"31333537", "6982")
+	cardtest.Ends(t, c, "002400800731333537313131", "6700") // too short for two
 	if !reopen(t, path).HasPasscode(value("1357")) {
 		t.Error("the last passcode is not in the file")
 	}
 	for range 2 {
-		say(t, c, verifyWrong, "")
+		cardtest.Ends(t, c, verifyWrong, "")
 	}
-	say(t, c, verifyWrong, "63C0")
-	say(t, c, verifyWrong, "6983")
-	say(t, c, "00200080", "6983")
+	cardtest.Ends(t, c, verifyWrong, "63C0")
+	cardtest.Ends(t, c, verifyWrong, "6983")
+	cardtest.Ends(t, c, "00200080", "6983")
 }
 
 // A power cut at any moment leaves the memory as it was before the command, or as it is after it.
@@ -293,11 +280,11 @@ func TestPowerCuts(t *testing.T) {
 	} {
 		for _, done := range []bool{false, true} {
 			c, path := create(t, cardsim.Spec{})
-			say(t, c, verifyWrong, "63C2")
-			say(t, c, answerTo(t, c, wrongKey), "6982")
+			cardtest.Ends(t, c, verifyWrong, "63C2")
+			cardtest.Ends(t, c, answerTo(t, c, wrongKey), "6982")
 			want := before
 			if test.admin {
-				say(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
+				cardtest.Ends(t, c, answerTo(t, c, gids.DefaultAdminKey), "9000")
 				want.admin = 3
 			}
 			command, err := hex.DecodeString(test.last(c))
@@ -341,28 +328,18 @@ func TestSpecsThatAreRefused(t *testing.T) {
 
 // FuzzTransmit: no command breaks the card, and none but the right ones opens it.
 func FuzzTransmit(f *testing.F) {
-	for _, s := range []string{selectGIDS, readCounter, nameKey, askChallenge, verify, verifyWrong, resetNew, changeNew, "00cba000045c02df1f00",
-		"00cba010045c02df2400", "008700000c7c0a82080102030405060708", "00db3fff04700284ff", "0022c1a403830180"} {
-		b, err := hex.DecodeString(s)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b, b)
-	}
+	seeds := []string{selectGIDS, readCounter, nameKey, askChallenge, verify, verifyWrong, resetNew, changeNew, "00cba000045c02df1f00",
+		"00cba010045c02df2400", "008700000c7c0a82080102030405060708", "00db3fff04700284ff", "0022c1a403830180"}
 	spec := cardsim.Spec{Profile: profiles.Embedded().Must("gids"), Blocked: true}
-	f.Fuzz(func(t *testing.T, first, second []byte) {
+	cardtest.FuzzCommands(f, seeds, func(t *testing.T) (card.Transport, func() bool) {
 		c, err := cardsim.Create("", spec)
 		if err != nil {
 			t.Fatal(err)
 		}
-		say(t, c, selectGIDS, "9000")
-		for _, b := range [][]byte{first, second} {
-			if r, err := c.Transmit(bytes.Clone(b)); (err != nil) != (len(b) < 2) || err == nil && len(r) < 2 {
-				t.Fatalf("%X: %X, %v", b, r, err)
-			}
-		}
-		if passcode, _ := c.TriesLeft(); passcode != 0 || !c.HasPasscode(value(gids.DefaultPasscode)) || !c.HasPUK(value(gids.DefaultAdminKey)) {
-			t.Fatalf("%X, %X opened the card", first, second)
+		cardtest.Ends(t, c, selectGIDS, "9000")
+		return c, func() bool {
+			passcode, _ := c.TriesLeft()
+			return passcode == 0 && c.HasPasscode(value(gids.DefaultPasscode)) && c.HasPUK(value(gids.DefaultAdminKey))
 		}
 	})
 }

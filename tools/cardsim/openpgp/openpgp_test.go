@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"latchkey/card"
+	"latchkey/card/cardtest"
 	"latchkey/card/profiles"
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
@@ -34,7 +34,7 @@ func create(t testing.TB, spec cardsim.Spec) (*cardsim.Card, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	say(t, c, selects, "9000")
+	cardtest.Ends(t, c, selects, "9000")
 	return c, path
 }
 
@@ -45,19 +45,6 @@ func reopen(t *testing.T, path string) *cardsim.Card {
 		t.Fatal(err)
 	}
 	return c
-}
-
-// say sends a command and wants this at the end of the answer, both in hex.
-func say(t testing.TB, c *cardsim.Card, command, want string) {
-	t.Helper()
-	b, err := hex.DecodeString(command)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := c.Transmit(b)
-	if err != nil || !strings.HasSuffix(fmt.Sprintf("%X", r), want) {
-		t.Fatalf("%s: %X, %v, want %s", command, r, err, want)
-	}
 }
 
 // Commands of the specification's §7.2, with the default secrets.
@@ -88,31 +75,31 @@ func TestCounters(t *testing.T) {
 		{cardsim.Spec{Quirks: cardsim.Quirks{Blocked63C0: true}}, [3]string{"63C0", "63C1", "63C2"}, "63C0"},
 	} {
 		c, _ := create(t, test.spec)
-		say(t, c, status, "01404040"+"030303"+"9000")
-		say(t, c, verifyWrong, test.wrong[2])
-		say(t, c, status, "020303"+"9000")
-		say(t, c, "00200081", "63C2") // without data it is told by either
-		say(t, c, verifyOther, "9000")
-		say(t, c, status, "030303"+"9000")
+		cardtest.Ends(t, c, status, "01404040"+"030303"+"9000")
+		cardtest.Ends(t, c, verifyWrong, test.wrong[2])
+		cardtest.Ends(t, c, status, "020303"+"9000")
+		cardtest.Ends(t, c, "00200081", "63C2") // without data it is told by either
+		cardtest.Ends(t, c, verifyOther, "9000")
+		cardtest.Ends(t, c, status, "030303"+"9000")
 		for left := 2; left >= 0; left-- {
-			say(t, c, verifyWrong, test.wrong[left])
+			cardtest.Ends(t, c, verifyWrong, test.wrong[left])
 		}
-		say(t, c, verify, test.blocked)
-		say(t, c, selects, "9000")
-		say(t, c, "00200082", test.blocked) // one value and counter under two references
-		say(t, c, wrongCode, test.wrong[2])
-		say(t, c, status, "000203"+"9000")
-		say(t, c, resetByCode, "9000")
-		say(t, c, status, "030303"+"9000") // the right code restores its own count
+		cardtest.Ends(t, c, verify, test.blocked)
+		cardtest.Ends(t, c, selects, "9000")
+		cardtest.Ends(t, c, "00200082", test.blocked) // one value and counter under two references
+		cardtest.Ends(t, c, wrongCode, test.wrong[2])
+		cardtest.Ends(t, c, status, "000203"+"9000")
+		cardtest.Ends(t, c, resetByCode, "9000")
+		cardtest.Ends(t, c, status, "030303"+"9000") // the right code restores its own count
 		for left := 2; left >= 0; left-- {
-			say(t, c, wrongCode, test.wrong[left])
+			cardtest.Ends(t, c, wrongCode, test.wrong[left])
 		}
-		say(t, c, resetByCode, test.blocked)
+		cardtest.Ends(t, c, resetByCode, test.blocked)
 		for left := 2; left >= 0; left-- {
-			say(t, c, wrongAdmin, test.wrong[left])
+			cardtest.Ends(t, c, wrongAdmin, test.wrong[left])
 		}
-		say(t, c, verifyAdmin, test.blocked)
-		say(t, c, status, "030000"+"9000")
+		cardtest.Ends(t, c, verifyAdmin, test.blocked)
+		cardtest.Ends(t, c, status, "030000"+"9000")
 	}
 }
 
@@ -143,7 +130,7 @@ func TestPowerCuts(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			c, path := create(t, cardsim.Spec{Profile: test.profile})
 			if test.before != "" {
-				say(t, c, test.before, "9000")
+				cardtest.Ends(t, c, test.before, "9000")
 			}
 			pull := func([]byte) error { return card.ErrRemoved }
 			if c.Before = pull; after {
@@ -167,7 +154,7 @@ func TestMemoryThatCannotBeWrittenChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, p := range []profiles.Profile{byCode, byAdmin} {
 		c, path := create(t, cardsim.Spec{Profile: p})
-		say(t, c, verifyAdmin, "9000")
+		cardtest.Ends(t, c, verifyAdmin, "9000")
 		if err := os.RemoveAll(filepath.Dir(path)); err != nil {
 			t.Fatal(err)
 		}
@@ -176,9 +163,9 @@ func TestMemoryThatCannotBeWrittenChangesNothing(t *testing.T) {
 			commands = append(commands, resetByCode, wrongCode)
 		}
 		for _, command := range commands {
-			say(t, c, command, "6581")
+			cardtest.Ends(t, c, command, "6581")
 			if command == change { // which forgets who was verified
-				say(t, c, verifyAdmin, "9000")
+				cardtest.Ends(t, c, verifyAdmin, "9000")
 			}
 		}
 		passcode, puk := c.TriesLeft()
@@ -192,24 +179,24 @@ func TestOnlyTheAdministratorMay(t *testing.T) {
 	t.Parallel()
 	c, _ := create(t, cardsim.Spec{})
 	for _, command := range []string{resetByAdmin, setCode} {
-		say(t, c, command, "6982")
-		say(t, c, verify, "9000")
-		say(t, c, command, "6982")
-		say(t, c, verifyAdmin, "9000")
-		say(t, c, command, "9000")
-		say(t, c, resetByAdmin, "9000") // to 864213
-		say(t, c, "002400810c383634323133313233343536", "9000")
+		cardtest.Ends(t, c, command, "6982")
+		cardtest.Ends(t, c, verify, "9000")
+		cardtest.Ends(t, c, command, "6982")
+		cardtest.Ends(t, c, verifyAdmin, "9000")
+		cardtest.Ends(t, c, command, "9000")
+		cardtest.Ends(t, c, resetByAdmin, "9000") // to 864213
+		cardtest.Ends(t, c, "002400810c383634323133313233343536", "9000")
 		c.Reset() // a reset forgets it
-		say(t, c, selects, "9000")
+		cardtest.Ends(t, c, selects, "9000")
 	}
 	for _, forgets := range []string{selects, "0020ff83", wrongAdmin} {
-		say(t, c, verifyAdmin, "9000")
-		say(t, c, "00200083", "9000")
+		cardtest.Ends(t, c, verifyAdmin, "9000")
+		cardtest.Ends(t, c, "00200083", "9000")
 		r, err := c.Transmit(must(hex.DecodeString(forgets)))
 		if err != nil {
 			t.Fatalf("%s: %X, %v", forgets, r, err)
 		}
-		say(t, c, resetByAdmin, "6982")
+		cardtest.Ends(t, c, resetByAdmin, "6982")
 	}
 }
 
@@ -223,30 +210,30 @@ func must[T any](v T, err error) T {
 func TestForms(t *testing.T) {
 	t.Parallel()
 	c, _ := create(t, cardsim.Spec{})
-	say(t, c, "00200081053132333435", "6A80") // too short: no try
-	say(t, c, "002000840431323334", "6A88")
-	say(t, c, "002400820c313233343536383634323133", "6A88")
-	say(t, c, "002401810c313233343536383634323133", "6A86")
-	say(t, c, "002c0082", "6A88")
-	say(t, c, "002c0181", "6A86")
-	say(t, c, "002c00810d31323334353637383836343231", "6A80") // a new passcode of five
-	say(t, c, "0024008106313233343536", "6A80")
-	say(t, c, "00a4040006d2760001240200", "6A82")
-	say(t, c, "00a4040004d2760001", "6A82")
-	say(t, c, "00a4040005d276000124", "9000")
-	say(t, c, status, "030303"+"9000")
-	say(t, c, verifyAdmin, "9000")
-	say(t, c, "00da00d3", "9000") // takes the resetting code away
-	say(t, c, status, "030003"+"9000")
-	say(t, c, resetByCode, "6983")
-	say(t, c, "00da005b0141", "6A88")
-	say(t, c, "00da00d30731323334353637", "6A80")
-	say(t, c, "0047810002b60000", "6A88")
-	say(t, c, "00a5000406"+"60045c027f21", "9000")
-	say(t, c, "00a5000406"+"60045c027f22", "6A80")
-	say(t, c, "00a5030406"+"60045c027f21", "6A86")
-	say(t, c, "00ca000100", "6A88")
-	say(t, c, "0084000008", "6D00")
+	cardtest.Ends(t, c, "00200081053132333435", "6A80") // too short: no try
+	cardtest.Ends(t, c, "002000840431323334", "6A88")
+	cardtest.Ends(t, c, "002400820c313233343536383634323133", "6A88")
+	cardtest.Ends(t, c, "002401810c313233343536383634323133", "6A86")
+	cardtest.Ends(t, c, "002c0082", "6A88")
+	cardtest.Ends(t, c, "002c0181", "6A86")
+	cardtest.Ends(t, c, "002c00810d31323334353637383836343231", "6A80") // a new passcode of five
+	cardtest.Ends(t, c, "0024008106313233343536", "6A80")
+	cardtest.Ends(t, c, "00a4040006d2760001240200", "6A82")
+	cardtest.Ends(t, c, "00a4040004d2760001", "6A82")
+	cardtest.Ends(t, c, "00a4040005d276000124", "9000")
+	cardtest.Ends(t, c, status, "030303"+"9000")
+	cardtest.Ends(t, c, verifyAdmin, "9000")
+	cardtest.Ends(t, c, "00da00d3", "9000") // takes the resetting code away
+	cardtest.Ends(t, c, status, "030003"+"9000")
+	cardtest.Ends(t, c, resetByCode, "6983")
+	cardtest.Ends(t, c, "00da005b0141", "6A88")
+	cardtest.Ends(t, c, "00da00d30731323334353637", "6A80")
+	cardtest.Ends(t, c, "0047810002b60000", "6A88")
+	cardtest.Ends(t, c, "00a5000406"+"60045c027f21", "9000")
+	cardtest.Ends(t, c, "00a5000406"+"60045c027f22", "6A80")
+	cardtest.Ends(t, c, "00a5030406"+"60045c027f21", "6A86")
+	cardtest.Ends(t, c, "00ca000100", "6A88")
+	cardtest.Ends(t, c, "0084000008", "6D00")
 }
 
 func TestLies(t *testing.T) {
@@ -254,9 +241,9 @@ func TestLies(t *testing.T) {
 	c, path := create(t, cardsim.Spec{Blocked: true, Quirks: cardsim.Quirks{Lie: true}})
 	before := must(os.ReadFile(path))
 	for _, command := range []string{resetByCode, wrongCode, change, changeAdmin, verifyAdmin, resetByAdmin} {
-		say(t, c, command, "9000")
+		cardtest.Ends(t, c, command, "9000")
 	}
-	say(t, c, verify, "6983")
+	cardtest.Ends(t, c, verify, "6983")
 	if !bytes.Equal(before, must(os.ReadFile(path))) {
 		t.Error("a card that lies changed its memory")
 	}
@@ -279,22 +266,17 @@ func TestWhatNoSuchCardCanBeIsNotMade(t *testing.T) {
 
 // FuzzCommands: no command breaks the card, and none but the right ones changes a secret.
 func FuzzCommands(f *testing.F) {
-	for _, s := range []string{selects, status, verify, verifyWrong, change, wrongCode, resetByAdmin, setCode, "00a500040660045c027f21", "00ca7f2100", "00ca006e00"} {
-		f.Add(must(hex.DecodeString(s)), must(hex.DecodeString(s)))
-	}
-	f.Fuzz(func(t *testing.T, first, second []byte) {
-		c, err := cardsim.Create("", cardsim.Spec{Profile: byCode, Passcode: value("a passcode of some length"), PUK: value("a code of some length")})
+	seeds := []string{selects, status, verify, verifyWrong, change, wrongCode, resetByAdmin, setCode, "00a500040660045c027f21", "00ca7f2100", "00ca006e00"}
+	spec := cardsim.Spec{Profile: byCode, Passcode: value("a passcode of some length"), PUK: value("a code of some length")}
+	cardtest.FuzzCommands(f, seeds, func(t *testing.T) (card.Transport, func() bool) {
+		c, err := cardsim.Create("", spec)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range [][]byte{must(hex.DecodeString(selects)), first, second} {
-			if r, err := c.Transmit(bytes.Clone(b)); (err != nil) != (len(b) < 2) || err == nil && len(r) < 2 {
-				t.Fatalf("%X: %X, %v", b, r, err)
-			}
-		}
-		passcode, puk := c.TriesLeft()
-		if passcode < 1 || puk < 1 || !c.HasPasscode(value("a passcode of some length")) || !c.HasPUK(value("a code of some length")) {
-			t.Fatalf("%X, %X: %d and %d tries left, or a secret changed", first, second, passcode, puk)
+		cardtest.Ends(t, c, selects, "9000")
+		return c, func() bool {
+			passcode, puk := c.TriesLeft()
+			return passcode > 0 && puk > 0 && c.HasPasscode(spec.Passcode) && c.HasPUK(spec.PUK)
 		}
 	})
 }
