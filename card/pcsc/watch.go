@@ -23,7 +23,7 @@ const (
 )
 
 // Watch tells at once what the readers hold and then every change, until ctx ends; then it closes the channel. It
-// outlives pcscd stopping and starting, and readers that come and go. Between two Present events stands always
+// outlives pcscd stopping and starting, or hanging and waking, and readers that come and go. Between two Present events stands always
 // another, even if one card was swapped for another faster than we could look.
 //
 // Whoever does not receive loses what came and went meanwhile, never what stands.
@@ -52,12 +52,22 @@ type holding struct {
 func (w *watcher) run() {
 	defer close(w.events)
 	for w.ctx.Err() == nil {
-		err := w.watch()
-		if w.ctx.Err() != nil {
-			return
+		l := begin(w.ctx)
+		err := w.watch(l)
+		close(l.calls)
+		if w.ctx.Err() == nil {
+			w.tell(holding{Event: Event{Kind: NoService, Err: fmt.Errorf("pcscd: %w", err)}})
+			select {
+			case <-l.over:
+				w.pause(servicePoll)
+			case <-w.ctx.Done():
+			}
+			continue
 		}
-		w.tell(holding{Event: Event{Kind: NoService, Err: fmt.Errorf("pcscd: %w", err)}})
-		w.pause(servicePoll)
+		select { // nobody receives any more: whoever waits for the channel's end may count on the rest
+		case <-l.over:
+		case <-time.After(patience):
+		}
 	}
 }
 
@@ -68,19 +78,69 @@ func (w *watcher) pause(d time.Duration) {
 	}
 }
 
+// life is what is asked of pcscd in one life of it, in a goroutine of its own, since a call into libpcsclite cannot be
+// interrupted: one that hangs is left behind, and the context with it, which is released when the call comes back. While
+// that is out no other is begun, so a pcscd that hangs holds one thread of ours.
+type life struct {
+	ctx   context.Context
+	calls chan func(*scard.Context)
+	begun chan error    // how the context was had
+	over  chan struct{} // closed when nothing is left of it
+}
+
+func begin(ctx context.Context) *life {
+	l := &life{ctx: ctx, calls: make(chan func(*scard.Context)), begun: make(chan error, 1), over: make(chan struct{})}
+	go func() {
+		defer close(l.over)
+		sc, err := scard.EstablishContext()
+		l.begun <- err
+		if err != nil {
+			return
+		}
+		defer sc.Release()
+		// A cancel that comes just before the wait begins is lost; then statusWait ends it.
+		defer context.AfterFunc(ctx, func() { sc.Cancel() })()
+		for call := range l.calls {
+			call(sc)
+		}
+	}()
+	return l
+}
+
+// ask makes a call that takes at most so long, and patience. After ErrSilent, and after the end of ctx, it is still out: what
+// it was to write belongs to it, and no other may follow.
+func (l *life) ask(long time.Duration, call func(*scard.Context) error) error {
+	done := make(chan error, 1)
+	l.calls <- func(sc *scard.Context) { done <- call(sc) }
+	return l.answer(done, long)
+}
+
+// answer is what comes within so long, and patience; else ErrSilent, or ctx's error.
+func (l *life) answer(done <-chan error, long time.Duration) error {
+	give := time.NewTimer(long + patience)
+	defer give.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-give.C:
+		return ErrSilent
+	case <-l.ctx.Done():
+		return l.ctx.Err()
+	}
+}
+
 // watch follows one life of pcscd and returns how it ended.
-func (w *watcher) watch() error {
-	sc, err := scard.EstablishContext()
-	if err != nil {
+func (w *watcher) watch(l *life) error {
+	if err := l.answer(l.begun, 0); err != nil {
 		return err
 	}
-	defer sc.Release()
-	// A cancel that comes just before the wait begins is lost; then statusWait ends it.
-	defer context.AfterFunc(w.ctx, func() { sc.Cancel() })()
-
 	states := []scard.ReaderState{{Reader: pnp}}
 	for w.ctx.Err() == nil {
-		all, err := sc.ListReaders()
+		var all []string
+		err := l.ask(0, func(sc *scard.Context) (err error) {
+			all, err = sc.ListReaders()
+			return err
+		})
 		if err != nil && !errors.Is(err, scard.ErrNoReadersAvailable) {
 			return err
 		}
@@ -89,7 +149,7 @@ func (w *watcher) watch() error {
 			w.tell(holding{Event: Event{Kind: NoReader}})
 		}
 		states = follow(states, names, len(all))
-		err = sc.GetStatusChange(states, statusWait)
+		err = l.ask(statusWait, func(sc *scard.Context) error { return sc.GetStatusChange(states, statusWait) })
 		switch {
 		case errors.Is(err, scard.ErrTimeout):
 			continue

@@ -29,6 +29,8 @@ const (
 const (
 	opStart = "start" // pcscd; answered when it takes clients
 	opStop  = "stop"
+	opHang  = "hang" // SIGSTOP
+	opWake  = "wake" // SIGCONT
 	opDial  = "dial" // vpcd, as the card of Slot
 )
 
@@ -126,6 +128,10 @@ func host(pcscd string) error {
 				err = d.start()
 			case opStop:
 				err = d.stop()
+			case opHang:
+				err = d.cmd.Process.Signal(unix.SIGSTOP)
+			case opWake:
+				err = d.cmd.Process.Signal(unix.SIGCONT)
 			case opDial:
 				card, err = dial(slotAddr(q.Slot))
 			}

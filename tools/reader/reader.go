@@ -415,6 +415,24 @@ func (r *Reader) StartDaemon() error {
 	return nil
 }
 
+// FreezeDaemon makes pcscd hang: clients connect, and nothing answers. Cards stay in their slots.
+func (r *Reader) FreezeDaemon() error { return r.signal(opHang) }
+
+// ThawDaemon lets pcscd go on after FreezeDaemon. If it was not frozen that is no error.
+func (r *Reader) ThawDaemon() error { return r.signal(opWake) }
+
+func (r *Reader) signal(op string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.up {
+		return errors.New("reader: pcscd is stopped")
+	}
+	if _, err := r.ask(request{Op: op}); err != nil {
+		return fmt.Errorf("reader: %s pcscd: %w", op, err)
+	}
+	return nil
+}
+
 // Unplug takes all readers from pcscd; cards stay in their slots. pcscd starts anew for it, since it can neither lose nor
 // gain a reader of this kind while it runs.
 func (r *Reader) Unplug() error { return r.replug(true) }
