@@ -116,7 +116,10 @@ func (c *Card) Reset(puk, passcode secret.Value) error {
 		if err != nil {
 			return err
 		}
-		return c.replaced(op, sw, rc)
+		if refuses(sw) {
+			return fmt.Errorf("%s: %w", op, card.ErrRefusedPasscode)
+		}
+		return c.verdict(op, sw, rc)
 	}
 	if err := c.verify(op, refAdministrator, pw3, puk); err != nil {
 		return err
@@ -125,10 +128,7 @@ func (c *Card) Reset(puk, passcode secret.Value) error {
 	if err != nil {
 		return err
 	}
-	if refuses(sw) {
-		return fmt.Errorf("%s: %w", op, card.ErrRefusedPasscode)
-	}
-	return apdu.Verdict(op, sw, c.profile.Blocked) // no secret was presented: 6982 is not about one
+	return replaced(op, sw, pw1)
 }
 
 // Confirm is VERIFY (§7.2.2): one APDU, and another without a try if the card refuses it and does not say how many are
@@ -177,10 +177,7 @@ func (c *Card) change(op string, ref byte, place, least int, old, next secret.Va
 	if err != nil {
 		return err
 	}
-	if place == pw1 {
-		return c.replaced(op, sw, place)
-	}
-	return c.verdict(op, sw, place)
+	return replaced(op, sw, place)
 }
 
 func (c *Card) verify(op string, ref byte, place int, s secret.Value) error {
@@ -222,12 +219,18 @@ func (c *Card) present(op string, ins, p1, ref byte, secrets ...secret.Value) (a
 // refuses says whether a status word is about the form of a new secret.
 func refuses(sw apdu.SW) bool { return sw == apdu.WrongData || sw == apdu.WrongLength }
 
-// replaced is verdict for commands that set the passcode.
-func (c *Card) replaced(op string, sw apdu.SW, place int) error {
-	if refuses(sw) {
+// replaced is the verdict on a command that sets a secret once VERIFY took what gives the right to: whatever it answers, no
+// secret was wrong and none is known to be blocked.
+func replaced(op string, sw apdu.SW, place int) error {
+	switch {
+	case sw == apdu.OK:
+		return nil
+	case refuses(sw) && place == pw1:
 		return fmt.Errorf("%s: %w", op, card.ErrRefusedPasscode)
+	case sw.Unknown():
+		return fmt.Errorf("%s: status %04X: %w", op, uint16(sw), card.ErrUnknown)
 	}
-	return c.verdict(op, sw, place)
+	return &card.StatusError{Op: op, SW: uint16(sw)}
 }
 
 // verdict tells what a status word says of the secret that was presented. Many cards answer 6982 to a wrong one, which
