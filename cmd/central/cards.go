@@ -11,12 +11,13 @@ import (
 
 	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/firmware/wire"
 )
 
 func cardCommand(o *options) *cobra.Command {
-	return group("card", "Cards: what central has on record of them", cardList(o), cardShow(o))
+	return group("card", "Cards: what central has on record of them", cardList(o), cardShow(o), cardResetAttempts(o))
 }
 
 // exposure of a card: which disabled kiosks were given a PUK that it may still have.
@@ -28,8 +29,9 @@ type exposure struct {
 
 // What puts an exposed card right.
 const (
-	byWalk   = "walk"   // the next walk at another kiosk replaces the PUK, or the one after
-	byImport = "import" // the PUK does not rotate: the card needs another, and its import
+	byWalk    = "walk"    // the next walk at another kiosk replaces the PUK, or the one after
+	byImport  = "import"  // the PUK does not rotate: the card needs another, and its import
+	byProfile = "profile" // nobody knows what kind of card it is
 )
 
 func exposures(tx *store.Tx, set profiles.Set) (list []exposure, err error) {
@@ -54,10 +56,7 @@ func exposures(tx *store.Tx, set profiles.Set) (list []exposure, err error) {
 }
 
 func exposureOf(tx *store.Tx, set profiles.Set, c cases.Card, grants []cases.Grant) (exposure, error) {
-	profile, err := set.Named(c.Profile)
-	if err != nil {
-		return exposure{}, err
-	}
+	profile, unknown := set.Named(c.Profile) // the zero Profile counts as one whose secret leaves central and stays
 	kiosks, err := tx.Kiosks()
 	if err != nil {
 		return exposure{}, err
@@ -67,7 +66,10 @@ func exposureOf(tx *store.Tx, set profiles.Set, c cases.Card, grants []cases.Gra
 		disabled[k.Name] = k.State == store.KioskDisabled
 	}
 	e := exposure{Card: c, By: cases.Exposed(c, profile, grants, func(kiosk string) bool { return disabled[kiosk] }), Way: byWalk}
-	if !profile.PUK.Rotates {
+	switch {
+	case unknown != nil:
+		e.Way = byProfile
+	case !profile.PUK.Rotates:
 		e.Way = byImport
 	}
 	return e, nil
@@ -93,7 +95,7 @@ type listRow struct {
 	State     string   `json:"state"`
 	Settled   int64    `json:"settled"`
 	ExposedBy []string `json:"exposed_by"`
-	Remedy    string   `json:"remedy,omitempty"` // of an exposed card: walk, import
+	Remedy    string   `json:"remedy,omitempty"` // of an exposed card: walk, import, profile
 }
 
 func cardList(o *options) *cobra.Command {
@@ -106,7 +108,8 @@ func cardList(o *options) *cobra.Command {
 EXPOSED BY names the disabled kiosks that were given a PUK which the card may still have. REMEDY says what ends that:
 "walk" is to unlock the card at another kiosk or change its passcode there by a code, which replaces the PUK; it can take
 two walks. "import" is a card whose kind of PUK does not rotate: it stays exposed until it was given another secret, and
-that was imported.`,
+that was imported with --reissued. "profile" is a card whose profile is not among those of this configuration: bring that
+back.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rows := []listRow{}
@@ -225,10 +228,7 @@ func cardShow(o *options) *cobra.Command {
 }
 
 func readCard(tx *store.Tx, set profiles.Set, serial string) (cardRow, error) {
-	c, err := tx.Card(serial)
-	if errors.Is(err, store.ErrNotFound) {
-		return cardRow{}, fmt.Errorf("there is no card with the serial %s: it is written in lower-case hex", serial)
-	}
+	c, err := cardNamed(tx, serial)
 	if err != nil {
 		return cardRow{}, err
 	}
@@ -254,4 +254,44 @@ func readCard(tx *store.Tx, set profiles.Set, serial string) (cardRow, error) {
 		r.Grants = append(r.Grants, row)
 	}
 	return r, err
+}
+
+func cardResetAttempts(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reset-attempts SERIAL",
+		Short: "Forgive the wrong codes of a card and of its holder, who are locked out by too many",
+		Args:  takes(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.with(cmd.Context(), func(of office) error {
+				var card, holder int
+				err := of.store.Update(cmd.Context(), func(tx *store.Tx) error {
+					c, err := cardNamed(tx, args[0])
+					if err != nil {
+						return err
+					}
+					h, _, err := tx.Holder(c.Holder)
+					if err != nil {
+						return err
+					}
+					card, holder = c.WrongCodes, h.WrongCodes
+					c.WrongCodes, h.WrongCodes = 0, 0
+					note := fmt.Sprintf("card %d holder %d", card, holder)
+					return errors.Join(tx.SetCard(c), tx.SetHolderWrongCodes(h),
+						tx.AppendEvent(ledger.Event{At: time.Now(), Kind: ledger.AttemptsReset, Card: c.Serial, Note: note}))
+				})
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s: wrong codes forgiven: %d of the card, %d of its holder\n", args[0], card, holder)
+				}
+				return err
+			})
+		},
+	}
+}
+
+func cardNamed(tx *store.Tx, serial string) (cases.Card, error) {
+	c, err := tx.Card(serial)
+	if errors.Is(err, store.ErrNotFound) {
+		return c, fmt.Errorf("there is no card with the serial %s: it is written in lower-case hex", serial)
+	}
+	return c, err
 }

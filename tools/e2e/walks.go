@@ -395,12 +395,12 @@ var walks = []walk{
 		v.see(attract)
 		v.insert()
 		v.see(cannotHere)
-	}}.leavesLocked(cannotHere, 1, "closed"),
+	}}.leavesLocked(cannotHere, 1, "closed, closed"),
 	walk{name: "no secret of the card on record", issue: lockedBut(func(i *cardsim.Issue) { i.NoSecret = true }), do: func(v *visit) {
 		v.see(attract)
 		v.insert()
 		v.see(cannotHere)
-	}, last: cannotHere, client: "no passcode", rotated: "unknown"},
+	}, last: cannotHere, client: "no passcode", rotated: "unknown", state: "closed"},
 	walk{name: "certificates run out soon", issue: lockedBut(func(i *cardsim.Issue) {
 		i.Spec.NotAfter = time.Now().AddDate(0, 0, 30)
 	}), do: func(v *visit) {
@@ -432,7 +432,7 @@ var walks = []walk{
 		v.see(attract)
 		v.insert()
 		v.see("This card has been cancelled")
-	}}.leavesLocked("This card has been cancelled", 0, ""),
+	}}.leavesLocked("This card has been cancelled", 0, "closed"),
 	walk{name: "counterfeit with a copied serial", issue: lockedBut(func(i *cardsim.Issue) {
 		i.Imitates, i.Stranger = fileOf(0), true
 	}), do: func(v *visit) {
