@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
 )
 
@@ -50,6 +53,7 @@ func TestExposedCardsAreListed(t *testing.T) {
 			settled                int64
 		}{
 			{"0a01", "piv", "k1", 0}, {"0a02", "openpgp", "k1", 0}, {"0a03", "piv", "k1", 2}, {"0a04", "gids", "k1", 0}, {"0a05", "piv", "k2", 0},
+			{"0a06", "of-old", "k1", 0}, {"0a07", "of-old", "k1", 2},
 		} {
 			id := string(rune('a' + i))
 			err = errors.Join(err, tx.ImportCard(cases.Card{Serial: c.serial, Profile: c.profile, Holder: "h1"}),
@@ -62,7 +66,7 @@ func TestExposedCardsAreListed(t *testing.T) {
 	if got := run("card", "list", "--exposed"); strings.Contains(got, "0a0") {
 		t.Errorf("before a kiosk was disabled:\n%s", got)
 	}
-	if got := run("kiosk", "disable", "k1"); got != "k1 disabled; cards exposed by it: 2\n" {
+	if got := run("kiosk", "disable", "k1"); got != "k1 disabled; cards exposed by it: 3\n" {
 		t.Errorf("disabled: %s", got)
 	}
 	var rows []listRow
@@ -73,10 +77,10 @@ func TestExposedCardsAreListed(t *testing.T) {
 	for _, r := range rows {
 		got = append(got, strings.Join(append([]string{r.Serial, r.State, r.Remedy}, r.ExposedBy...), " "))
 	}
-	if strings.Join(got, "; ") != "0a01 in order walk k1; 0a02 in order import k1" {
+	if strings.Join(got, "; ") != "0a01 in order walk k1; 0a02 in order import k1; 0a06 in order profile k1" {
 		t.Errorf("exposed: %v", got)
 	}
-	if got := run("card", "list"); strings.Count(got, "0a0") != 5 || !strings.Contains(got, "0a02  openpgp  in order  0        k1          import") {
+	if got := run("card", "list"); strings.Count(got, "0a0") != 7 || !strings.Contains(got, "0a02  openpgp  in order  0        k1          import") {
 		t.Errorf("all cards:\n%s", got)
 	}
 	if got := run("card", "show", "0a02"); !strings.Contains(got, "exposed by            k1\n") {
@@ -85,9 +89,66 @@ func TestExposedCardsAreListed(t *testing.T) {
 	if got := run("card", "show", "0a05", "--json"); !strings.Contains(got, `"exposed_by": []`) {
 		t.Errorf("shown:\n%s", got)
 	}
+	// Where the card profiles cannot be read, whatever may be exposed is counted: the card of gids, too.
+	if err := os.Mkdir(filepath.Join(dir, "cards"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile(filepath.Join(dir, "central.toml"))
+	if err == nil {
+		config = bytes.Replace(config, []byte("[cards]\n"), []byte("[cards]\nprofiles = \"cards\"\n"), 1)
+		err = errors.Join(os.WriteFile(filepath.Join(dir, "broken.toml"), config, 0o600), os.WriteFile(filepath.Join(dir, "cards", "x.toml"), []byte("x"), 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := self("kiosk", "disable", "k1", "--config", filepath.Join(dir, "broken.toml")).Output(); err != nil || string(got) != "k1 disabled; cards exposed by it: 4\n" {
+		t.Errorf("with a broken profile: %q, %v", got, err)
+	}
 	// The walk at another kiosk, past both PUKs that the disabled one was given.
 	update(func(tx *store.Tx) error { return tx.SetCard(cases.Card{Serial: "0a01", Settled: 2}) })
 	if got := run("card", "list", "--exposed"); strings.Contains(got, "0a01") || !strings.Contains(got, "0a02") {
 		t.Errorf("after a walk elsewhere:\n%s", got)
 	}
+}
+
+// A holder who typed too many wrong codes is let in again by the office, and that stands in the ledger.
+func TestWrongCodesAreForgiven(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "c")
+	if out, err := self("init", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	update := func(f func(*store.Tx) error) {
+		t.Helper()
+		s, err := store.OpenSQLite(context.Background(), filepath.Join(dir, "central.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.Update(context.Background(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(tx *store.Tx) error {
+		return errors.Join(tx.ImportHolder(cases.Holder{ID: "h1", Name: "Mr John Rigby", Active: true}, store.Contacts{}),
+			tx.SetHolderWrongCodes(cases.Holder{ID: "h1", WrongCodes: 10}),
+			tx.ImportCard(cases.Card{Serial: "0a01", Profile: "piv", Holder: "h1"}),
+			tx.SetCard(cases.Card{Serial: "0a01", Settled: 3, WrongCodes: 4, PUKBlocked: true}))
+	})
+	out, err := self("card", "reset-attempts", "0a01", "--config", filepath.Join(dir, "central.toml")).CombinedOutput()
+	if err != nil || string(out) != "0a01: wrong codes forgiven: 4 of the card, 10 of its holder\n" {
+		t.Errorf("%v: %s", err, out)
+	}
+	update(func(tx *store.Tx) error {
+		c, err := tx.Card("0a01")
+		h, _, err2 := tx.Holder("h1")
+		if c.WrongCodes != 0 || h.WrongCodes != 0 || c.Settled != 3 || !c.PUKBlocked {
+			t.Errorf("left %+v, %+v", c, h)
+		}
+		events, err3 := tx.Events("")
+		if e := events[len(events)-1]; e.Kind != ledger.AttemptsReset || e.Card != "0a01" || e.Note != "card 4 holder 10" {
+			t.Errorf("the ledger tells %+v", e)
+		}
+		return errors.Join(err, err2, err3)
+	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/card/profiles"
+	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
 )
@@ -106,38 +109,59 @@ func kioskDisable(o *options) *cobra.Command {
 
 Cards that were unlocked there may still have a PUK that it was given: it is said how many, and "central card list
 --exposed" lists them. Such a card is out of danger when its PUK was replaced at other kiosks, or, if its kind of PUK
-does not rotate, when it was given another secret and that was imported.`,
+does not rotate, when it was given another secret and that was imported with --reissued.
+
+Nothing but the database is needed for it: whatever else is wrong in central.toml, or in the card profiles that it names,
+the kiosk is disabled. Cards of a profile that is not known are then counted as exposed.`,
 		Args: takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.with(cmd.Context(), func(of office) error {
-				exposed := 0
-				err := of.store.Update(cmd.Context(), func(tx *store.Tx) error {
-					if err := tx.DisableKiosk(args[0]); err != nil {
-						return err
-					}
-					by, err := exposures(tx, of.config.Profiles)
-					if err != nil {
-						return err
-					}
-					exposed = 0
-					for _, e := range by {
-						if slices.Contains(e.By, args[0]) {
-							exposed++
-						}
-					}
-					note := fmt.Sprintf("exposed %d", exposed)
-					return tx.AppendEvent(ledger.Event{At: time.Now(), Kind: ledger.KioskDisabled, Kiosk: args[0], Note: note})
-				})
-				if errors.Is(err, store.ErrNotFound) {
-					return fmt.Errorf("there is no kiosk %s: \"central kiosk list\" names them", args[0])
-				}
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s disabled; cards exposed by it: %d\n", args[0], exposed)
-				}
+			ctx, name := cmd.Context(), args[0]
+			s, err := o.database(ctx)
+			if err != nil {
 				return err
+			}
+			defer s.Close()
+			err = s.Update(ctx, func(tx *store.Tx) error {
+				event := ledger.Event{At: time.Now(), Kind: ledger.KioskDisabled, Kiosk: name}
+				return errors.Join(tx.DisableKiosk(name), tx.AppendEvent(event))
 			})
+			if errors.Is(err, store.ErrNotFound) {
+				return fmt.Errorf("there is no kiosk %s: \"central kiosk list\" names them", name)
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s disabled", name)
+			defer fmt.Fprintln(cmd.OutOrStdout())
+			var set profiles.Set
+			if c, err := config.Load(o.config); err == nil {
+				set = c.Profiles
+			} else {
+				fmt.Fprintf(cmd.ErrOrStderr(), "no card profiles are known, so every card that %s may have a secret of is counted: %v\n", name, err)
+			}
+			exposed, err := exposedBy(ctx, s, set, name)
+			if err != nil {
+				return fmt.Errorf("%s is disabled, but the cards that it exposes were not counted: %w", name, err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "; cards exposed by it: %d", exposed)
+			return nil
 		},
 	}
+}
+
+// exposedBy counts the cards that a disabled kiosk exposes.
+func exposedBy(ctx context.Context, s store.Store, set profiles.Set, kiosk string) (n int, err error) {
+	err = s.View(ctx, func(tx *store.Tx) error {
+		list, err := exposures(tx, set)
+		n = 0
+		for _, e := range list {
+			if slices.Contains(e.By, kiosk) {
+				n++
+			}
+		}
+		return err
+	})
+	return n, err
 }
 
 // kioskRow is a kiosk as it is listed.

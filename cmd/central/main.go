@@ -53,10 +53,30 @@ func (o *options) with(ctx context.Context, f func(office) error) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(c.Database); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no database %s: mend database in %s, or make one with central import or central kiosk add", c.Database, o.config)
+	if err := o.made(c.Database); err != nil {
+		return err
 	}
 	return o.open(ctx, c, f)
+}
+
+// database opens the database alone, whatever else is wrong with the configuration.
+func (o *options) database(ctx context.Context) (store.Store, error) {
+	database, err := config.Database(o.config)
+	if err == nil {
+		err = o.made(database)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return store.OpenSQLite(ctx, database)
+}
+
+// made says so if the database is not there.
+func (o *options) made(database string) error {
+	if _, err := os.Stat(database); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database %s: mend database in %s, or make one with central import or central kiosk add", database, o.config)
+	}
+	return nil
 }
 
 // withNew is with for the commands that a new central begins with: they make the database if it is not there.

@@ -131,14 +131,11 @@ func defaults() file {
 
 // Load reads the file at path and the card profiles in the folder that it names.
 func Load(path string) (*Config, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s: name the file with --config, or make one with \"central init FOLDER\"", path)
-	}
+	text, err := read(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, err
 	}
-	c, err := parse(string(text), filepath.Dir(path))
+	c, err := parse(text, filepath.Dir(path))
 	if err == nil {
 		err = c.loadProfiles()
 	}
@@ -146,6 +143,48 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
+}
+
+// Database reads from the file at path where the database is, and judges nothing else that stands there: what must work at
+// once does not wait until a mistake elsewhere is mended.
+func Database(path string) (string, error) {
+	text, err := read(path)
+	if err != nil {
+		return "", err
+	}
+	f := struct {
+		Database string `toml:"database"`
+	}{defaults().Database}
+	if _, err = decode(text, &f); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	if !filepath.IsAbs(f.Database) {
+		f.Database = filepath.Join(filepath.Dir(path), f.Database)
+	}
+	return f.Database, nil
+}
+
+func read(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("there is no %s: name the file with --config, or make one with \"central init FOLDER\"", path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read configuration: %w", err)
+	}
+	return string(text), nil
+}
+
+func decode(text string, v any) (toml.MetaData, error) {
+	meta, err := toml.Decode(text, v)
+	var bad toml.ParseError
+	if errors.As(err, &bad) {
+		return meta, fmt.Errorf("line %d: %s: correct it", bad.Position.Line, bad.Message)
+	}
+	if err != nil {
+		return meta, fmt.Errorf("%w: correct it", err)
+	}
+	return meta, nil
 }
 
 func (c *Config) loadProfiles() (err error) {
@@ -201,13 +240,9 @@ var domain = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+$`)
 
 func parse(text, dir string) (*Config, error) {
 	f := defaults()
-	meta, err := toml.Decode(text, &f)
+	meta, err := decode(text, &f)
 	if err != nil {
-		var bad toml.ParseError
-		if errors.As(err, &bad) {
-			return nil, fmt.Errorf("line %d: %s: correct it", bad.Position.Line, bad.Message)
-		}
-		return nil, fmt.Errorf("%w: correct it", err)
+		return nil, err
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, fmt.Errorf("the key %s is not known: correct its spelling or remove it", unknown[0])
