@@ -47,7 +47,7 @@ type office struct {
 type options struct{ config string }
 
 // with opens what the configuration names, for one command. A database that is not there is an error: central would
-// know no card, and a mistyped path is likelier than that.
+// know no card, and a mistyped path is likelier than that. (PostgreSQL itself says so of its databases.)
 func (o *options) with(ctx context.Context, f func(office) error) error {
 	c, err := config.Load(o.config)
 	if err != nil {
@@ -68,12 +68,12 @@ func (o *options) database(ctx context.Context) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.OpenSQLite(ctx, database)
+	return store.Open(ctx, database)
 }
 
 // made says so if the database is not there.
 func (o *options) made(database string) error {
-	if _, err := os.Stat(database); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(database); !store.IsPostgreSQL(database) && errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no database %s: mend database in %s, or make one with central import or central kiosk add", database, o.config)
 	}
 	return nil
@@ -89,7 +89,7 @@ func (o *options) withNew(ctx context.Context, f func(office) error) error {
 }
 
 func (o *options) open(ctx context.Context, c *config.Config, f func(office) error) error {
-	s, err := store.OpenSQLite(ctx, c.Database)
+	s, err := store.Open(ctx, c.Database)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,10 @@ const supervise = `exec 3<&0
 "$@" </dev/null 3<&- &
 server=$!
 { read -r _ <&3; kill -QUIT $server 2>/dev/null; } &
-wait $server`
+wait $server
+status=$?
+rm -rf "$PGDATA"
+exit $status`
 
 // Start fetches what is missing, makes a cluster and starts the server. What takes long is said on log.
 func Start(ctx context.Context, log io.Writer) (*Server, error) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -124,5 +125,14 @@ func TestServerEndsWithItsStarter(t *testing.T) {
 	ready, err := unix.Poll([]unix.PollFd{{Fd: int32(server), Events: unix.POLLIN}}, int(time.Minute.Milliseconds()))
 	if err != nil || ready != 1 {
 		t.Errorf("the server lives on: %v", err)
+	}
+	for { // what it stored goes with it
+		if _, err := os.Stat(filepath.Join(dir, "data")); os.IsNotExist(err) {
+			break
+		}
+		if t.Context().Err() != nil {
+			t.Fatal("what it stored is left")
+		}
+		runtime.Gosched()
 	}
 }

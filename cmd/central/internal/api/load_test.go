@@ -30,6 +30,7 @@ import (
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/wire"
+	"latchkey/tools/postgres"
 )
 
 // The load: clients is how many kiosks unlock cards at once, each on one connection and with no pause. A card comes back
@@ -64,12 +65,18 @@ func init() {
 // grants the first is opened. Clients never pause, so p99-ms is that of a server that has all the work it can take; it is
 // of single requests, the one that waits for the mail host included.
 func BenchmarkFlows(b *testing.B) {
-	sqlite, floor := newLoad(b, "sqlite"), newLoad(b, "floor")
+	pg, err := postgres.Shared(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	sqlite, postgreSQL, floor := newLoad(b, "sqlite", ""), newLoad(b, "postgresql", pg), newLoad(b, "floor", "")
 	for range rounds {
 		sqlite.measure(b)
+		postgreSQL.measure(b)
 		floor.measure(b)
 	}
 	b.Run("SQLite", sqlite.report)
+	b.Run("PostgreSQL", postgreSQL.report)
 	b.Run("Floor", floor.report)
 }
 
@@ -85,9 +92,10 @@ type traffic struct {
 	ofServer, ofClients time.Duration
 }
 
-func newLoad(b *testing.B, kind string) *traffic {
+// newLoad starts a server on a database of PostgreSQL, or on SQLite if that is empty.
+func newLoad(b *testing.B, kind, database string) *traffic {
 	b.Helper()
-	w, visitors, mail := prepareLoad(b)
+	w, visitors, mail := prepareLoad(b, database)
 	l := &traffic{server: startLoad(b, kind, w.dir), visitors: visitors, mail: mail}
 	w.url = "https://" + l.server.line(b)
 	return l
@@ -174,7 +182,7 @@ func (l *visitor) unlock(mail *sink) {
 func loadAddress(serial string) string { return "holder-" + serial + "@nhs.net" }
 
 // prepareLoad makes central's folder with kiosks, holders and cards on record, and a mail host.
-func prepareLoad(b *testing.B) (*world, []*visitor, *sink) {
+func prepareLoad(b *testing.B, database string) (*world, []*visitor, *sink) {
 	b.Helper()
 	w := &world{t: b, dir: b.TempDir(), ca: newAuthority(b)}
 	mail := &sink{codes: map[string]string{}}
@@ -193,6 +201,9 @@ func prepareLoad(b *testing.B) (*world, []*visitor, *sink) {
 	writeCardCA(b, filepath.Join(w.dir, "central", "card-ca.pem"))
 	text := fmt.Sprintf("ra_contact = \"the RA\"\n[cards]\nca = \"card-ca.pem\"\n[smtp]\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\nfrom = \"unlock@nhs.net\"\n"+
 		"[policy]\ncard_sends_an_hour = 1000000\nholder_sends_an_hour = 1000000\nkiosk_sends_an_hour = 1000000\n", ml.Addr().(*net.TCPAddr).Port)
+	if database != "" {
+		text = fmt.Sprintf("database = %q\n", database) + text
+	}
 	if err := os.WriteFile(filepath.Join(w.dir, "central", "central.toml"), []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
@@ -262,7 +273,7 @@ func openLoad(ctx context.Context, dir string) (*Server, error) {
 	if c.Policy.Issuers, err = c.CardIssuers(); err != nil {
 		return nil, err
 	}
-	s, err := store.OpenSQLite(ctx, c.Database)
+	s, err := store.Open(ctx, c.Database)
 	if err != nil {
 		return nil, err
 	}

@@ -36,9 +36,22 @@ import (
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/audit"
 	"latchkey/firmware/wire"
+	"latchkey/tools/postgres"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(run{m}) }
+
+// run is all tests, and the end of the PostgreSQL that they shared.
+type run struct{ *testing.M }
+
+func (r run) Run() int {
+	code := r.M.Run()
+	if err := postgres.CloseShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
 
 // mailbox is a mail host: it keeps what it is given, or refuses.
 type mailbox struct {

@@ -25,7 +25,7 @@ import (
 // Config is what central runs by. A relative path in the file counts from the file's folder; here it is joined to that.
 type Config struct {
 	Listen    string
-	Database  string
+	Database  string // path of SQLite's file, or URL of PostgreSQL's
 	RAContact string
 	TimeZone  *time.Location
 	TLS       TLS
@@ -155,13 +155,15 @@ func Database(path string) (string, error) {
 	f := struct {
 		Database string `toml:"database"`
 	}{defaults().Database}
-	if _, err = decode(text, &f); err != nil {
+	c := new(Config)
+	if _, err = decode(text, &f); err == nil {
+		c.Database = f.Database
+		err = c.placeDatabase(filepath.Dir(path))
+	}
+	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	if !filepath.IsAbs(f.Database) {
-		f.Database = filepath.Join(filepath.Dir(path), f.Database)
-	}
-	return f.Database, nil
+	return c.Database, nil
 }
 
 func read(path string) (string, error) {
@@ -295,14 +297,14 @@ func parse(text, dir string) (*Config, error) {
 		},
 	}
 	for _, path := range []*string{
-		&c.Database, &c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCA, &c.Keys.KEK, &c.Keys.Root, &c.Keys.Codes, &c.Keys.Signing,
+		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCA, &c.Keys.KEK, &c.Keys.Root, &c.Keys.Codes, &c.Keys.Signing,
 		&c.SMTP.CA, &c.SMTP.PasswordFile, &c.Cards.Profiles, &c.Cards.CA,
 	} {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
 		}
 	}
-	return c, nil
+	return c, c.placeDatabase(dir)
 }
 
 func hostPort(s string) bool {

@@ -67,6 +67,44 @@ func TestEveryMistakeSaysItsCure(t *testing.T) {
 	}
 }
 
+func TestDatabaseOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"passfile": 0o600, "open": 0o644, "ca.pem": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for database, want := range map[string]string{
+		"other.db":                "/other.db",
+		"/var/lib/latchkey/db":    "=/var/lib/latchkey/db",
+		"postgres:///latchkey":    "=postgres:///latchkey",
+		"postgres://c@[::1]/l":    "=postgres://c@[::1]/l",
+		"postgresql:///l?host=/x": "=postgresql:///l?host=%2Fx",
+		"postgres://c@db.nhs.uk/l?sslmode=verify-full&passfile=passfile&sslrootcert=ca.pem": "%2Fpassfile&sslmode=verify-full&sslrootcert=%2F",
+		"postgres://c@db.nhs.uk/l?sslmode=verify-full&sslrootcert=system":                   "sslrootcert=system",
+
+		"":                                 "! write the path of SQLite's file",
+		"postgres://c:hunter2@db.nhs.uk/l": "! write it into a file, mode 0600",
+		"postgres://c@db.nhs.uk/l?sslmode=verify-full&password=hunter2":     "! write it into a file, mode 0600",
+		"postgres://c:hunter2@db.nhs.uk:x/l":                                "! is no URL: write it like",
+		"postgres://c@localhost/l?passfile=open":                            "! run chmod 600",
+		"postgres://c@db.nhs.uk/l?sslmode=verify-full&sslrootcert=none.pem": "! put it there",
+	} {
+		c, err := parse(fmt.Sprintf("database = %q\n", database)+good, dir)
+		switch says, wrong := strings.CutPrefix(want, "! "); {
+		case wrong && (err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "hunter2")):
+			t.Errorf("%q: got %v, want %q in it", database, err, says)
+		case !wrong && err != nil:
+			t.Errorf("%q: %v", database, err)
+		case !wrong:
+			if exact, is := strings.CutPrefix(want, "="); is && c.Database != exact || !is && !strings.Contains(c.Database, want) {
+				t.Errorf("%q became %q, want %q", database, c.Database, want)
+			}
+		}
+	}
+}
+
 func TestCardsOfTheConfiguration(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

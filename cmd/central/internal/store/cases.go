@@ -41,7 +41,7 @@ func millis(t time.Time) int64 {
 // Case finds a case.
 func (t *Tx) Case(id string) (c cases.Case, err error) {
 	err = ErrNotFound
-	e := t.rows(`SELECT `+caseColumns+` FROM cases WHERE id = $1`, []any{id}, func(scan func(...any) error) error {
+	e := t.rows(keys{caseKey(id)}, `SELECT `+caseColumns+` FROM cases WHERE id = $1`, []any{id}, func(scan func(...any) error) error {
 		c, err = scanCase(scan)
 		return err
 	})
@@ -56,18 +56,18 @@ func (t *Tx) Case(id string) (c cases.Case, err error) {
 
 // OpenCases lists a card's cases that are not over, at any kiosk; some may have run out.
 func (t *Tx) OpenCases(card string) (list []cases.Case, err error) {
-	return t.cases(`WHERE card = $1 AND state NOT IN ('settled', 'closed') ORDER BY begun_at, id`, card)
+	return t.cases(keys{cardKey(card)}, `WHERE card = $1 AND state NOT IN ('settled', 'closed') ORDER BY begun_at, id`, card)
 }
 
 // Cases lists the newest cases, oldest of them first.
 func (t *Tx) Cases(limit int) (list []cases.Case, err error) {
-	list, err = t.cases(`ORDER BY begun_at DESC, id LIMIT $1`, limit)
+	list, err = t.cases(keys{everything}, `ORDER BY begun_at DESC, id LIMIT $1`, limit)
 	slices.Reverse(list)
 	return list, err
 }
 
-func (t *Tx) cases(where string, args ...any) (list []cases.Case, err error) {
-	err = t.rows(`SELECT `+caseColumns+` FROM cases `+where, args, func(scan func(...any) error) error {
+func (t *Tx) cases(k keys, where string, args ...any) (list []cases.Case, err error) {
+	err = t.rows(k, `SELECT `+caseColumns+` FROM cases `+where, args, func(scan func(...any) error) error {
 		c, err := scanCase(scan)
 		list = append(list, c)
 		return err
@@ -80,7 +80,7 @@ func (t *Tx) cases(where string, args ...any) (list []cases.Case, err error) {
 
 // SetCase stores a case, new or not. The bodies of the answers that were stored for a case die when it closes.
 func (t *Tx) SetCase(c cases.Case) error {
-	_, err := t.exec(`INSERT INTO cases (`+caseColumns+`)
+	err := t.exec(keys{caseKey(c.ID), cardKey(c.Card)}, `INSERT INTO cases (`+caseColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, expires_at = excluded.expires_at,
 			nonce = excluded.nonce, hpke = excluded.hpke, code_mac = excluded.code_mac, code_channel = excluded.code_channel,
@@ -91,7 +91,7 @@ func (t *Tx) SetCase(c cases.Case) error {
 		c.Code.MAC, c.Code.Channel, c.Code.Masked, millis(c.Code.SentAt), millis(c.Code.ExpiresAt), c.Attempts, c.Sends,
 		c.PUKTriesLeft, millis(c.PUKReadAt))
 	if err == nil && c.State.Over() {
-		_, err = t.exec(`UPDATE answers SET body = NULL WHERE case_id = $1`, c.ID)
+		err = t.exec(keys{kioskKey(c.Kiosk)}, `UPDATE answers SET body = NULL WHERE case_id = $1`, c.ID)
 	}
 	if err != nil {
 		return fmt.Errorf("store case: %w", err)
@@ -99,29 +99,37 @@ func (t *Tx) SetCase(c cases.Case) error {
 	return nil
 }
 
+func sendKeys(c cases.Case) keys {
+	return keys{cardKey(c.Card), holderKey(c.Holder), kioskKey(c.Kiosk)}
+}
+
 // Sends lists the codes sent since a time to this card, to this holder and from this kiosk, oldest first.
 func (t *Tx) Sends(c cases.Case, since time.Time) (s cases.Sends, err error) {
-	for _, q := range []struct {
-		column, value string
-		into          *[]time.Time
-	}{{"card", c.Card, &s.Card}, {"holder", c.Holder, &s.Holder}, {"kiosk", c.Kiosk, &s.Kiosk}} {
-		err := t.rows(`SELECT sent_at FROM sends WHERE `+q.column+` = $1 AND sent_at > $2 ORDER BY sent_at`,
-			[]any{q.value, since.UnixMilli()}, func(scan func(...any) error) error {
-				var at int64
-				err := scan(&at)
-				*q.into = append(*q.into, moment(at))
-				return err
-			})
-		if err != nil {
-			return s, fmt.Errorf("sends: %w", err)
-		}
+	err = t.rows(sendKeys(c), `SELECT 1, sent_at FROM sends WHERE card = $1 AND sent_at > $4
+		UNION ALL SELECT 2, sent_at FROM sends WHERE holder = $2 AND sent_at > $4
+		UNION ALL SELECT 3, sent_at FROM sends WHERE kiosk = $3 AND sent_at > $4 ORDER BY 2`,
+		[]any{c.Card, c.Holder, c.Kiosk, since.UnixMilli()}, func(scan func(...any) error) error {
+			var of, at int64
+			err := scan(&of, &at)
+			switch of {
+			case 1:
+				s.Card = append(s.Card, moment(at))
+			case 2:
+				s.Holder = append(s.Holder, moment(at))
+			case 3:
+				s.Kiosk = append(s.Kiosk, moment(at))
+			}
+			return err
+		})
+	if err != nil {
+		return s, fmt.Errorf("sends: %w", err)
 	}
 	return s, nil
 }
 
 // AddSend counts a code that is about to be sent.
 func (t *Tx) AddSend(c cases.Case, at time.Time) error {
-	_, err := t.exec(`INSERT INTO sends (case_id, sent_at, card, holder, kiosk) VALUES ($1, $2, $3, $4, $5)`,
+	err := t.exec(sendKeys(c), `INSERT INTO sends (case_id, sent_at, card, holder, kiosk) VALUES ($1, $2, $3, $4, $5)`,
 		c.ID, at.UnixMilli(), c.Card, c.Holder, c.Kiosk)
 	if err != nil {
 		return fmt.Errorf("count send: %w", err)
@@ -131,7 +139,7 @@ func (t *Tx) AddSend(c cases.Case, at time.Time) error {
 
 // RemoveSend takes back a send whose message could not be handed over.
 func (t *Tx) RemoveSend(c cases.Case, at time.Time) error {
-	if _, err := t.exec(`DELETE FROM sends WHERE case_id = $1 AND sent_at = $2`, c.ID, at.UnixMilli()); err != nil {
+	if err := t.exec(sendKeys(c), `DELETE FROM sends WHERE case_id = $1 AND sent_at = $2`, c.ID, at.UnixMilli()); err != nil {
 		return fmt.Errorf("take back send: %w", err)
 	}
 	return nil
@@ -139,7 +147,7 @@ func (t *Tx) RemoveSend(c cases.Case, at time.Time) error {
 
 // Grants lists all grants of a card, oldest first.
 func (t *Tx) Grants(card string) (list []cases.Grant, err error) {
-	err = t.rows(`SELECT case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at,
+	err = t.rows(keys{cardKey(card)}, `SELECT case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at,
 			outcome_at, passcode, opened, rotated, spent, puk_blocked FROM grants WHERE card = $1 ORDER BY number`, []any{card},
 		func(scan func(...any) error) error {
 			var g cases.Grant
@@ -172,7 +180,7 @@ func (t *Tx) Grants(card string) (list []cases.Grant, err error) {
 
 // AddGrant records a grant before it leaves.
 func (t *Tx) AddGrant(g cases.Grant) error {
-	_, err := t.exec(`INSERT INTO grants (case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at)
+	err := t.exec(keys{cardKey(g.Card)}, `INSERT INTO grants (case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		g.Case, g.Card, g.Number, g.Kiosk, g.Base, g.First, g.Tries, g.Booked, millis(g.IssuedAt), millis(g.ExpiresAt))
 	if err != nil {
@@ -185,9 +193,9 @@ func (t *Tx) AddGrant(g cases.Grant) error {
 func (t *Tx) SetGrant(g cases.Grant) error {
 	var err error
 	if o := g.Outcome; o == nil {
-		_, err = t.exec(`UPDATE grants SET booked = $2 WHERE case_id = $1`, g.Case, g.Booked)
+		err = t.exec(keys{cardKey(g.Card)}, `UPDATE grants SET booked = $2 WHERE case_id = $1`, g.Case, g.Booked)
 	} else {
-		_, err = t.exec(`UPDATE grants SET booked = $2, outcome_at = $3, passcode = $4, opened = $5, rotated = $6, spent = $7, puk_blocked = $8
+		err = t.exec(keys{cardKey(g.Card)}, `UPDATE grants SET booked = $2, outcome_at = $3, passcode = $4, opened = $5, rotated = $6, spent = $7, puk_blocked = $8
 			WHERE case_id = $1`, g.Case, g.Booked, millis(o.At), o.Passcode, o.Opened, o.Rotated, o.Tries, number(o.PUKBlocked))
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 
 	"latchkey/cmd/central/internal/cases"
@@ -37,7 +38,7 @@ type Kiosk struct {
 func (t *Tx) Kiosk(name string) (Kiosk, error) {
 	k := Kiosk{Name: name}
 	var fingerprint []byte
-	err := t.row(`SELECT kind, certificate, state, added_at FROM kiosks WHERE name = $1`, []any{name}, &k.Kind, &fingerprint, &k.State, &k.AddedAt)
+	err := t.row(keys{kioskKey(name)}, `SELECT kind, certificate, state, added_at FROM kiosks WHERE name = $1`, []any{name}, &k.Kind, &fingerprint, &k.State, &k.AddedAt)
 	if err != nil {
 		return k, fmt.Errorf("kiosk: %w", err)
 	}
@@ -47,7 +48,7 @@ func (t *Tx) Kiosk(name string) (Kiosk, error) {
 
 // Kiosks lists all kiosks by name.
 func (t *Tx) Kiosks() (list []Kiosk, err error) {
-	err = t.rows(`SELECT name, kind, certificate, state, added_at FROM kiosks ORDER BY name`, nil, func(scan func(...any) error) error {
+	err = t.rows(keys{everything}, `SELECT name, kind, certificate, state, added_at FROM kiosks ORDER BY name`, nil, func(scan func(...any) error) error {
 		var k Kiosk
 		var fingerprint []byte
 		if err := scan(&k.Name, &k.Kind, &fingerprint, &k.State, &k.AddedAt); err != nil {
@@ -65,20 +66,19 @@ func (t *Tx) Kiosks() (list []Kiosk, err error) {
 
 // AddKiosk adds a kiosk; added is false if the name is taken.
 func (t *Tx) AddKiosk(k Kiosk) (added bool, err error) {
-	n, err := t.exec(`INSERT INTO kiosks (name, kind, certificate, state, added_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING`,
-		k.Name, k.Kind, k.Certificate[:], k.State, k.AddedAt)
-	if err != nil {
+	var name string
+	err = t.row(keys{kioskKey(k.Name)}, `INSERT INTO kiosks (name, kind, certificate, state, added_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (name) DO NOTHING RETURNING name`, []any{k.Name, k.Kind, k.Certificate[:], k.State, k.AddedAt}, &name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return false, fmt.Errorf("add kiosk: %w", err)
 	}
-	return n == 1, nil
+	return err == nil, nil
 }
 
 // DisableKiosk stops serving a kiosk.
 func (t *Tx) DisableKiosk(name string) error {
-	n, err := t.exec(`UPDATE kiosks SET state = $2 WHERE name = $1`, name, KioskDisabled)
-	if err == nil && n == 0 {
-		err = ErrNotFound
-	}
+	var changed string
+	err := t.row(keys{kioskKey(name)}, `UPDATE kiosks SET state = $2 WHERE name = $1 RETURNING name`, []any{name, KioskDisabled}, &changed)
 	if err != nil {
 		return fmt.Errorf("disable kiosk: %w", err)
 	}
@@ -94,8 +94,8 @@ type Contacts struct {
 func (t *Tx) Holder(id string) (cases.Holder, Contacts, error) {
 	h := cases.Holder{ID: id}
 	var c Contacts
-	err := t.row(`SELECT name, active, email, mobile, wrong_codes FROM holders WHERE id = $1`, []any{id},
-		&h.Name, &h.Active, &c.Email, &c.Mobile, &h.WrongCodes)
+	err := t.row(keys{holderKey(id)}, `SELECT name, active, email, mobile, wrong_codes FROM holders WHERE id = $1`, []any{id},
+		&h.Name, truth{&h.Active}, &c.Email, &c.Mobile, &h.WrongCodes)
 	if err != nil {
 		return h, c, fmt.Errorf("holder: %w", err)
 	}
@@ -104,7 +104,7 @@ func (t *Tx) Holder(id string) (cases.Holder, Contacts, error) {
 
 // ImportHolder adds a holder or changes one, but for the count of wrong codes.
 func (t *Tx) ImportHolder(h cases.Holder, c Contacts) error {
-	_, err := t.exec(`INSERT INTO holders (id, name, active, email, mobile) VALUES ($1, $2, $3, $4, $5)
+	err := t.exec(keys{holderKey(h.ID)}, `INSERT INTO holders (id, name, active, email, mobile) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, active = excluded.active, email = excluded.email, mobile = excluded.mobile`,
 		h.ID, h.Name, number(h.Active), c.Email, c.Mobile)
 	if err != nil {
@@ -115,7 +115,7 @@ func (t *Tx) ImportHolder(h cases.Holder, c Contacts) error {
 
 // SetHolderWrongCodes stores the count of wrong codes.
 func (t *Tx) SetHolderWrongCodes(h cases.Holder) error {
-	if _, err := t.exec(`UPDATE holders SET wrong_codes = $2 WHERE id = $1`, h.ID, h.WrongCodes); err != nil {
+	if err := t.exec(keys{holderKey(h.ID)}, `UPDATE holders SET wrong_codes = $2 WHERE id = $1`, h.ID, h.WrongCodes); err != nil {
 		return fmt.Errorf("count wrong codes of holder: %w", err)
 	}
 	return nil
@@ -125,14 +125,14 @@ const selectCard = `SELECT serial, profile, holder, certificate, revoked, settle
 	EXISTS (SELECT 1 FROM secrets WHERE card = serial) FROM cards `
 
 func scanCard(scan func(...any) error) (c cases.Card, err error) {
-	err = scan(&c.Serial, &c.Profile, &c.Holder, &c.Certificate, &c.Revoked, &c.Settled, &c.PUKBlocked, &c.WrongCodes, &c.HasSecret)
+	err = scan(&c.Serial, &c.Profile, &c.Holder, &c.Certificate, truth{&c.Revoked}, &c.Settled, truth{&c.PUKBlocked}, &c.WrongCodes, truth{&c.HasSecret})
 	return c, err
 }
 
 // Card finds a card.
 func (t *Tx) Card(serial string) (c cases.Card, err error) {
 	err = ErrNotFound
-	e := t.rows(selectCard+`WHERE serial = $1`, []any{serial}, func(scan func(...any) error) error {
+	e := t.rows(keys{cardKey(serial)}, selectCard+`WHERE serial = $1`, []any{serial}, func(scan func(...any) error) error {
 		c, err = scanCard(scan)
 		return err
 	})
@@ -146,15 +146,17 @@ func (t *Tx) Card(serial string) (c cases.Card, err error) {
 }
 
 // Cards lists all cards by serial.
-func (t *Tx) Cards() (list []cases.Card, err error) { return t.cards(`ORDER BY serial`) }
+func (t *Tx) Cards() (list []cases.Card, err error) {
+	return t.cards(keys{everything}, `ORDER BY serial`)
+}
 
 // CardsGrantedTo lists the cards of which a kiosk in this state was given a grant, by serial.
 func (t *Tx) CardsGrantedTo(s KioskState) (list []cases.Card, err error) {
-	return t.cards(`WHERE serial IN (SELECT card FROM grants WHERE kiosk IN (SELECT name FROM kiosks WHERE state = $1)) ORDER BY serial`, s)
+	return t.cards(keys{everything}, `WHERE serial IN (SELECT card FROM grants WHERE kiosk IN (SELECT name FROM kiosks WHERE state = $1)) ORDER BY serial`, s)
 }
 
-func (t *Tx) cards(where string, args ...any) (list []cases.Card, err error) {
-	err = t.rows(selectCard+where, args, func(scan func(...any) error) error {
+func (t *Tx) cards(k keys, where string, args ...any) (list []cases.Card, err error) {
+	err = t.rows(k, selectCard+where, args, func(scan func(...any) error) error {
 		c, err := scanCard(scan)
 		list = append(list, c)
 		return err
@@ -167,7 +169,7 @@ func (t *Tx) cards(where string, args ...any) (list []cases.Card, err error) {
 
 // ImportCard adds a card at generation 0 or changes what the directory says of it: certificate, profile, revocation.
 func (t *Tx) ImportCard(c cases.Card) error {
-	_, err := t.exec(`INSERT INTO cards (serial, profile, holder, certificate, revoked) VALUES ($1, $2, $3, $4, $5)
+	err := t.exec(keys{cardKey(c.Serial)}, `INSERT INTO cards (serial, profile, holder, certificate, revoked) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (serial) DO UPDATE SET profile = excluded.profile, certificate = excluded.certificate, revoked = excluded.revoked`,
 		c.Serial, c.Profile, c.Holder, c.Certificate, number(c.Revoked))
 	if err != nil {
@@ -179,7 +181,7 @@ func (t *Tx) ImportCard(c cases.Card) error {
 // SetCard stores what an unlock changes of a card: the settled generation, the count of wrong codes, whether its PUK is
 // blocked.
 func (t *Tx) SetCard(c cases.Card) error {
-	_, err := t.exec(`UPDATE cards SET settled = $2, wrong_codes = $3, puk_blocked = $4 WHERE serial = $1`,
+	err := t.exec(keys{cardKey(c.Serial)}, `UPDATE cards SET settled = $2, wrong_codes = $3, puk_blocked = $4 WHERE serial = $1`,
 		c.Serial, c.Settled, c.WrongCodes, number(c.PUKBlocked))
 	if err != nil {
 		return fmt.Errorf("store card: %w", err)
@@ -195,7 +197,7 @@ type Secret struct {
 
 // Secret finds what was imported for a generation.
 func (t *Tx) Secret(card string, generation int64) (sealed []byte, err error) {
-	err = t.row(`SELECT sealed FROM secrets WHERE card = $1 AND generation = $2`, []any{card, generation}, &sealed)
+	err = t.row(keys{cardKey(card)}, `SELECT sealed FROM secrets WHERE card = $1 AND generation = $2`, []any{card, generation}, &sealed)
 	if err != nil {
 		return nil, fmt.Errorf("secret of generation %d: %w", generation, err)
 	}
@@ -204,7 +206,7 @@ func (t *Tx) Secret(card string, generation int64) (sealed []byte, err error) {
 
 // Secrets lists all that was imported for a card, newest first.
 func (t *Tx) Secrets(card string) (list []Secret, err error) {
-	err = t.rows(`SELECT generation, sealed FROM secrets WHERE card = $1 ORDER BY generation DESC`, []any{card},
+	err = t.rows(keys{cardKey(card)}, `SELECT generation, sealed FROM secrets WHERE card = $1 ORDER BY generation DESC`, []any{card},
 		func(scan func(...any) error) error {
 			var s Secret
 			err := scan(&s.Generation, &s.Sealed)
@@ -219,7 +221,7 @@ func (t *Tx) Secrets(card string) (list []Secret, err error) {
 
 // SetSecret keeps what was imported for a card.
 func (t *Tx) SetSecret(card string, generation int64, sealed []byte) error {
-	_, err := t.exec(`INSERT INTO secrets (card, generation, sealed) VALUES ($1, $2, $3)
+	err := t.exec(keys{cardKey(card)}, `INSERT INTO secrets (card, generation, sealed) VALUES ($1, $2, $3)
 		ON CONFLICT (card, generation) DO UPDATE SET sealed = excluded.sealed`, card, generation, sealed)
 	if err != nil {
 		return fmt.Errorf("keep secret of generation %d: %w", generation, err)

@@ -80,16 +80,16 @@ func (s *SQLite) join(ctx context.Context, f func(*Tx) error) (g *group, err err
 	}
 	g = q.open
 	g.members++
-	return g, g.run(ctx, q, f)
+	return g, g.run(ctx, s, f)
 }
 
 // run gives f its savepoint.
-func (g *group) run(ctx context.Context, q *queue, f func(*Tx) error) error {
+func (g *group) run(ctx context.Context, s *SQLite, f func(*Tx) error) error {
 	// A statement that is interrupted takes the whole transaction along (sqlite.org/c3ref/interrupt.html), so that none is:
 	// Tx looks at ctx between them.
-	t := &Tx{ctx: ctx, run: context.WithoutCancel(ctx), tx: g.tx, queue: q}
-	begin := &Tx{ctx: t.run, run: t.run, tx: g.tx, queue: q} // whatever becomes of ctx: an error here is the group's
-	if _, err := begin.exec("SAVEPOINT one"); err != nil {
+	one := &sqliteSession{run: context.WithoutCancel(ctx), tx: g.tx, queue: s.queue}
+	t := &Tx{ctx: ctx, session: one, swept: &s.swept}
+	if err := one.exec(nil, "SAVEPOINT one"); err != nil { // whatever becomes of ctx: an error here is the group's
 		g.broken = fmt.Errorf("begin transaction: %w", err)
 		return g.broken
 	}
@@ -99,7 +99,7 @@ func (g *group) run(ctx context.Context, q *queue, f func(*Tx) error) error {
 			return
 		}
 		for _, undo := range []string{"ROLLBACK TO one", "RELEASE one"} {
-			if _, err := g.tx.ExecContext(t.run, undo); err != nil {
+			if _, err := g.tx.ExecContext(one.run, undo); err != nil {
 				g.broken = fmt.Errorf("roll back: %w", errors.Join(err, t.failed))
 				return
 			}
@@ -108,7 +108,7 @@ func (g *group) run(ctx context.Context, q *queue, f func(*Tx) error) error {
 	if err := f(t); err != nil {
 		return err
 	}
-	if _, err := t.exec("RELEASE one"); err != nil { // also if f made nothing of a statement that failed
+	if err := t.exec(nil, "RELEASE one"); err != nil { // also if f made nothing of a statement that failed
 		return fmt.Errorf("end transaction: %w", err)
 	}
 	kept = true

@@ -106,7 +106,7 @@ func TestOneOfAGroupFailsAlone(t *testing.T) {
 			},
 			add("gone"),
 			func(tx *Tx) error { // swallows what the database said, and goes on
-				tx.exec(`INSERT INTO kiosks (name) VALUES ('broken')`)
+				tx.exec(nil, `INSERT INTO kiosks (name) VALUES ('broken')`)
 				add("after-broken")(tx)
 				return nil
 			},
@@ -136,7 +136,7 @@ func TestGroupThatIsLostIsLostWhole(t *testing.T) {
 		errs := together(s, nil, nil,
 			add("a"),
 			func(tx *Tx) error {
-				tx.exec(`INSERT OR ROLLBACK INTO kiosks (name, certificate, state, added_at) VALUES ('k1', x'00', 'active', 1)`)
+				tx.exec(nil, `INSERT OR ROLLBACK INTO kiosks (name, certificate, state, added_at) VALUES ('k1', x'00', 'active', 1)`)
 				add("on-its-own")(tx)
 				return nil
 			},
@@ -160,8 +160,8 @@ func TestGroupWhoseCommitFails(t *testing.T) {
 		errs := together(s, nil, nil,
 			add("a"),
 			func(tx *Tx) error { // a debt that is asked for at the commit
-				_, err := tx.exec(`PRAGMA defer_foreign_keys = 1`)
-				_, e := tx.exec(`INSERT INTO secrets (card, generation, sealed) VALUES ('nobody', 0, x'00')`)
+				err := tx.exec(nil, `PRAGMA defer_foreign_keys = 1`)
+				e := tx.exec(nil, `INSERT INTO secrets (card, generation, sealed) VALUES ('nobody', 0, x'00')`)
 				return errors.Join(err, e)
 			},
 			add("b"))

@@ -7,20 +7,24 @@ import (
 	"latchkey/cmd/central/internal/ledger"
 )
 
-// AppendEvent adds an event of central's to the ledger and numbers it.
+// AppendEvent adds an event of central's to the ledger and numbers it among its kiosk's.
 func (t *Tx) AppendEvent(e ledger.Event) error {
-	_, err := t.exec(`INSERT INTO events (seq, at, kind, kiosk, case_id, card, note)
-		SELECT COALESCE(MAX(seq), 0) + 1, $1, $2, $3, $4, $5, $6 FROM events`,
-		millis(e.At), e.Kind, e.Kiosk, e.Case, e.Card, e.Note)
+	err := t.exec(keys{kioskKey(e.Kiosk)}, `INSERT INTO events (kiosk, seq, at, kind, case_id, card, note)
+		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM events WHERE kiosk = $1), $2, $3, $4, $5, $6)`,
+		e.Kiosk, millis(e.At), e.Kind, e.Case, e.Card, e.Note)
 	if err != nil {
 		return fmt.Errorf("append to ledger: %w", err)
 	}
 	return nil
 }
 
-// Events lists central's events of a case, in order; of all cases if it is empty.
+// Events lists central's events of a case, in order; if it is empty all events, in the order of central's clock.
 func (t *Tx) Events(caseID string) (list []ledger.Event, err error) {
-	err = t.rows(`SELECT seq, at, kind, kiosk, case_id, card, note FROM events WHERE $1 = '' OR case_id = $1 ORDER BY seq`, []any{caseID},
+	where, args := `WHERE case_id = $1 ORDER BY kiosk, seq`, []any{caseID}
+	if caseID == "" {
+		where, args = `ORDER BY at, kiosk, seq`, nil
+	}
+	err = t.rows(keys{everything}, `SELECT seq, at, kind, kiosk, case_id, card, note FROM events `+where, args,
 		func(scan func(...any) error) error {
 			var e ledger.Event
 			var at int64
@@ -37,7 +41,7 @@ func (t *Tx) Events(caseID string) (list []ledger.Event, err error) {
 
 // HeldEntries is the number of the last entry that is held of a kiosk's journal; 0 if there is none.
 func (t *Tx) HeldEntries(kiosk string) (last int64, err error) {
-	if err := t.row(`SELECT COALESCE(MAX(seq), 0) FROM entries WHERE kiosk = $1`, []any{kiosk}, &last); err != nil {
+	if err := t.row(keys{kioskKey(kiosk)}, `SELECT COALESCE(MAX(seq), 0) FROM entries WHERE kiosk = $1`, []any{kiosk}, &last); err != nil {
 		return 0, fmt.Errorf("entries held: %w", err)
 	}
 	return last, nil
@@ -49,7 +53,7 @@ func (t *Tx) HeldHash(kiosk string, seq int64) (hash [32]byte, err error) {
 		return hash, nil
 	}
 	var b []byte
-	if err := t.row(`SELECT hash FROM entries WHERE kiosk = $1 AND seq = $2`, []any{kiosk, seq}, &b); err != nil {
+	if err := t.row(keys{kioskKey(kiosk)}, `SELECT hash FROM entries WHERE kiosk = $1 AND seq = $2`, []any{kiosk, seq}, &b); err != nil {
 		return hash, fmt.Errorf("entry %d: %w", seq, err)
 	}
 	if copy(hash[:], b) != len(hash) {
@@ -60,7 +64,7 @@ func (t *Tx) HeldHash(kiosk string, seq int64) (hash [32]byte, err error) {
 
 // AppendEntry adds an entry of a kiosk's journal.
 func (t *Tx) AppendEntry(kiosk string, e ledger.Linked) error {
-	_, err := t.exec(`INSERT INTO entries (kiosk, seq, body, salt, hash) VALUES ($1, $2, $3, $4, $5)`,
+	err := t.exec(keys{kioskKey(kiosk)}, `INSERT INTO entries (kiosk, seq, body, salt, hash) VALUES ($1, $2, $3, $4, $5)`,
 		kiosk, e.Seq, e.Body, e.Salt[:], e.Hash[:])
 	if err != nil {
 		return fmt.Errorf("append entry %d: %w", e.Seq, err)

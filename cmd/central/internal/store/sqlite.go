@@ -4,12 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
+	"sync/atomic"
 
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -21,17 +25,20 @@ type SQLite struct {
 	write *sql.DB // one connection: writers queue for it, instead of polling the file's lock
 	read  *sql.DB
 	queue *queue
+	swept atomic.Int64
 }
 
 var _ Store = (*SQLite)(nil)
 
 // OpenSQLite opens the file, making it (mode 0600) if need be, and brings its schema up to date.
 func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	f.Close()
 	s := &SQLite{queue: newQueue()}
 	if s.write, err = sql.Open("sqlite", dsn(path, "immediate")); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
@@ -41,7 +48,7 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 		s.write.Close()
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	if err := s.migrate(ctx); err != nil {
+	if err := s.migrate(ctx, filepath.Dir(path)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("bring database %s up to date: %w", path, err)
 	}
@@ -56,10 +63,23 @@ func dsn(path, lock string) string {
 		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 }
 
-func (s *SQLite) migrate(ctx context.Context) error {
+// migrate lets one process at a time look what there is to do. The lock is of the folder: closing a file that SQLite has open
+// would take SQLite's own locks (sqlite.org/howtocorrupt.html §2.2).
+func (s *SQLite) migrate(ctx context.Context, dir string) error {
 	p, err := s.migrations()
 	if err != nil {
 		return err
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", dir, err)
 	}
 	_, err = p.Up(ctx)
 	return err
@@ -80,7 +100,7 @@ func (s *SQLite) View(ctx context.Context, f func(*Tx) error) error {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer tx.Rollback() // there is nothing to commit
-	return f(&Tx{ctx: ctx, run: ctx, tx: tx})
+	return f(&Tx{ctx: ctx, session: &sqliteSession{run: ctx, tx: tx}, swept: &s.swept})
 }
 
 // Close implements Store.
@@ -90,4 +110,51 @@ func (s *SQLite) Close() error {
 		err = e
 	}
 	return err
+}
+
+// sqliteSession is one SQL transaction, or the savepoint of one Update in it. There is one writer, so that keys lock nothing.
+type sqliteSession struct {
+	run   context.Context
+	tx    *sql.Tx
+	queue *queue // of prepared statements; nil where there are none
+}
+
+func (s *sqliteSession) exec(_ keys, query string, args ...any) (err error) {
+	if st := s.statement(query); st != nil {
+		_, err = st.ExecContext(s.run, args...)
+	} else {
+		_, err = s.tx.ExecContext(s.run, query, args...)
+	}
+	return err
+}
+
+func (s *sqliteSession) query(_ keys, query string, args []any, each func(scan func(...any) error) error) error {
+	var rows *sql.Rows
+	var err error
+	if st := s.statement(query); st != nil {
+		rows, err = st.QueryContext(s.run, args...)
+	} else {
+		rows, err = s.tx.QueryContext(s.run, query, args...)
+	}
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (s *sqliteSession) statement(query string) *sql.Stmt {
+	if s.queue == nil {
+		return nil
+	}
+	st := s.queue.statement(query)
+	if st == nil {
+		return nil
+	}
+	return s.tx.StmtContext(s.run, st)
 }

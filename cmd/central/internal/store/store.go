@@ -1,5 +1,5 @@
-// Package store keeps what central knows, in SQL. Store is what an engine has to be; Tx is the same for all of them: one
-// schema, one set of queries.
+// Package store keeps what central knows, in SQL. Store is what an engine has to be: SQLite in a file, or PostgreSQL. Tx is the
+// same for both: one schema, one set of queries.
 //
 // Every limit of the rules is read, judged and written inside one Update, so that it holds among any number of requests
 // and processes. The package judges nothing itself and sees no secret in clear: what it is given is sealed already.
@@ -7,19 +7,33 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
 )
 
 // Store is a database.
 type Store interface {
-	// Update runs f in one transaction, alone among writers: what f reads, nobody changes before it is done. It is
-	// durable on disk when Update returns nil; on any error nothing happened. f may be run again and keeps nothing from
-	// a run that failed.
+	// Update runs f in one transaction, as if alone among writers: what f reads, nobody changes before it is done. It is
+	// durable on disk when Update returns nil; on any error nothing happened, unless a server's connection broke during the
+	// commit, when nobody knows: who repeats a request learns it. f may be run again, is run on what may not be the truth
+	// then, and keeps nothing from a run that failed.
 	Update(ctx context.Context, f func(*Tx) error) error
 	// View runs f on one consistent state. f must not write.
 	View(ctx context.Context, f func(*Tx) error) error
 	Close() error
+}
+
+// Open opens the database: a URL of PostgreSQL's, or the path of SQLite's file, which is made if need be. Its schema is
+// brought up to date.
+func Open(ctx context.Context, database string) (Store, error) {
+	if IsPostgreSQL(database) {
+		return OpenPostgreSQL(ctx, database)
+	}
+	return OpenSQLite(ctx, database)
 }
 
 // ErrNotFound: there is no such row.
@@ -28,11 +42,18 @@ var ErrNotFound = errors.New("not found")
 // Tx is one transaction. It is for one goroutine and dies with the function that it was given to. After a statement that
 // failed it runs no other, and an Update in which one failed fails.
 type Tx struct {
+	session
 	ctx    context.Context // once it is done, nothing more is run
-	run    context.Context // of the statements
-	tx     *sql.Tx
-	queue  *queue // of prepared statements; nil where there are none
+	swept  *atomic.Int64   // when old answers were dropped last, milliseconds; the store's
 	failed error
+}
+
+// session is a transaction of an engine's. keys are what the statement is about, for engines that run several writers at once.
+type session interface {
+	// exec runs a statement that answers nothing. Its error can come with a later one.
+	exec(k keys, query string, args ...any) error
+	// query calls each for every row, and passes on its error.
+	query(k keys, query string, args []any, each func(scan func(...any) error) error) error
 }
 
 // ready refuses to go on after a failure: the engine may have ended the transaction with it, and what follows would be
@@ -44,27 +65,21 @@ func (t *Tx) ready() error {
 	return t.failed
 }
 
-func (t *Tx) exec(query string, args ...any) (n int64, err error) {
+// exec runs a statement that answers nothing.
+func (t *Tx) exec(k keys, query string, args ...any) error {
 	if err := t.ready(); err != nil {
-		return 0, err
+		return err
 	}
-	var r sql.Result
-	if st := t.statement(query); st != nil {
-		r, err = st.ExecContext(t.run, args...)
-	} else {
-		r, err = t.tx.ExecContext(t.run, query, args...)
+	if t.failed = errNotText; text(args) {
+		t.failed = t.session.exec(k, query, args...)
 	}
-	if err == nil {
-		n, err = r.RowsAffected()
-	}
-	t.failed = err
-	return n, err
+	return t.failed
 }
 
 // row scans one row; none is ErrNotFound.
-func (t *Tx) row(query string, args []any, into ...any) error {
+func (t *Tx) row(k keys, query string, args []any, into ...any) error {
 	err := ErrNotFound
-	e := t.rows(query, args, func(scan func(...any) error) error {
+	e := t.rows(k, query, args, func(scan func(...any) error) error {
 		err = scan(into...)
 		return err
 	})
@@ -75,37 +90,49 @@ func (t *Tx) row(query string, args []any, into ...any) error {
 }
 
 // rows calls f for every row.
-func (t *Tx) rows(query string, args []any, f func(scan func(...any) error) error) (err error) {
+func (t *Tx) rows(k keys, query string, args []any, f func(scan func(...any) error) error) error {
 	if err := t.ready(); err != nil {
 		return err
 	}
-	var rows *sql.Rows
-	if st := t.statement(query); st != nil {
-		rows, err = st.QueryContext(t.run, args...)
-	} else {
-		rows, err = t.tx.QueryContext(t.run, query, args...)
+	if !text(args) {
+		return nil // no row has it
 	}
-	if err != nil {
-		t.failed = err
-		return err
+	var own error
+	err := t.session.query(k, query, args, func(scan func(...any) error) error {
+		own = f(scan)
+		return own
+	})
+	if own != nil {
+		return own
 	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := f(rows.Scan); err != nil {
-			return err
-		}
-	}
-	t.failed = rows.Err()
-	return t.failed
+	t.failed = err
+	return err
 }
 
-func (t *Tx) statement(query string) *sql.Stmt {
-	if t.queue == nil {
-		return nil
+// errNotText: PostgreSQL keeps no text that is not UTF-8 or has a zero in it, and so nobody does.
+var errNotText = errors.New("text that is not UTF-8, or has a zero in it, cannot be stored")
+
+func text(args []any) bool {
+	for _, a := range args {
+		if v := reflect.ValueOf(a); v.Kind() == reflect.String && (!utf8.ValidString(v.String()) || strings.ContainsRune(v.String(), 0)) {
+			return false
+		}
 	}
-	st := t.queue.statement(query)
-	if st == nil {
-		return nil
+	return true
+}
+
+// truth scans what is stored as a number.
+type truth struct{ into *bool }
+
+// Scan implements sql.Scanner.
+func (t truth) Scan(v any) error {
+	switch v := v.(type) {
+	case int64:
+		*t.into = v != 0
+	case bool: // of EXISTS, with PostgreSQL
+		*t.into = v
+	default:
+		return fmt.Errorf("%T is not a truth", v)
 	}
-	return t.tx.StmtContext(t.run, st)
+	return nil
 }

@@ -101,15 +101,16 @@ CREATE TABLE answers (
 );
 CREATE INDEX answers_case ON answers (case_id);
 CREATE INDEX answers_dies ON answers (dies_at);
--- Append-only.
+-- Append-only. Numbered by kiosk, so that kiosks do not wait for one another; all events of a case are of one.
 CREATE TABLE events (
-	seq     BIGINT PRIMARY KEY,
+	kiosk   TEXT NOT NULL,               -- empty where there is none
+	seq     BIGINT NOT NULL,
 	at      BIGINT NOT NULL,
 	kind    TEXT NOT NULL,
-	kiosk   TEXT NOT NULL,
 	case_id TEXT NOT NULL,
 	card    TEXT NOT NULL,
-	note    TEXT NOT NULL
+	note    TEXT NOT NULL,
+	PRIMARY KEY (kiosk, seq)
 );
 -- Append-only: the journals of the kiosks.
 CREATE TABLE entries (
