@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,7 +48,7 @@ restores = true
 
 func (d *deskTest) cardctl(args ...string) (string, error) {
 	cmd := exec.Command("cardctl", append(args, "--profiles", filepath.Join(d.central.dir, "own"))...)
-	cmd.Env = append(os.Environ(), d.stack.Env()...)
+	cmd.Env = append(os.Environ(), slices.Concat(d.stack.Env(), d.stack.Libraries())...)
 	out, err := cmd.CombinedOutput()
 	return strings.Join(strings.Fields(string(out)), " "), err
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,7 +70,7 @@ func (d *deskTest) start(args ...string) {
 	d.terminal, err = console.Open(120, 300) // it does not scroll
 	d.check(err)
 	d.cmd = exec.Command("cardctl", append([]string{"unblock", "--config", d.central.config()}, args...)...)
-	d.cmd.Env = append(os.Environ(), d.stack.Env()...)
+	d.cmd.Env = append(os.Environ(), slices.Concat(d.stack.Env(), d.stack.Libraries())...)
 	d.check(d.terminal.Start(d.cmd))
 	terminal, process := d.terminal, d.cmd.Process
 	d.t.Cleanup(func() {
