@@ -26,10 +26,23 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"latchkey/firmware/wire"
+	"latchkey/tools/postgres"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"central": main})
+	testscript.Main(tests{m}, map[string]func(){"central": main})
+}
+
+// tests are all tests, and the end of the PostgreSQL that they shared.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	code := t.M.Run()
+	if err := postgres.CloseShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 func TestCommandLine(t *testing.T) {

@@ -95,8 +95,8 @@ type traffic struct {
 // newLoad starts a server on a database of PostgreSQL, or on SQLite if that is empty.
 func newLoad(b *testing.B, kind, database string) *traffic {
 	b.Helper()
-	w, visitors, mail := prepareLoad(b, database)
-	l := &traffic{server: startLoad(b, kind, w.dir), visitors: visitors, mail: mail}
+	w, visitors, mail := prepareLoad(b, database, clients, ownCards)
+	l := &traffic{server: startServer(b, kind, w.dir), visitors: visitors, mail: mail}
 	w.url = "https://" + l.server.line(b)
 	return l
 }
@@ -163,8 +163,8 @@ type visitor struct {
 
 // unlock goes all the way with the next card.
 func (l *visitor) unlock(mail *sink) {
-	v := l.visits[l.n%ownCards]
-	b := post[wire.Begun](l.kiosk, "/v1/cases", l.begins[l.n%ownCards])
+	v := l.visits[l.n%len(l.visits)]
+	b := post[wire.Begun](l.kiosk, "/v1/cases", l.begins[l.n%len(l.begins)])
 	v.id, v.nonce = b.Case, b.Nonce
 	v.prove()
 	v.sendCode()
@@ -182,7 +182,7 @@ func (l *visitor) unlock(mail *sink) {
 func loadAddress(serial string) string { return "holder-" + serial + "@nhs.net" }
 
 // prepareLoad makes central's folder with kiosks, holders and cards on record, and a mail host.
-func prepareLoad(b *testing.B, database string) (*world, []*visitor, *sink) {
+func prepareLoad(b testing.TB, database string, kiosks, cardsOfEach int) (*world, []*visitor, *sink) {
 	b.Helper()
 	w := &world{t: b, dir: b.TempDir(), ca: newAuthority(b)}
 	mail := &sink{codes: map[string]string{}}
@@ -227,10 +227,10 @@ func prepareLoad(b *testing.B, database string) (*world, []*visitor, *sink) {
 	}
 	var visitors []*visitor
 	var holders, cards, serials strings.Builder
-	for i := range clients {
+	for i := range kiosks {
 		l := &visitor{kiosk: w.kiosk(fmt.Sprintf("k%d", i))}
 		l.http.Transport.(*http.Transport).ForceAttemptHTTP2 = false // as a kiosk's link speaks
-		for j := range ownCards {
+		for j := range cardsOfEach {
 			serial := fmt.Sprintf("%04x%04x", i, j)
 			card := newPlastic(b, serial, puk)
 			r, private := l.beginRequest(card)
@@ -343,13 +343,13 @@ type process struct {
 	out *bufio.Scanner
 }
 
-func startLoad(b *testing.B, kind, dir string) *process {
+func startServer(b testing.TB, kind, dir string) *process {
 	b.Helper()
 	path, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
-	log, err := os.Create(filepath.Join(dir, "log"))
+	log, err := os.CreateTemp(dir, "log-")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -378,7 +378,7 @@ func startLoad(b *testing.B, kind, dir string) *process {
 	return &process{in, bufio.NewScanner(out)}
 }
 
-func (p *process) line(b *testing.B) string {
+func (p *process) line(b testing.TB) string {
 	b.Helper()
 	if !p.out.Scan() {
 		b.Fatal("the server ended: ", p.out.Err())
