@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/delivery"
@@ -81,7 +82,7 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 		err = st.answer(&out, err)
 		return err == nil, out, err
 	}
-	if len(a.key) < 16 || len(a.key) > 64 {
+	if len(a.key) < 16 || len(a.key) > 64 || !utf8.ValidString(a.key) {
 		return true, refuse(st.rq, wire.CodeMalformed), nil
 	}
 	was, err := st.tx.Answer(st.rq.kiosk, a.route, a.key)

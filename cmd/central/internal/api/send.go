@@ -26,6 +26,13 @@ type sending struct {
 	out    cases.Case // as booked
 }
 
+func (w *sending) wipe() {
+	if w != nil {
+		w.code.Wipe()
+		w.email.Wipe()
+	}
+}
+
 // SendCode sends a code: booked, handed over, and taken back if that failed. A process that dies between leaves the
 // booking, so that nothing is ever sent twice for one request.
 func (s *routes) SendCode(ctx context.Context, r wire.SendCodeRequestObject) (wire.SendCodeResponseObject, error) {
@@ -34,7 +41,9 @@ func (s *routes) SendCode(ctx context.Context, r wire.SendCodeRequestObject) (wi
 	var out reply
 	var way *sending
 	err := s.Store.Update(ctx, func(tx *store.Tx) error {
-		rq.code, rq.repeated, way = "", false, nil
+		rq.code, rq.repeated = "", false
+		way.wipe() // of a run that failed
+		way = nil
 		st := &step{Server: s.Server, tx: tx, rq: rq, now: s.now(), caseID: a.caseID}
 		done, was, err := st.repeated(a)
 		if done {
@@ -49,11 +58,10 @@ func (s *routes) SendCode(ctx context.Context, r wire.SendCodeRequestObject) (wi
 		}
 		return st.keep(a, out) // without a status, if a message is on its way
 	})
+	defer func() { way.wipe() }()
 	if err != nil || way == nil {
 		return out, err
 	}
-	defer way.code.Wipe()
-	defer way.email.Wipe()
 
 	// The kiosk may hang up; whether the message went is worth knowing all the same.
 	ctx = context.WithoutCancel(ctx)

@@ -471,6 +471,8 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 		{"POST", "/v1/cases", newKeyName(), "[]", wire.CodeMalformed},
 		{"POST", "/v1/cases", "", "{}", wire.CodeMalformed},
 		{"POST", v.path("code/check"), "short", `{"code":"123456"}`, wire.CodeMalformed},
+		{"POST", v.path("code/check"), "not UTF-8: \xff\xfe\xfd\xfc\xfb", `{"code":"123456"}`, wire.CodeMalformed},
+		{"POST", "/v1/cases/%ff%00/end", newKeyName(), `{"reason":"idle"}`, wire.CodeNotFound},
 		{"POST", v.path("code/check"), newKeyName(), `{"code":""}`, wire.CodeMalformed},
 		{"POST", v.path("code/check"), newKeyName(), `{}`, wire.CodeMalformed},
 		{"POST", v.path("code/check"), newKeyName(), strings.Repeat(" ", wire.MaxBody+1), wire.CodeMalformed},
