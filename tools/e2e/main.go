@@ -25,7 +25,8 @@ import (
 
 func main() {
 	reader.Main()
-	var only, size string
+	var d driver
+	var size string
 	cmd := &cobra.Command{
 		Use:   "e2e",
 		Short: "Walk up to the kiosk as people would, and ask independent card tools what became of the card",
@@ -35,9 +36,10 @@ not go as expected.`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), only, size) },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, size) },
 	}
-	cmd.Flags().StringVar(&only, "only", "", "run the walks whose name holds this `text`")
+	cmd.Flags().StringVar(&d.only, "only", "", "run the walks whose name holds this `text`")
+	cmd.Flags().BoolVar(&d.postgreSQL, "postgresql", false, "central on a private PostgreSQL server, not on SQLite")
 	cmd.Flags().StringVar(&size, "size", "50x15", "`COLUMNSxROWS` of the kiosk's terminal")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -47,9 +49,8 @@ not go as expected.`,
 	}
 }
 
-func run(ctx context.Context, only, size string) error {
-	var columns, rows int
-	if _, err := fmt.Sscanf(size, "%dx%d", &columns, &rows); err != nil {
+func run(ctx context.Context, d driver, size string) error {
+	if _, err := fmt.Sscanf(size, "%dx%d", &d.columns, &d.rows); err != nil {
 		return fmt.Errorf("size %q: write it like 50x15", size)
 	}
 	self, err := os.Executable()
@@ -60,7 +61,7 @@ func run(ctx context.Context, only, size string) error {
 	if err != nil {
 		return err
 	}
-	d := driver{bin: filepath.Dir(self), dir: dir, columns: columns, rows: rows, only: only}
+	d.bin, d.dir = filepath.Dir(self), dir
 	count, good, err := d.all(ctx)
 	d.close() // before the folder goes: tmux is reached through it
 	if err != nil {
@@ -68,7 +69,7 @@ func run(ctx context.Context, only, size string) error {
 		return err
 	}
 	if count == 0 {
-		return errors.Join(fmt.Errorf("no walk's name holds %q; without --only, every walk is run and named", only), os.RemoveAll(dir))
+		return errors.Join(fmt.Errorf("no walk's name holds %q; without --only, every walk is run and named", d.only), os.RemoveAll(dir))
 	}
 	fmt.Printf("e2e: %d walks, %d as expected\n", count, good)
 	if good != count {
@@ -84,6 +85,7 @@ type driver struct {
 	bin, dir      string
 	columns, rows int
 	only          string
+	postgreSQL    bool
 	places        map[kind]*place
 	clients       *reader.Reader
 }
@@ -165,7 +167,7 @@ func (d *driver) place(ctx context.Context, at kind) (*place, error) {
 	if p := d.places[at]; p != nil {
 		return p, nil
 	}
-	c := rig.Config{Dir: filepath.Join(d.dir, string(at)), Bin: d.bin, Idle: `linger = "1s"`, Log: os.Stderr}
+	c := rig.Config{Dir: filepath.Join(d.dir, string(at)), Bin: d.bin, Idle: `linger = "1s"`, PostgreSQL: d.postgreSQL, Log: os.Stderr}
 	var libraries []string
 	switch at {
 	case usual:

@@ -27,6 +27,7 @@ import (
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 	"latchkey/tools/devmail"
+	"latchkey/tools/postgres"
 	"latchkey/tools/reader"
 )
 
@@ -42,7 +43,9 @@ type Config struct {
 	// Profiles are card profiles beside the embedded ones, TOML by name; nil for none. Kiosk and central get the same.
 	Profiles map[string]string
 	Idle     string // settings of the kiosk's [idle], TOML
-	Log      io.Writer
+	// PostgreSQL: central's database is a private PostgreSQL server's, else a file of SQLite's.
+	PostgreSQL bool
+	Log        io.Writer
 }
 
 // Rig is a running system.
@@ -56,6 +59,8 @@ type Rig struct {
 	stop      context.CancelFunc
 	authority *authority
 	central   *exec.Cmd
+	database  string // as central's configuration names it
+	server    *postgres.Server
 	ended     chan struct{} // central's process
 	close     sync.Once
 	puks      map[string]secret.Value // as printed, by file
@@ -89,6 +94,15 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	}
 	if _, err := cardsim.Print(r.path("cards"), r.Issues); err != nil {
 		return nil, err
+	}
+	r.database = r.path("central", "central.db")
+	if c.PostgreSQL {
+		if r.server, err = postgres.Start(ctx, c.Log); err != nil {
+			return nil, err
+		}
+		if r.database, err = r.server.Database(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.configureCentral(); err != nil {
 		return nil, err
@@ -157,7 +171,7 @@ ca = %q
 # Simulated cards of these kinds have no key that signs without a passcode, as their like in the field.
 without_proof = [%s"authentic", "gids", "isoapplet", "openpgp", "openpgp-admin"]
 %s
-`, r.path("central", "central.db"), r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"),
+`, r.database, r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"),
 		r.path("central", "kek.key"), r.path("central", "root.key"), r.path("central", "signing.pem"), r.path("central", "codes.key"),
 		r.Mail.Port(), r.Card(cardsim.CAFile), r.profiles(), own, r.Policy)
 	if err := os.WriteFile(r.path("central", "central.toml"), []byte(config), 0o600); err != nil {
@@ -394,6 +408,9 @@ func (r *Rig) Close() {
 		}
 		if r.Mail != nil {
 			r.Mail.Close()
+		}
+		if r.server != nil {
+			r.server.Close()
 		}
 		if r.Reader != nil {
 			r.Reader.Close()
