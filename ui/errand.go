@@ -53,7 +53,11 @@ func (f *Face) errand(p *page) {
 	if f.view.TriesLeft == 1 && !f.view.CanChange {
 		sub = english.errandLast
 	}
-	f.heading(p, english.errandHead, sub)
+	head := english.errandHead
+	if f.view.TriesLeft < 0 { // some makers' modules do not tell
+		head = english.errandUntold
+	}
+	f.heading(p, head, sub)
 	y, bh := p.body, p.tall
 	if n := f.expiring(p, y); n > 0 {
 		y += n + p.gap/2

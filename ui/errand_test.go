@@ -218,3 +218,17 @@ func TestTheWarningOfExpiryIsWhole(t *testing.T) {
 		}
 	}
 }
+
+// Of a card that does not tell its tries nobody knows that it is not locked.
+func TestACardThatDoesNotTellIsNotCalledUnlocked(t *testing.T) {
+	t.Parallel()
+	for _, size := range sizes {
+		s := newStage(t, size[0], size[1])
+		v := samples.Of(unlock.ScreenErrand, "")
+		v.TriesLeft = -1
+		s.Show(v, samples.Now)
+		if w := s.words(); strings.Contains(w, "is not locked") || !strings.Contains(w, "does not say if it is locked") {
+			t.Errorf("at %v:\n%s", size, s.text())
+		}
+	}
+}

@@ -16,6 +16,7 @@ var english = struct {
 	attractSteps                               [3]string
 	cannotNow, cannotNowDo                     string
 	errandHead, errandAsk, errandLast          string
+	errandUntold                               string
 	change, forgotten, forgot                  string
 	presentHead, presentSub                    string
 	presentStop, presentBlind, presentAgain    string
@@ -73,12 +74,13 @@ var english = struct {
 	cannotNow:    "! The service cannot be reached",
 	cannotNowDo:  "You cannot unlock a card here just now. Try again in a few minutes.",
 
-	errandHead: "Your smartcard is not locked",
-	errandAsk:  "What would you like to do?",
-	errandLast: "One try is left, so we do not try your passcode.",
-	change:     "Change my passcode",
-	forgotten:  "I have forgotten it",
-	forgot:     "I forgot",
+	errandHead:   "Your smartcard is not locked",
+	errandUntold: "Your card does not say if it is locked",
+	errandAsk:    "What would you like to do?",
+	errandLast:   "One try is left, so we do not try your passcode.",
+	change:       "Change my passcode",
+	forgotten:    "I have forgotten it",
+	forgot:       "I forgot",
 
 	presentHead:  "Type your present passcode",
 	presentSub:   "Then you choose a new one.",

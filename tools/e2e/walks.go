@@ -30,6 +30,7 @@ const (
 	visitEnded   = "This visit has ended"
 	comeBack     = "Come back before"
 	notLocked    = "Your smartcard is not locked"
+	untold       = "does not say if it is locked"
 	change       = "Change my passcode"
 	forgotten    = "I have forgotten it"
 	present      = "Type your present passcode"
@@ -320,7 +321,9 @@ var walks = []walk{
 	walk{name: "IsoApplet card", issue: familyCard("isoapplet"), do: unlock}.unlocksAlone(),
 	walk{name: "AuthentIC card", issue: familyCard("authentic"), do: unlock}.unlocksAlone(),
 	walk{name: "through its maker's PKCS#11 module", issue: familyCard("isoapplet"), maker: true, do: func(v *visit) {
-		v.toErrand() // OpenSC's module does not tell that it is locked
+		v.see(attract)
+		v.insert()
+		v.see(untold) // OpenSC's module does not tell that it is locked
 		v.forget()
 	}, last: set, client: "new passcode", rotated: "unknown", mails: 1, state: "settled"},
 	walk{name: "GIDS card pulled before the passcode is set", issue: familyCard("gids"), do: func(v *visit) {
