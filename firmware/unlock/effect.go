@@ -30,8 +30,8 @@ type (
 		Nonce     []byte
 		Challenge bool
 	}
-	// ResetPasscode, ConfirmPasscode, ChangePasscode, RotatePUK: one method of card.Card each, answered by CardStepped. The machine wipes the
-	// secrets after the answer.
+	// ResetPasscode, ConfirmPasscode, ChangePasscode, RotatePUK: one method of card.Card each, answered by CardStepped. The
+	// machine wipes the secrets after the answer.
 	ResetPasscode struct {
 		Session  uint64
 		PUK      secret.Value

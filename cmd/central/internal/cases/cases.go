@@ -107,7 +107,7 @@ type Card struct {
 	Settled     int64 // generation of the PUK that central knows the card to have, or to have left for the next one
 	WrongCodes  int   // since the last unlock
 	HasSecret   bool  // its PUK or administrator's key was imported
-	PUKBlocked  bool  // a kiosk that was given a grant met a blocked PUK; until another secret is imported
+	PUKBlocked  bool  // a kiosk that was given a grant met a blocked PUK; until it is imported as reissued
 }
 
 // Proves says whether the card has to prove itself. Whoever shows one that does not may have copied its number.

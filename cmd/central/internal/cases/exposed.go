@@ -8,7 +8,7 @@ import (
 
 // Exposed lists the disabled kiosks that were given a PUK which the card may still have, by name. Every grant of a base
 // carries the same two, so a card is safe again when its PUK was replaced past both, at other kiosks: after one walk or two.
-// A PUK that does not rotate stays exposed until another is imported. That a grant never arrived is what such a kiosk says,
+// A PUK that does not rotate stays exposed until the card is imported as reissued. That a grant never arrived is what such a kiosk says,
 // and not believed. An answer to a challenge is worth nothing afterwards.
 func Exposed(card Card, profile profiles.Profile, grants []Grant, disabled func(kiosk string) bool) (by []string) {
 	if Challenges(profile) {
