@@ -46,6 +46,13 @@ const (
 	CodeWrongStep           Code = "wrong-step"
 	CodeGrantUnsettled      Code = "grant-unsettled"
 	CodeEntriesDoNotExtend  Code = "entries-do-not-extend"
+	CodeKioskUnconfirmed    Code = "kiosk-unconfirmed"
+	CodeKioskQuarantined    Code = "kiosk-quarantined"
+	CodeEnrolmentInvalid    Code = "enrolment-invalid"
+	CodeCardFrozen          Code = "card-frozen"
+	CodeHolderQuarantined   Code = "holder-quarantined"
+	CodeApprovalNeeded      Code = "approval-needed"
+	CodeCardRecovering      Code = "card-recovering"
 )
 
 // Entry of the error catalogue.
@@ -88,6 +95,13 @@ var Catalogue = []Entry{
 	{CodeWrongStep, http.StatusConflict, "The case is not at this step.", FixEngineer, "Something went out of step. Take your card and start again."},
 	{CodeGrantUnsettled, http.StatusConflict, "A grant of this card is out and not settled.", FixWait, "This card is being unlocked elsewhere. Wait two minutes, then start again."},
 	{CodeEntriesDoNotExtend, http.StatusConflict, "The batch does not extend the journal that central holds: fork, gap or rollback.", FixEngineer, ""},
+	{CodeKioskUnconfirmed, http.StatusForbidden, "Nobody has confirmed the fingerprint of this kiosk's key yet.", FixRA, "This kiosk is not in service yet. Please use another one."},
+	{CodeKioskQuarantined, http.StatusForbidden, "This kiosk misbehaved and is in quarantine.", FixRA, "This kiosk is out of service. Please use another one."},
+	{CodeEnrolmentInvalid, http.StatusForbidden, "The enrolment code is wrong, used or has run out, or the request does not fit it.", FixEngineer, ""},
+	{CodeCardFrozen, http.StatusForbidden, "The card was frozen, by its holder or by the RA.", FixRA, "This card was reported and is frozen. Your Registration Authority can help you."},
+	{CodeHolderQuarantined, http.StatusForbidden, "The holder is in quarantine.", FixRA, "This card cannot be unlocked here. Your Registration Authority can tell you why."},
+	{CodeApprovalNeeded, http.StatusForbidden, "Something about this visit is unusual; the RA has to approve the card.", FixRA, "We need to be sure that it is you. Ask your Registration Authority to approve your card, then come back."},
+	{CodeCardRecovering, http.StatusServiceUnavailable, "Central was restored from a backup and has not yet heard of this card again.", FixRA, "The service is being put right. Try again later, or ask your Registration Authority."},
 }
 
 // Lookup finds a code; ok is false for one that this version does not know.

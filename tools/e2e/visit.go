@@ -235,11 +235,17 @@ func (d *verdict) accepts(ctx context.Context, passcode string) (bool, error) {
 func (d *verdict) of(ctx context.Context, file, before, after string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if err := d.stack.Await(ctx, false); err != nil { // the card of the walk before is gone
+		return "", err
+	}
 	if err := d.stack.Insert(0, file); err != nil {
 		return "", err
 	}
 	defer d.stack.Eject(0)
-	if out, err := d.stack.Command(ctx, "opensc-tool", "--wait", "--name").CombinedOutput(); err != nil {
+	if err := d.stack.Await(ctx, true); err != nil {
+		return "", err
+	}
+	if out, err := d.stack.Command(ctx, "opensc-tool", "--name").CombinedOutput(); err != nil {
 		return "cannot read it: " + flat(string(out)), nil
 	}
 	takesOld, err := d.accepts(ctx, before)

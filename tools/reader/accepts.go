@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -19,6 +20,26 @@ func Client(family string) string {
 	}
 	return "pkcs15-tool"
 }
+
+// Await waits until clients see a card in the first slot, or see that none is there. It asks again and again, since
+// opensc-tool --wait can miss the insertion that it waits for when the machine is busy.
+func (r *Reader) Await(ctx context.Context, present bool) error {
+	want := "No"
+	if present {
+		want = "Yes"
+	}
+	for {
+		out, err := r.Command(ctx, "opensc-tool", "--list-readers").CombinedOutput()
+		if ctx.Err() != nil {
+			return fmt.Errorf("reader: no client says %s of a card in the first slot: %w (%s)", want, ctx.Err(), bytes.Join(bytes.Fields(out), []byte(" ")))
+		}
+		if said := firstSlot.FindSubmatch(out); err == nil && said != nil && string(said[1]) == want {
+			return nil
+		}
+	}
+}
+
+var firstSlot = regexp.MustCompile(`(?m)^\s*0\s+(Yes|No)\s`)
 
 // Accepts asks an independent client, which knows nothing of us, whether the card in the first slot takes a passcode, and
 // returns its answer in its own words, too. A refusal costs the card a try. The passcode stands in no process list.

@@ -77,5 +77,5 @@ func (t *table) prove(h hand, set secret.Value) error {
 func (t *table) present(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, proveWithin/2)
 	defer cancel()
-	return t.proof.Command(ctx, "opensc-tool", "--wait", "--atr").Run() == nil
+	return t.proof.Await(ctx, true) == nil
 }

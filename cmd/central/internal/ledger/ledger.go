@@ -35,6 +35,26 @@ const (
 	Imported      Kind = "imported"
 	CardChanged   Kind = "card-changed"   // by an import: profile, secret, certificate, reissued generation
 	AttemptsReset Kind = "attempts-reset" // wrong codes of a card and its holder were forgiven
+
+	KioskEnrolling   Kind = "kiosk-enrolling"   // an enrolment code was made
+	KioskEnrolled    Kind = "kiosk-enrolled"    // a kiosk used it; inert until it is confirmed
+	KioskConfirmed   Kind = "kiosk-confirmed"   // its key's fingerprint was
+	KioskRenewed     Kind = "kiosk-renewed"     // it was given a new certificate
+	KioskQuarantined Kind = "kiosk-quarantined" // it misbehaved
+	KioskReleased    Kind = "kiosk-released"    // from quarantine, or from what a restore waits for
+
+	HolderQuarantined Kind = "holder-quarantined"
+	HolderReleased    Kind = "holder-released"
+	ContactChanged    Kind = "contact-changed"
+	CardFrozen        Kind = "card-frozen"
+	CardUnfrozen      Kind = "card-unfrozen"
+	CardApproved      Kind = "card-approved" // a step-up was
+	CardReleased      Kind = "card-released" // from what a restore waits for
+
+	MessageFailed Kind = "message-failed" // one that had been taken came back
+	BackedUp      Kind = "backed-up"
+	EpochOpened   Kind = "epoch-opened" // a backup was restored
+	KeyRotated    Kind = "key-rotated"
 )
 
 // Event is one thing that happened at central.
@@ -46,6 +66,7 @@ type Event struct {
 	Case  string
 	Card  string // serial
 	Note  string // a code of the catalogue, generations, counts
+	By    string // of the staff who did it; empty if a kiosk or nobody did
 }
 
 // ErrDoesNotExtend: a batch is not the continuation of the journal that central holds.

@@ -9,9 +9,9 @@ import (
 
 // AppendEvent adds an event of central's to the ledger and numbers it among its kiosk's.
 func (t *Tx) AppendEvent(e ledger.Event) error {
-	err := t.exec(keys{kioskKey(e.Kiosk)}, `INSERT INTO events (kiosk, seq, at, kind, case_id, card, note)
-		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM events WHERE kiosk = $1), $2, $3, $4, $5, $6)`,
-		e.Kiosk, millis(e.At), e.Kind, e.Case, e.Card, e.Note)
+	err := t.exec(keys{kioskKey(e.Kiosk)}, `INSERT INTO events (kiosk, seq, at, kind, case_id, card, note, by_whom)
+		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM events WHERE kiosk = $1), $2, $3, $4, $5, $6, $7)`,
+		e.Kiosk, millis(e.At), e.Kind, e.Case, e.Card, e.Note, e.By)
 	if err != nil {
 		return fmt.Errorf("append to ledger: %w", err)
 	}
@@ -24,11 +24,11 @@ func (t *Tx) Events(caseID string) (list []ledger.Event, err error) {
 	if caseID == "" {
 		where, args = `ORDER BY at, kiosk, seq`, nil
 	}
-	err = t.rows(keys{everything}, `SELECT seq, at, kind, kiosk, case_id, card, note FROM events `+where, args,
+	err = t.rows(keys{everything}, `SELECT seq, at, kind, kiosk, case_id, card, note, by_whom FROM events `+where, args,
 		func(scan func(...any) error) error {
 			var e ledger.Event
 			var at int64
-			err := scan(&e.Seq, &at, &e.Kind, &e.Kiosk, &e.Case, &e.Card, &e.Note)
+			err := scan(&e.Seq, &at, &e.Kind, &e.Kiosk, &e.Case, &e.Card, &e.Note, &e.By)
 			e.At = moment(at)
 			list = append(list, e)
 			return err

@@ -36,6 +36,8 @@ func kioskKey(name string) string  { return "kiosk/" + name }
 func holderKey(id string) string   { return "holder/" + id }
 func cardKey(serial string) string { return "card/" + serial }
 func caseKey(id string) string     { return "case/" + id }
+func messageKey(id string) string  { return "message/" + id }
+func wordKey(mac []byte) string    { return "word/" + string(mac) }
 
 // everything is the key of statements about records that cannot be named beforehand.
 const everything = "everything"
