@@ -108,6 +108,10 @@ type Card struct {
 	WrongCodes  int   // since the last unlock
 	HasSecret   bool  // its PUK or administrator's key was imported
 	PUKBlocked  bool  // a kiosk that was given a grant met a blocked PUK; until it is imported as reissued
+
+	FrozenAt      time.Time // "this was not me"; zero if it is not frozen
+	ApprovedUntil time.Time // the RA lets it pass what steps up, once
+	ReleasedEpoch int64     // in which the RA let it be served before all kiosks were back
 }
 
 // Proves says whether the card has to prove itself. Whoever shows one that does not may have copied its number.

@@ -122,10 +122,13 @@ func (t *Tx) SetHolderWrongCodes(h cases.Holder) error {
 }
 
 const selectCard = `SELECT serial, profile, holder, certificate, revoked, settled, puk_blocked, wrong_codes,
-	EXISTS (SELECT 1 FROM secrets WHERE card = serial) FROM cards `
+	frozen_at, approved_until, released_epoch, EXISTS (SELECT 1 FROM secrets WHERE card = serial) FROM cards `
 
 func scanCard(scan func(...any) error) (c cases.Card, err error) {
-	err = scan(&c.Serial, &c.Profile, &c.Holder, &c.Certificate, truth{&c.Revoked}, &c.Settled, truth{&c.PUKBlocked}, &c.WrongCodes, truth{&c.HasSecret})
+	var frozen, approved int64
+	err = scan(&c.Serial, &c.Profile, &c.Holder, &c.Certificate, truth{&c.Revoked}, &c.Settled, truth{&c.PUKBlocked}, &c.WrongCodes,
+		&frozen, &approved, &c.ReleasedEpoch, truth{&c.HasSecret})
+	c.FrozenAt, c.ApprovedUntil = moment(frozen), moment(approved)
 	return c, err
 }
 
@@ -179,7 +182,7 @@ func (t *Tx) ImportCard(c cases.Card) error {
 }
 
 // SetCard stores what an unlock changes of a card: the settled generation, the count of wrong codes, whether its PUK is
-// blocked.
+// blocked. Freezes, approvals and releases are stored by themselves.
 func (t *Tx) SetCard(c cases.Card) error {
 	err := t.exec(keys{cardKey(c.Serial)}, `UPDATE cards SET settled = $2, wrong_codes = $3, puk_blocked = $4 WHERE serial = $1`,
 		c.Serial, c.Settled, c.WrongCodes, number(c.PUKBlocked))
