@@ -48,12 +48,15 @@ const (
 	KindAdminKey Kind = "admin-key" // of a card that is unlocked by challenge and response; it does not leave this package
 	KindEmail    Kind = "email"     // of a holder
 	KindMobile   Kind = "mobile"    // of a holder
+
+	KindMessageTo      Kind = "message-to"      // of a message: where it goes
+	KindMessageContent Kind = "message-content" // of a message: what it says
 )
 
 // Subject says what a sealed secret is and whose; opening needs the same.
 type Subject struct {
 	Kind       Kind
-	ID         string // serial of the card, or id of the holder
+	ID         string // serial of the card, or id of the holder or of the message
 	Generation int64  // of a card's secret
 }
 
