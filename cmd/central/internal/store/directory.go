@@ -1,89 +1,10 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 
 	"latchkey/cmd/central/internal/cases"
 )
-
-// KioskState is whether a kiosk is served.
-type KioskState string
-
-// States of a kiosk.
-const (
-	KioskActive   KioskState = "active"
-	KioskDisabled KioskState = "disabled"
-)
-
-// KioskKind is what a kiosk is to people; central serves all kinds alike.
-type KioskKind string
-
-// Kinds of kiosk.
-const (
-	KindKiosk KioskKind = "kiosk" // stands by itself
-	KindDesk  KioskKind = "desk"  // attended
-)
-
-// Kiosk is one that may speak with central.
-type Kiosk struct {
-	Name        string
-	Kind        KioskKind
-	Certificate [32]byte // SHA-256 of the DER
-	State       KioskState
-	AddedAt     int64 // milliseconds since the Unix epoch
-}
-
-// Kiosk finds a kiosk by name.
-func (t *Tx) Kiosk(name string) (Kiosk, error) {
-	k := Kiosk{Name: name}
-	var fingerprint []byte
-	err := t.row(keys{kioskKey(name)}, `SELECT kind, certificate, state, added_at FROM kiosks WHERE name = $1`, []any{name}, &k.Kind, &fingerprint, &k.State, &k.AddedAt)
-	if err != nil {
-		return k, fmt.Errorf("kiosk: %w", err)
-	}
-	copy(k.Certificate[:], fingerprint)
-	return k, nil
-}
-
-// Kiosks lists all kiosks by name.
-func (t *Tx) Kiosks() (list []Kiosk, err error) {
-	err = t.rows(keys{everything}, `SELECT name, kind, certificate, state, added_at FROM kiosks ORDER BY name`, nil, func(scan func(...any) error) error {
-		var k Kiosk
-		var fingerprint []byte
-		if err := scan(&k.Name, &k.Kind, &fingerprint, &k.State, &k.AddedAt); err != nil {
-			return err
-		}
-		copy(k.Certificate[:], fingerprint)
-		list = append(list, k)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("kiosks: %w", err)
-	}
-	return list, nil
-}
-
-// AddKiosk adds a kiosk; added is false if the name is taken.
-func (t *Tx) AddKiosk(k Kiosk) (added bool, err error) {
-	var name string
-	err = t.row(keys{kioskKey(k.Name)}, `INSERT INTO kiosks (name, kind, certificate, state, added_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (name) DO NOTHING RETURNING name`, []any{k.Name, k.Kind, k.Certificate[:], k.State, k.AddedAt}, &name)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return false, fmt.Errorf("add kiosk: %w", err)
-	}
-	return err == nil, nil
-}
-
-// DisableKiosk stops serving a kiosk.
-func (t *Tx) DisableKiosk(name string) error {
-	var changed string
-	err := t.row(keys{kioskKey(name)}, `UPDATE kiosks SET state = $2 WHERE name = $1 RETURNING name`, []any{name, KioskDisabled}, &changed)
-	if err != nil {
-		return fmt.Errorf("disable kiosk: %w", err)
-	}
-	return nil
-}
 
 // Contacts of a holder, sealed; nil where there is none.
 type Contacts struct {
