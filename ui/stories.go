@@ -221,6 +221,12 @@ var englishStories = map[unlock.Reason]story{
 	unlock.Reason(wire.CodeCaseClosed):        {calm: true, head: "This visit has run out of time"},
 	unlock.Reason(wire.CodeWrongStep):         {head: "Something went out of step"},
 	unlock.Reason(wire.CodeGrantUnsettled):    {head: "Wait two minutes, then start again"},
+	unlock.Reason(wire.CodeKioskUnconfirmed):  {head: "This kiosk is not in service yet"},
+	unlock.Reason(wire.CodeKioskQuarantined):  {head: "This kiosk is out of service"},
+	unlock.Reason(wire.CodeCardFrozen):        {head: "This card is frozen"},
+	unlock.Reason(wire.CodeHolderQuarantined): {head: "This card cannot be unlocked here"},
+	unlock.Reason(wire.CodeApprovalNeeded):    {head: "Your card has to be approved first"},
+	unlock.Reason(wire.CodeCardRecovering):    {head: "The service is being put right"},
 }
 
 // englishKept are told instead where the card was not locked: nobody takes its passcode for lost.
@@ -270,6 +276,10 @@ var englishKept = map[unlock.Reason]story{
 		body: "Your passcode is the same as before. Your Registration Authority can set a new one or give you a new card.",
 	},
 	unlock.Reason(wire.CodeHolderInactive): {
+		head: "We cannot set a new passcode here",
+		body: "Your Registration Authority can tell you why.",
+	},
+	unlock.Reason(wire.CodeHolderQuarantined): {
 		head: "We cannot set a new passcode here",
 		body: "Your Registration Authority can tell you why.",
 	},
