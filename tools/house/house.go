@@ -34,6 +34,7 @@ var allowed = []struct {
 }{
 	{"firmware/secret", nil},
 	{"firmware/wire", nil},
+	{"firmware/wire/ra", []string{"firmware/wire"}},
 	{"firmware/audit", nil},
 	{"firmware/unlock", []string{"firmware/wire", "firmware/audit", "card"}},
 	{"firmware/journal", []string{"firmware/wire", "firmware/audit"}},
@@ -50,8 +51,8 @@ var allowed = []struct {
 	{"ui/...", []string{"firmware/unlock", "firmware/wire", "card", "ui/..."}},
 	{"cmd/internal/...", []string{"firmware/...", "card/...", "board/..."}},
 	{"cmd/kiosk", []string{"firmware/...", "card/...", "board/...", "ui", "cmd/internal/device"}},
-	{"cmd/central/...", []string{"firmware/wire", "firmware/audit", "card", "card/profiles", "cmd/central/internal/..."}},
-	{"cmd/ractl", []string{"firmware/wire", "firmware/audit"}},
+	{"cmd/central/...", []string{"firmware/wire", "firmware/wire/ra", "firmware/audit", "card", "card/profiles", "cmd/central/internal/..."}},
+	{"cmd/ractl", []string{"firmware/wire", "firmware/wire/ra", "firmware/audit"}},
 	{"cmd/cardctl", []string{"firmware/...", "card/...", "cmd/internal/device"}},
 	{"cmd/flash", []string{"image/..."}},
 	{"cmd/init", []string{"image/..."}},
