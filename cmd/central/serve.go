@@ -66,11 +66,30 @@ func serve(ctx context.Context, of office, log io.Writer) error {
 		Store: of.store, Vault: v, Email: email, Signing: signing, Profiles: c.Profiles, Policy: c.Policy, Log: logger, Now: time.Now,
 	}
 	logger.Info("listening", "addr", l.Addr().String())
-	if err := s.Serve(ctx, l, t, grace); err != nil {
+	err = together(ctx,
+		func(ctx context.Context) error { return s.Serve(ctx, l, t, grace) },
+	)
+	if err != nil {
 		return err
 	}
 	logger.Info("stopped")
 	return nil
+}
+
+// together runs all parts of the service until ctx is done. If one ends before, the others are told to end, too.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error)
+	for _, part := range parts {
+		go func() { ended <- part(ctx) }()
+	}
+	var err error
+	for range parts {
+		err = errors.Join(err, <-ended)
+		stop()
+	}
+	return err
 }
 
 func tlsConfig(c *config.Config) (*tls.Config, error) {
