@@ -49,7 +49,11 @@ func init() {
 	if len(os.Args) != 3 || os.Args[0] != serveName {
 		return
 	}
-	if err := serveLoad(os.Args[1], os.Args[2]); err != nil {
+	serve := serveLoad
+	if os.Args[1] == stormServer || os.Args[1] == stormFloor {
+		serve = serveStorm
+	}
+	if err := serve(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -65,8 +65,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, t *tls.Config, grace
 	server := &http.Server{
 		Handler:           s.Handler(),
 		TLSConfig:         t,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
+		ReadHeaderTimeout: 15 * time.Second, // the handshake included: when all kiosks come back at once, the last waits for all
+		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      10*time.Second + delivery.Timeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
