@@ -3,36 +3,36 @@
 //
 // # Envelope
 //
-// Every secret is sealed under a random key of its own (DEK), and the DEK under the key-encryption key (KEK) that lives in
-// a file. Both are AES-256-GCM (NIST SP 800-38D) with random 96-bit nonces; the additional data names what is sealed:
+// Every secret is sealed under a random key of its own (DEK), and the DEK under the key-encryption key (KEK), which lives in
+// a file or in an HSM. Both are AES-256-GCM (NIST SP 800-38D) with random 96-bit nonces; the additional data names what is
+// sealed:
 //
-//	aad      = "latchkey-vault-v1", kind, subject, generation, key id      (each length-prefixed, big-endian uint32)
-//	envelope = 1 ‖ key id (8) ‖ nonce (12) ‖ AES-GCM(KEK, DEK, aad ‖ "dek") ‖ nonce (12) ‖ AES-GCM(DEK, secret, aad)
+//	aad      = "latchkey-vault-v2", kind, subject, generation           (each length-prefixed, big-endian uint32)
+//	wrapping = "latchkey-wrap-v2", kind, subject, generation, key id    (the same)
+//	envelope = 2 ‖ key id (8) ‖ nonce (12) ‖ AES-GCM(KEK, DEK, wrapping) ‖ nonce (12) ‖ AES-GCM(DEK, secret, aad)
 //
-// The key id is the beginning of SHA-256 over a label and the KEK, so that a rotated KEK is told from its successor.
+// The key id tells a KEK from its successor: the beginning of SHA-256 over a label and the KEK, or, where an HSM keeps that to
+// itself, over a label and the random name (CKA_ID) that it was made with. One KEK seals; others still open what they
+// sealed. Rewrap puts a DEK under the one that seals; what the DEK seals stays as it is.
 //
 // # Derived PUKs
 //
 // Generation 0 is what the card came with. PUK n > 0 is HMAC-SHA-256(root, card ‖ n ‖ block), a stream of bytes of which
-// those that would make some characters likelier than others are left out. The root is a file of its own, kept apart
-// from KEK and database: with it and a card's serial every later PUK can be found again.
+// those that would make some characters likelier than others are left out. The root is a file of its own or a key of an HSM's, kept
+// apart from KEK and database: with it and a card's serial every later PUK can be found again.
 //
 // # Challenges
 //
 // A card of the family gids gives a challenge of 8 bytes and takes it back under its administrator's key, 3DES with three
-// keys (NIST SP 800-67 §3.1): one block, so there is no mode. The key stays here, the answer is good for that challenge.
+// keys (NIST SP 800-67 §3.1): one block, so there is no mode. The key stays here, the answer is good for that challenge. It
+// is computed in software also where an HSM has the KEK: the HSM opens the key's DEK, and each card has a key of its own.
 //
-// The package writes no secret anywhere and refuses key files that others can read.
+// The package writes no secret anywhere and refuses key files that others can read. Package hsm below has the keys of an HSM.
 package vault
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"latchkey/card/profiles"
@@ -62,43 +62,39 @@ type Subject struct {
 
 // Vault holds the keys. It is safe for concurrent use.
 type Vault struct {
-	kek   cipher.AEAD
-	keyID [8]byte
-	root  secret.Value
+	kek   KEK
+	keks  map[KeyID]KEK
+	root  Root
 	codes secret.Value
 }
 
-const keyLen = 32
-
-// New makes a vault of its three keys, 32 bytes each: for secrets at rest, for derived PUKs, for codes. It takes them over.
-func New(kek, root, codes secret.Value) (*Vault, error) {
-	for _, k := range []secret.Value{kek, root, codes} {
-		if k.Len() != keyLen {
-			return nil, fmt.Errorf("vault: a key has %d bytes, want %d", k.Len(), keyLen)
-		}
-	}
-	aead, err := gcm(kek.Reveal())
-	if err != nil {
+// With makes a vault of its keys.
+func With(k Keys) (*Vault, error) {
+	if err := checkLen(k.Codes); err != nil {
 		return nil, err
 	}
-	v := &Vault{kek: aead, root: root, codes: codes}
-	id := sha256.Sum256(fields("latchkey-key-id-v1", kek.Reveal()))
-	copy(v.keyID[:], id[:])
-	kek.Wipe()
+	v := &Vault{kek: k.KEK, keks: map[KeyID]KEK{}, root: k.Root, codes: k.Codes}
+	for _, old := range append(k.Old, k.KEK) {
+		v.keks[old.ID()] = old
+	}
 	return v, nil
 }
 
-func gcm(key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
+// New makes a vault of its three keys, 32 bytes each: for secrets at rest, for derived PUKs, for codes. It takes them over.
+func New(kek, root, codes secret.Value) (*Vault, error) {
+	k, err := NewKEK(kek)
 	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
+		return nil, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
+	r, err := NewRoot(root)
 	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
+		return nil, err
 	}
-	return aead, nil
+	return With(Keys{KEK: k, Root: r, Codes: codes})
 }
+
+// KeyID is that of the key that seals.
+func (v *Vault) KeyID() KeyID { return v.kek.ID() }
 
 func fields(label string, parts ...[]byte) []byte {
 	out := binary.BigEndian.AppendUint32(nil, uint32(len(label)))
@@ -110,12 +106,17 @@ func fields(label string, parts ...[]byte) []byte {
 	return out
 }
 
-func (v *Vault) aad(s Subject) []byte {
-	return fields("latchkey-vault-v1", []byte(s.Kind), []byte(s.ID), binary.BigEndian.AppendUint64(nil, uint64(s.Generation)), v.keyID[:])
+func (s Subject) aad() []byte {
+	return fields("latchkey-vault-v2", []byte(s.Kind), []byte(s.ID), binary.BigEndian.AppendUint64(nil, uint64(s.Generation)))
+}
+
+func (s Subject) wrapping(id KeyID) []byte {
+	return fields("latchkey-wrap-v2", []byte(s.Kind), []byte(s.ID), binary.BigEndian.AppendUint64(nil, uint64(s.Generation)), id[:])
 }
 
 const (
-	version    = 1
+	version    = 2
+	headLen    = 1 + len(KeyID{})
 	wrappedLen = 12 + keyLen + 16 // nonce, DEK, tag
 )
 
@@ -128,14 +129,60 @@ func (v *Vault) Seal(s Subject, plain secret.Value) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	aad := v.aad(s)
-	out := append([]byte{version}, v.keyID[:]...)
-	out = v.kek.Seal(out, nil, dek, append(aad, "dek"...))
-	return aead.Seal(out, nil, plain.Reveal(), aad), nil
+	out, err := v.wrap(s, dek)
+	if err != nil {
+		return nil, err
+	}
+	return aead.Seal(out, nil, plain.Reveal(), s.aad()), nil
 }
 
-// ErrSealed: what was to be opened is not what this vault sealed for this subject.
-var ErrSealed = errors.New("does not open")
+// wrap is an envelope's beginning, under the key that seals.
+func (v *Vault) wrap(s Subject, dek []byte) ([]byte, error) {
+	id := v.kek.ID()
+	wrapped, err := v.kek.Wrap(dek, s.wrapping(id))
+	if err != nil {
+		return nil, fmt.Errorf("vault: seal %s: %w", s.Kind, err)
+	}
+	if len(wrapped) != wrappedLen {
+		return nil, fmt.Errorf("vault: seal %s: the wrapped key has %d bytes, want %d", s.Kind, len(wrapped), wrappedLen)
+	}
+	return append(append([]byte{version}, id[:]...), wrapped...), nil
+}
+
+// unwrap is an envelope's DEK, the caller's to wipe, and the id of the key that sealed it.
+func (v *Vault) unwrap(s Subject, sealed []byte) (dek []byte, id KeyID, err error) {
+	if len(sealed) < headLen+wrappedLen || sealed[0] != version {
+		return nil, id, fmt.Errorf("vault: %s: %w", s.Kind, ErrSealed)
+	}
+	id = KeyID(sealed[1:headLen])
+	kek := v.keks[id]
+	if kek == nil {
+		return nil, id, fmt.Errorf("vault: %s: %w", s.Kind, &UnknownKeyError{id})
+	}
+	dek, err = kek.Unwrap(sealed[headLen:headLen+wrappedLen], s.wrapping(id))
+	if err != nil {
+		return nil, id, fmt.Errorf("vault: %s: %w", s.Kind, err)
+	}
+	return dek, id, nil
+}
+
+// Rewrap puts the DEK of an envelope under the key that seals; the rest stays as it is. It is the same envelope if that is
+// so already, or if the vault cannot open it: then there is an error as Open has it.
+func (v *Vault) Rewrap(s Subject, sealed []byte) ([]byte, error) {
+	dek, id, err := v.unwrap(s, sealed)
+	if err != nil {
+		return sealed, err
+	}
+	defer clear(dek)
+	if id == v.kek.ID() {
+		return sealed, nil
+	}
+	head, err := v.wrap(s, dek)
+	if err != nil {
+		return sealed, err
+	}
+	return append(head, sealed[headLen+wrappedLen:]...), nil
+}
 
 // Open opens what Seal made for the same subject. It opens no administrator's key.
 func (v *Vault) Open(s Subject, sealed []byte) (secret.Value, error) {
@@ -155,26 +202,30 @@ func (v *Vault) Holds(s Subject, sealed []byte, plain secret.Value) (bool, error
 	return kept.Equal(plain), nil
 }
 
-func (v *Vault) open(s Subject, sealed []byte) (secret.Value, error) {
-	head := 1 + len(v.keyID)
-	if len(sealed) < head+wrappedLen || sealed[0] != version {
-		return secret.Value{}, fmt.Errorf("vault: %s: %w", s.Kind, ErrSealed)
-	}
-	if [8]byte(sealed[1:head]) != v.keyID {
-		return secret.Value{}, fmt.Errorf("vault: %s: sealed under another key-encryption key (id %x, the file has %x): %w",
-			s.Kind, sealed[1:head], v.keyID, ErrSealed)
-	}
-	aad := v.aad(s)
-	dek, err := v.kek.Open(nil, nil, sealed[head:head+wrappedLen], append(aad, "dek"...))
+// Judge opens what Seal made and has judge look at it, also an administrator's key. What judge says must not tell it.
+func (v *Vault) Judge(s Subject, sealed []byte, judge func(plain []byte) bool) (bool, error) {
+	kept, err := v.open(s, sealed)
 	if err != nil {
-		return secret.Value{}, fmt.Errorf("vault: %s: %w", s.Kind, ErrSealed)
+		return false, err
+	}
+	defer kept.Wipe()
+	return judge(kept.Reveal()), nil
+}
+
+func (v *Vault) open(s Subject, sealed []byte) (secret.Value, error) {
+	dek, _, err := v.unwrap(s, sealed)
+	if err != nil {
+		return secret.Value{}, err
 	}
 	defer clear(dek)
+	if len(dek) != keyLen {
+		return secret.Value{}, fmt.Errorf("vault: %s: %w", s.Kind, ErrSealed)
+	}
 	aead, err := gcm(dek)
 	if err != nil {
 		return secret.Value{}, err
 	}
-	plain, err := aead.Open(nil, nil, sealed[head+wrappedLen:], aad)
+	plain, err := aead.Open(nil, nil, sealed[headLen+wrappedLen:], s.aad())
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("vault: %s: %w", s.Kind, ErrSealed)
 	}
@@ -198,10 +249,12 @@ func (v *Vault) Derive(card string, generation int64, form profiles.PUK) (secret
 	whole := 256 - 256%len(alphabet) // bytes from here on would favour the alphabet's beginning
 	puk := make([]byte, 0, form.Length)
 	for block := uint64(0); len(puk) < form.Length; block++ {
-		m := hmac.New(sha256.New, v.root.Reveal())
-		m.Write(fields("latchkey-puk-v1", []byte(card), binary.BigEndian.AppendUint64(nil, uint64(generation)),
+		stream, err := v.root.MAC(fields("latchkey-puk-v1", []byte(card), binary.BigEndian.AppendUint64(nil, uint64(generation)),
 			binary.BigEndian.AppendUint64(nil, block)))
-		stream := m.Sum(nil)
+		if err != nil {
+			clear(puk)
+			return secret.Value{}, fmt.Errorf("vault: derive generation %d: %w", generation, err)
+		}
 		for _, b := range stream {
 			if int(b) < whole && len(puk) < form.Length {
 				puk = append(puk, alphabet[int(b)%len(alphabet)])
@@ -241,7 +294,5 @@ func (v *Vault) BodyMAC(path string, body []byte) []byte {
 }
 
 func (v *Vault) mac(b []byte) []byte {
-	m := hmac.New(sha256.New, v.codes.Reveal())
-	m.Write(b)
-	return m.Sum(nil)
+	return mac(v.codes, b)
 }
