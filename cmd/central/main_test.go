@@ -152,7 +152,7 @@ func TestServeUntilSIGTERM(t *testing.T) {
 	}
 	run("init", filepath.Join(dir, "c"))
 	toml := filepath.Join(dir, "c", "central.toml")
-	text := fmt.Sprintf("listen = \"127.0.0.1:0\"\nra_contact = \"the RA\"\n[tls]\ncertificate = \"%[1]s/central.pem\"\nkey = \"%[1]s/central.key\"\nclient_ca = \"%[1]s/ca.pem\"\n"+
+	text := fmt.Sprintf("listen = \"127.0.0.1:0\"\nra_contact = \"the RA\"\n[web]\nlisten = \"127.0.0.1:0\"\naddress = \"https://localhost\"\n[tls]\ncertificate = \"%[1]s/central.pem\"\nkey = \"%[1]s/central.key\"\nclient_ca = \"%[1]s/ca.pem\"\n"+
 		"[smtp]\nhost = \"127.0.0.1\"\nport = 9\ntls = \"none\"\nfrom = \"unlock@nhs.net\"\n", dir)
 	if err := os.WriteFile(toml, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -61,15 +61,29 @@ func serve(ctx context.Context, of office, log io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	var web net.Listener
+	if c.Web.Listen != "" {
+		if web, err = net.Listen("tcp", c.Web.Listen); err != nil {
+			l.Close()
+			return fmt.Errorf("web.listen: %w", err)
+		}
+	}
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	s := &api.Server{
 		Store: of.store, Vault: v, Email: email, Signing: signing, Profiles: c.Profiles, Policy: c.Policy, Log: logger, Now: time.Now,
+		Contact: c.RAContact,
+	}
+	parts := []func(context.Context) error{
+		func(ctx context.Context) error { return s.Serve(ctx, l, t, grace) },
+	}
+	if web != nil {
+		logger.Info("web", "addr", web.Addr().String())
+		parts = append(parts, func(ctx context.Context) error {
+			return s.ServeWeb(ctx, web, api.WebTLSConfig(t.Certificates[0]), grace)
+		})
 	}
 	logger.Info("listening", "addr", l.Addr().String())
-	err = together(ctx,
-		func(ctx context.Context) error { return s.Serve(ctx, l, t, grace) },
-	)
-	if err != nil {
+	if err := together(ctx, parts...); err != nil {
 		return err
 	}
 	logger.Info("stopped")

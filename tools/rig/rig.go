@@ -54,6 +54,7 @@ type Rig struct {
 	Reader  *reader.Reader
 	Mail    *devmail.Mailbox
 	Network *Network
+	Web     *Network // between people and central's pages
 
 	ctx       context.Context
 	stop      context.CancelFunc
@@ -87,6 +88,9 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 		return nil, err
 	}
 	if r.Network, err = newNetwork(ctx); err != nil {
+		return nil, err
+	}
+	if r.Web, err = newNetwork(ctx); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(r.certify(), r.writeProfiles()); err != nil {
@@ -151,6 +155,10 @@ certificate = %q
 key = %q
 client_ca = %q
 
+[web]
+listen = "127.0.0.1:0"
+address = "https://%s"
+
 [keys]
 kek = %q
 root = %q
@@ -171,7 +179,7 @@ ca = %q
 # Simulated cards of these kinds have no key that signs without a passcode, as their like in the field.
 without_proof = [%s"authentic", "gids", "isoapplet", "openpgp", "openpgp-admin"]
 %s
-`, r.database, r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"),
+`, r.database, r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"), r.Web.Addr(),
 		r.path("central", "kek.key"), r.path("central", "root.key"), r.path("central", "signing.pem"), r.path("central", "codes.key"),
 		r.Mail.Port(), r.Card(cardsim.CAFile), r.profiles(), own, r.Policy)
 	if err := os.WriteFile(r.path("central", "central.toml"), []byte(config), 0o600); err != nil {
@@ -343,7 +351,11 @@ func (r *Rig) CentralJSON(into any, args ...string) error {
 	return nil
 }
 
-var listening = regexp.MustCompile(`msg=listening .*addr=(\S+)`)
+// The line of the pages comes before that of the kiosks.
+var (
+	listening = regexp.MustCompile(`msg=listening .*addr=(\S+)`)
+	webAt     = regexp.MustCompile(`msg=web .*addr=(\S+)`)
+)
 
 // StartCentral starts central and returns when it listens.
 func (r *Rig) StartCentral() error {
@@ -367,6 +379,9 @@ func (r *Rig) StartCentral() error {
 		defer logFile.Close()
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			fmt.Fprintln(logFile, lines.Text())
+			if m := webAt.FindStringSubmatch(lines.Text()); m != nil {
+				r.Web.target(m[1])
+			}
 			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
 				addr <- m[1]
 			}
@@ -405,6 +420,9 @@ func (r *Rig) Close() {
 		r.StopCentral()
 		if r.Network != nil {
 			r.Network.close()
+		}
+		if r.Web != nil {
+			r.Web.close()
 		}
 		if r.Mail != nil {
 			r.Mail.Close()

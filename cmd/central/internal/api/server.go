@@ -44,6 +44,7 @@ type Server struct {
 	Signing  *ecdsa.PrivateKey // P-256, of grants and receipts
 	Profiles profiles.Set      // of the cards on record
 	Policy   cases.Policy
+	Contact  string // how people reach their RA, for the pages
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -72,6 +73,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, t *tls.Config, grace
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
 	}
+	return serve(ctx, server, l, grace)
+}
+
+// serve answers on l until ctx is done, then finishes what is under way, for at most grace.
+func serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration) error {
 	ended := make(chan error, 1)
 	go func() { ended <- server.ServeTLS(l, "", "") }()
 	select {

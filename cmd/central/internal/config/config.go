@@ -29,6 +29,7 @@ type Config struct {
 	RAContact string
 	TimeZone  *time.Location
 	TLS       TLS
+	Web       Web
 	Keys      Keys
 	SMTP      SMTP
 	Cards     Cards
@@ -91,6 +92,7 @@ type file struct {
 	RAContact string `toml:"ra_contact"`
 	TimeZone  string `toml:"time_zone"`
 	TLS       TLS    `toml:"tls"`
+	Web       Web    `toml:"web"`
 	Keys      Keys   `toml:"keys"`
 	SMTP      SMTP   `toml:"smtp"`
 	Cards     Cards  `toml:"cards"`
@@ -118,6 +120,7 @@ func defaults() file {
 	f.Database = "central.db"
 	f.TimeZone = "Europe/London"
 	f.TLS = TLS{"tls/central.crt", "tls/central.key", "tls/kiosk-ca.crt"}
+	f.Web.Listen = "127.0.0.1:8444"
 	f.Keys = Keys{"kek.key", "root.key", "codes.key", "signing.pem"}
 	f.SMTP = SMTP{Port: 587, TLS: SMTPStartTLS}
 	p := &f.Policy
@@ -287,8 +290,11 @@ func parse(text, dir string) (*Config, error) {
 			return nil, errors.New(check.says)
 		}
 	}
+	if err := f.Web.settle(); err != nil {
+		return nil, err
+	}
 	c := &Config{
-		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Keys: f.Keys, SMTP: f.SMTP, Cards: f.Cards,
+		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Web: f.Web, Keys: f.Keys, SMTP: f.SMTP, Cards: f.Cards,
 		Policy: cases.Policy{
 			CodeDigits: p.CodeDigits, CodeValidity: p.CodeValidity.Duration, Attempts: p.Attempts, Sends: p.Sends,
 			ResendAfter: p.ResendAfter.Duration, LockoutAfter: p.LockoutAfter, CaseValidity: p.CaseValidity.Duration,

@@ -286,5 +286,5 @@ func FuzzParse(f *testing.F) {
 }
 
 func format(c *Config) string {
-	return fmt.Sprintf("%s %s %s %s %+v %+v %+v %+v %+v", c.Listen, c.Database, c.RAContact, c.TimeZone, c.TLS, c.Keys, c.SMTP, c.Cards, c.Policy)
+	return fmt.Sprintf("%s %s %s %s %+v %+v %+v %+v %+v %+v", c.Web, c.Listen, c.Database, c.RAContact, c.TimeZone, c.TLS, c.Keys, c.SMTP, c.Cards, c.Policy)
 }
