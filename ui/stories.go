@@ -200,33 +200,38 @@ var englishStories = map[unlock.Reason]story{
 		head: "The service cannot be reached",
 		note: "The service cannot be reached. Try again now, or in a few minutes.",
 	},
-	unlock.Reason(wire.CodeKioskUnknown):      {head: "This kiosk is out of service"},
-	unlock.Reason(wire.CodeKioskDisabled):     {head: "This kiosk is out of service"},
-	unlock.Reason(wire.CodeSignatureInvalid):  {head: "This kiosk is out of service"},
-	unlock.Reason(wire.CodeRateLimited):       {head: "There were too many tries", note: "There were too many tries. Wait a while, then try again."},
-	unlock.Reason(wire.CodeCardUnknown):       {head: "We do not know this card"},
-	unlock.Reason(wire.CodeCardRevoked):       {head: "This card has been cancelled", body: "It can no longer be used. Your Registration Authority can give you a new one."},
-	unlock.Reason(wire.CodeCardCannotProve):   {head: "This card cannot be unlocked here"},
-	unlock.Reason(wire.CodeCardNotGenuine):    {head: "We cannot verify this card", body: "Do not use it. Take it to your Registration Authority."},
-	unlock.Reason(wire.CodeCardReferred):      {head: "This card cannot be unlocked here"},
-	unlock.Reason(wire.CodeHolderInactive):    {head: "This card cannot be unlocked here"},
-	unlock.Reason(wire.CodeNoChannel):         {head: "We have nowhere to send a code"},
-	unlock.Reason(wire.CodeDeliveryFailed):    {head: "We could not send your code", note: "We could not send your code. Try again in a few minutes."},
-	unlock.Reason(wire.CodeResendTooSoon):     {head: "A code was sent a moment ago", note: "A code was sent a moment ago. Wait a little before you ask for another."},
-	unlock.Reason(wire.CodeSendsExhausted):    {head: "We cannot send another code", note: "We cannot send another code for this visit. Use the newest one, or start again later."},
-	unlock.Reason(wire.CodeCodeWrong):         {head: "That code is not right", note: "That code is not right. Check the newest message and try again. {attempts}"},
-	unlock.Reason(wire.CodeCodeExpired):       {head: "That code has run out", note: "That code has run out. Ask for a new one: Send again."},
-	unlock.Reason(wire.CodeAttemptsExhausted): {head: "There were too many wrong codes"},
-	unlock.Reason(wire.CodeHolderLockedOut):   {head: "There were too many wrong codes"},
-	unlock.Reason(wire.CodeCaseClosed):        {calm: true, head: "This visit has run out of time"},
-	unlock.Reason(wire.CodeWrongStep):         {head: "Something went out of step"},
-	unlock.Reason(wire.CodeGrantUnsettled):    {head: "Wait two minutes, then start again"},
-	unlock.Reason(wire.CodeKioskUnconfirmed):  {head: "This kiosk is not in service yet"},
-	unlock.Reason(wire.CodeKioskQuarantined):  {head: "This kiosk is out of service"},
-	unlock.Reason(wire.CodeCardFrozen):        {head: "This card is frozen"},
-	unlock.Reason(wire.CodeHolderQuarantined): {head: "This card cannot be unlocked here"},
-	unlock.Reason(wire.CodeApprovalNeeded):    {head: "Your card has to be approved first"},
-	unlock.Reason(wire.CodeCardRecovering):    {head: "The service is being put right"},
+	unlock.Reason(wire.CodeKioskUnknown):        {head: "This kiosk is out of service"},
+	unlock.Reason(wire.CodeKioskDisabled):       {head: "This kiosk is out of service"},
+	unlock.Reason(wire.CodeSignatureInvalid):    {head: "This kiosk is out of service"},
+	unlock.Reason(wire.CodeRateLimited):         {head: "There were too many tries", note: "There were too many tries. Wait a while, then try again."},
+	unlock.Reason(wire.CodeCardUnknown):         {head: "We do not know this card"},
+	unlock.Reason(wire.CodeCardRevoked):         {head: "This card has been cancelled", body: "It can no longer be used. Your Registration Authority can give you a new one."},
+	unlock.Reason(wire.CodeCardCannotProve):     {head: "This card cannot be unlocked here"},
+	unlock.Reason(wire.CodeCardNotGenuine):      {head: "We cannot verify this card", body: "Do not use it. Take it to your Registration Authority."},
+	unlock.Reason(wire.CodeCardReferred):        {head: "This card cannot be unlocked here"},
+	unlock.Reason(wire.CodeHolderInactive):      {head: "This card cannot be unlocked here"},
+	unlock.Reason(wire.CodeNoChannel):           {head: "We have nowhere to send a code"},
+	unlock.Reason(wire.CodeDeliveryFailed):      {head: "We could not send your code", note: "We could not send your code. Try again in a few minutes."},
+	unlock.Reason(wire.CodeResendTooSoon):       {head: "A code was sent a moment ago", note: "A code was sent a moment ago. Wait a little before you ask for another."},
+	unlock.Reason(wire.CodeSendsExhausted):      {head: "We cannot send another code", note: "We cannot send another code for this visit. Use the newest one, or start again later."},
+	unlock.Reason(wire.CodeCodeWrong):           {head: "That code is not right", note: "That code is not right. Check the newest message and try again. {attempts}"},
+	unlock.Reason(wire.CodeCodeExpired):         {head: "That code has run out", note: "That code has run out. Ask for a new one: Send again."},
+	unlock.Reason(wire.CodeAttemptsExhausted):   {head: "There were too many wrong codes"},
+	unlock.Reason(wire.CodeHolderLockedOut):     {head: "There were too many wrong codes"},
+	unlock.Reason(wire.CodeCaseClosed):          {calm: true, head: "This visit has run out of time"},
+	unlock.Reason(wire.CodeWrongStep):           {head: "Something went out of step"},
+	unlock.Reason(wire.CodeGrantUnsettled):      {head: "Wait two minutes, then start again"},
+	unlock.Reason(wire.CodeMalformed):           {head: "This kiosk cannot go on"},
+	unlock.Reason(wire.CodeNotFound):            {head: "The service does not understand"},
+	unlock.Reason(wire.CodeIdempotencyConflict): {head: "Something went out of step"},
+	unlock.Reason(wire.CodeEntriesDoNotExtend):  {head: "This kiosk is out of service"},
+	unlock.Reason(wire.CodeEnrolmentInvalid):    {head: "This kiosk is not in service yet"},
+	unlock.Reason(wire.CodeKioskUnconfirmed):    {head: "This kiosk is not in service yet"},
+	unlock.Reason(wire.CodeKioskQuarantined):    {head: "This kiosk is out of service"},
+	unlock.Reason(wire.CodeCardFrozen):          {head: "This card is frozen"},
+	unlock.Reason(wire.CodeHolderQuarantined):   {head: "This card cannot be unlocked here"},
+	unlock.Reason(wire.CodeApprovalNeeded):      {head: "Your card has to be approved first"},
+	unlock.Reason(wire.CodeCardRecovering):      {head: "The service is being put right"},
 }
 
 // englishKept are told instead where the card was not locked: nobody takes its passcode for lost.
@@ -308,9 +313,9 @@ func tell(r unlock.Reason, e unlock.Errand) story {
 	entry, central := wire.Lookup(wire.Code(r))
 	switch {
 	case known && s.body == "":
-		s.body = entry.Holder
-	case !known && central && entry.Holder != "":
-		s = story{head: english.unknown.head, body: entry.Holder}
+		s.body = entry.Holder.EN
+	case !known && central:
+		s = story{head: english.unknown.head, body: entry.Holder.EN}
 	case !known:
 		s = english.unknown
 	}

@@ -52,9 +52,15 @@ var reasonTexts = map[unlock.Reason]string{
 	unlock.ReasonGrantInvalid:   "Central's answer came too late or could not be trusted." + unchanged,
 	unlock.ReasonImpossible:     "This program met a fault and has stopped; desk.log says more.",
 
-	unlock.Reason(wire.CodeKioskUnknown):     "Central does not know this desk: an engineer has to enrol its certificate.",
-	unlock.Reason(wire.CodeKioskDisabled):    "Central has disabled this desk: ask those who run central why.",
-	unlock.Reason(wire.CodeSignatureInvalid): "Central does not accept this desk's key: an engineer has to enrol its certificate.",
+	unlock.Reason(wire.CodeKioskUnknown):       "Central does not know this desk: an engineer has to enrol its certificate.",
+	unlock.Reason(wire.CodeKioskDisabled):      "Central has disabled this desk: ask those who run central why.",
+	unlock.Reason(wire.CodeSignatureInvalid):   "Central does not accept this desk's key: an engineer has to enrol its certificate.",
+	unlock.Reason(wire.CodeKioskUnconfirmed):   "Nobody at central has confirmed this desk's key yet: ask those who run central.",
+	unlock.Reason(wire.CodeKioskQuarantined):   "This desk is in quarantine: ask those who run central why.",
+	unlock.Reason(wire.CodeEnrolmentInvalid):   "Central did not take the enrolment code: ask those who run central for a new one.",
+	unlock.Reason(wire.CodeMalformed):          "Central does not understand this program: they are of versions that do not belong together.",
+	unlock.Reason(wire.CodeNotFound):           "Central does not know what this program asks for: they are of versions that do not belong together.",
+	unlock.Reason(wire.CodeEntriesDoNotExtend): "The records of this desk do not fit those at central: an engineer has to find out why.",
 }
 
 // reasonText is what is said of a reason.
@@ -70,10 +76,7 @@ func reasonText(v unlock.View) string {
 		return reasonTexts[v.Reason]
 	}
 	if e, known := wire.Lookup(wire.Code(v.Reason)); known {
-		if e.Holder != "" {
-			return e.Holder
-		}
-		return e.Title
+		return e.Holder.EN
 	}
 	return fmt.Sprintf("It cannot go on (%s).", v.Reason)
 }

@@ -3,38 +3,10 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 )
-
-func TestCatalogueIsWhole(t *testing.T) {
-	t.Parallel()
-	seen := map[Code]bool{}
-	for _, e := range Catalogue {
-		if seen[e.Code] {
-			t.Errorf("%s stands twice", e.Code)
-		}
-		seen[e.Code] = true
-		if e.Status < 400 || e.Title == "" || e.Fixer == "" {
-			t.Errorf("%s: incomplete entry %+v", e.Code, e)
-		}
-		if e.Fixer != FixEngineer && e.Holder == "" {
-			t.Errorf("%s: a holder can meet it, and is told nothing", e.Code)
-		}
-		if p := NewProblem(e.Code); p.Code != e.Code || p.Status != e.Status {
-			t.Errorf("%s: problem %+v", e.Code, p)
-		}
-	}
-	src, err := os.ReadFile("catalogue.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(src), " Code = \""); n != len(Catalogue) {
-		t.Errorf("%d codes, %d entries in the catalogue", n, len(Catalogue))
-	}
-}
 
 func TestSecretTravelsInClearAndPrintsRedacted(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,7 @@ func Reasons() []unlock.Reason {
 		unlock.Reason(card.FlawNotASCII),
 	}
 	for _, e := range wire.Catalogue {
-		if r := unlock.Reason(e.Code); e.Holder != "" && !slices.Contains(all, r) {
+		if r := unlock.Reason(e.Code); !slices.Contains(all, r) {
 			all = append(all, r)
 		}
 	}
