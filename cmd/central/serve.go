@@ -54,7 +54,7 @@ func serve(ctx context.Context, of office, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if c.Policy.Issuers, err = c.CardIssuers(); err != nil {
+	if c.Policies.Issuers, err = c.CardIssuers(); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", c.Listen)
@@ -70,7 +70,7 @@ func serve(ctx context.Context, of office, log io.Writer) error {
 	}
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	s := &api.Server{
-		Store: of.store, Vault: v, Email: email, Signing: signing, Profiles: c.Profiles, Policy: c.Policy, Log: logger, Now: time.Now,
+		Store: of.store, Vault: v, Email: email, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: logger, Now: time.Now,
 		Contact: c.RAContact,
 	}
 	parts := []func(context.Context) error{

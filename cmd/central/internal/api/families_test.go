@@ -158,7 +158,7 @@ func TestACopyOfACardWithoutAKey(t *testing.T) {
 // reissue imports the card with the RA's word that it was given its secret anew.
 func (w *world) reissue(card *plastic) {
 	w.t.Helper()
-	terms := directory.Terms{Profiles: w.server.Profiles, Issuers: w.server.Policy.Issuers, Now: w.server.Now(), Reissued: true}
+	terms := directory.Terms{Profiles: w.server.Profiles, Issuers: w.server.Policies.Issuers, Now: w.server.Now(), Reissued: true}
 	r, err := directory.Import(context.Background(), w.server.Store, w.server.Vault, terms,
 		directory.File{Name: "holders", Reader: strings.NewReader("holder_id,name,email,mobile,status\n")},
 		directory.File{Name: "cards", Reader: strings.NewReader("serial,profile,holder_id,secret,card_certificate,status\n" + card.row("h1", "issued"))}, false)

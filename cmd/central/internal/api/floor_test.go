@@ -112,7 +112,7 @@ func (f *floor) once(ctx context.Context, a ask, status int, effect func(*floorS
 	k.cases[st.c.ID] = st.c
 	k.answers[name] = store.Answer{
 		Kiosk: rq.kiosk, Route: a.route, Key: a.key, BodyMAC: rq.bodyMAC, Case: st.c.ID, At: st.now, Status: out.status, Body: out.body,
-		DiesAt: st.now.Add(f.Policy.CaseValidity + f.Policy.CodeValidity),
+		DiesAt: st.now.Add(f.Policies.For("").CaseValidity + f.Policies.For("").CodeValidity),
 	}
 	return out, nil
 }
@@ -131,7 +131,7 @@ func (f *floor) record(serial string) (*floorCard, secret.Value, error) {
 	if err != nil {
 		return nil, secret.Value{}, err
 	}
-	c.Channels = cases.Channels(f.Policy, string(email.Reveal()))
+	c.Channels = cases.Channels(f.Policies.For(""), string(email.Reveal()))
 	return c, email, nil
 }
 
@@ -151,11 +151,11 @@ func (f *floor) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (w
 		if err != nil {
 			return nil, err
 		}
-		if err := cases.MayBegin(f.Policy, card.Card, card.Holder, profile, r.Body.Family, r.Body.PukTriesLeft); err != nil {
+		if err := cases.MayBegin(f.Policies.For(""), card.Card, card.Holder, profile, r.Body.Family, r.Body.PukTriesLeft); err != nil {
 			return nil, err
 		}
 		st.c = cases.Case{ID: random(16), Card: card.Card.Serial, Holder: card.Holder.ID, Kiosk: st.rq.kiosk}
-		st.c.Begin(f.Policy, st.now, fresh(32), r.Body.HpkePublicKey, r.Body.PukTriesLeft)
+		st.c.Begin(f.Policies.For(""), st.now, fresh(32), r.Body.HpkePublicKey, r.Body.PukTriesLeft)
 		st.event(ledger.CaseBegun, "")
 		return wire.Begun{Case: st.c.ID, Profile: "piv", Nonce: st.c.Nonce}, nil
 	})
@@ -168,7 +168,7 @@ func (f *floor) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (w
 		if err != nil {
 			return nil, err
 		}
-		if err := st.c.Prove(f.Policy, st.now, card.Record, st.rq.kiosk, r.Body.Certificate, r.Body.Signature); err != nil {
+		if err := st.c.Prove(f.Policies.For(""), st.now, card.Record, st.rq.kiosk, r.Body.Certificate, r.Body.Signature); err != nil {
 			return nil, err
 		}
 		st.event(ledger.CardProved, "")
@@ -184,20 +184,20 @@ func (f *floor) SendCode(ctx context.Context, r wire.SendCodeRequestObject) (wir
 		if err != nil {
 			return nil, err
 		}
-		code := vault.NewCode(f.Policy.CodeDigits)
+		code := vault.NewCode(f.Policies.For("").CodeDigits)
 		defer code.Wipe()
 		mac := f.Vault.CodeMAC(st.c.ID, st.c.Card, st.c.Kiosk, code)
 		sends := cases.Sends{Card: card.sends, Holder: card.sends, Kiosk: st.kiosk.sends}
-		if err := st.c.Send(f.Policy, st.now, card.Record, sends, card.Channels[0], mac); err != nil {
+		if err := st.c.Send(f.Policies.For(""), st.now, card.Record, sends, card.Channels[0], mac); err != nil {
 			return nil, err
 		}
 		card.sends, st.kiosk.sends = append(card.sends, st.now), append(st.kiosk.sends, st.now)
 		st.event(ledger.CodeSent, r.Body.Channel)
-		message := delivery.Code{Digits: code, Validity: f.Policy.CodeValidity, ExpiresAt: st.c.Code.ExpiresAt}
+		message := delivery.Code{Digits: code, Validity: f.Policies.For("").CodeValidity, ExpiresAt: st.c.Code.ExpiresAt}
 		if err := f.Email.Send(context.WithoutCancel(ctx), email, message); err != nil {
 			return nil, err
 		}
-		return st.c.CodeStatus(f.Policy), nil
+		return st.c.CodeStatus(f.Policies.For("")), nil
 	})
 }
 
@@ -210,7 +210,7 @@ func (f *floor) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (w
 			return nil, err
 		}
 		mac := f.Vault.CodeMAC(st.c.ID, st.c.Card, st.c.Kiosk, r.Body.Code.Value)
-		if err := st.c.Check(f.Policy, st.now, &card.Record, mac); err != nil {
+		if err := st.c.Check(f.Policies.For(""), st.now, &card.Record, mac); err != nil {
 			return nil, err
 		}
 		st.c.Nonce = fresh(32)
@@ -229,7 +229,7 @@ func (f *floor) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire.
 		if !signedByDevice(st.rq, wire.ReleaseDigest(st.rq.kiosk, st.c.ID, st.c.Nonce, r.Body.Proof, r.Body.Challenge), r.Body.Signature) {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
-		g, err := st.c.Release(f.Policy, st.now, card.Record, st.rq.kiosk, r.Body.Proof, r.Body.Challenge)
+		g, err := st.c.Release(f.Policies.For(""), st.now, card.Record, st.rq.kiosk, r.Body.Proof, r.Body.Challenge)
 		if err != nil {
 			return nil, err
 		}

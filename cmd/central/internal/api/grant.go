@@ -31,7 +31,7 @@ func (s *routes) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire
 			!signedByDevice(st.rq, wire.ReleaseDigest(st.rq.kiosk, c.ID, c.Nonce, r.Body.Proof, r.Body.Challenge), r.Body.Signature) {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
-		g, err := c.Release(st.Policy, st.now, rec, st.rq.kiosk, r.Body.Proof, r.Body.Challenge)
+		g, err := c.Release(st.policy(), st.now, rec, st.rq.kiosk, r.Body.Proof, r.Body.Challenge)
 		if err != nil {
 			return nil, also(err, st.tx.SetCase(c), st.refused(ledger.Refused, c.Card, err))
 		}

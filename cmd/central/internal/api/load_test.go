@@ -274,7 +274,7 @@ func openLoad(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Policy.Issuers, err = c.CardIssuers(); err != nil {
+	if c.Policies.Issuers, err = c.CardIssuers(); err != nil {
 		return nil, err
 	}
 	s, err := store.Open(ctx, c.Database)
@@ -282,7 +282,7 @@ func openLoad(ctx context.Context, dir string) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		Store: s, Vault: v, Email: e, Signing: signing, Profiles: c.Profiles, Policy: c.Policy, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Now: time.Now,
+		Store: s, Vault: v, Email: e, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Now: time.Now,
 	}, nil
 }
 

@@ -25,7 +25,12 @@ type step struct {
 	rq     *request
 	now    time.Time
 	caseID string // empty as long as there is none
+
+	organisation string // of the holder, once the holder is known
 }
+
+// policy is what holds for the holder; the default's as long as there is none.
+func (st *step) policy() cases.Policy { return st.Policies.For(st.organisation) }
 
 // release is the route whose answer is a grant: it is not given again after that has expired.
 const release = "release"
@@ -105,7 +110,7 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 		if err != nil {
 			return false, out, err
 		}
-		out, err = document(200, c.CodeStatus(st.Policy))
+		out, err = document(200, c.CodeStatus(st.policy()))
 		return true, out, err
 	case was.Status != 204 && was.Body == nil:
 		return true, refuse(st.rq, wire.CodeCaseClosed), nil
@@ -142,7 +147,7 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 func (st *step) keep(a ask, out reply) error {
 	return st.tx.SetAnswer(store.Answer{
 		Kiosk: st.rq.kiosk, Route: a.route, Key: a.key, BodyMAC: st.rq.bodyMAC, Case: st.caseID, At: st.now,
-		Status: out.status, Body: out.body, DiesAt: st.now.Add(st.Policy.CaseValidity + st.Policy.CodeValidity),
+		Status: out.status, Body: out.body, DiesAt: st.now.Add(st.Policies.Longest()),
 	})
 }
 
@@ -201,6 +206,7 @@ func (st *step) record(card string) (r cases.Record, email secret.Value, err err
 	if r.Holder, sealed, err = st.tx.Holder(r.Card.Holder); err != nil {
 		return r, email, err
 	}
+	st.organisation = r.Holder.Organisation
 	if r.Grants, err = st.tx.Grants(card); err != nil {
 		return r, email, err
 	}
@@ -208,7 +214,7 @@ func (st *step) record(card string) (r cases.Record, email secret.Value, err err
 		if email, err = st.Vault.Open(vault.Subject{Kind: vault.KindEmail, ID: r.Holder.ID}, sealed.Email); err != nil {
 			return r, email, err
 		}
-		r.Channels = cases.Channels(st.Policy, string(email.Reveal()))
+		r.Channels = cases.Channels(st.policy(), string(email.Reveal()))
 	}
 	return r, email, nil
 }

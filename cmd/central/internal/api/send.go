@@ -22,6 +22,7 @@ type sending struct {
 	code   secret.Value
 	email  secret.Value
 	mac    []byte
+	policy cases.Policy
 	before cases.Code // that was out until then
 	out    cases.Case // as booked
 }
@@ -65,7 +66,7 @@ func (s *routes) SendCode(ctx context.Context, r wire.SendCodeRequestObject) (wi
 
 	// The kiosk may hang up; whether the message went is worth knowing all the same.
 	ctx = context.WithoutCancel(ctx)
-	failed := s.Email.Send(ctx, way.email, delivery.Code{Digits: way.code, Validity: s.Policy.CodeValidity, ExpiresAt: way.out.Code.ExpiresAt})
+	failed := s.Email.Send(ctx, way.email, delivery.Code{Digits: way.code, Validity: way.policy.CodeValidity, ExpiresAt: way.out.Code.ExpiresAt})
 	if failed != nil {
 		s.Log.Error("delivery failed", "request", rq.id, "err", failed)
 	}
@@ -73,7 +74,7 @@ func (s *routes) SendCode(ctx context.Context, r wire.SendCodeRequestObject) (wi
 		st := &step{Server: s.Server, tx: tx, rq: rq, now: s.now(), caseID: a.caseID}
 		var err error
 		if failed == nil {
-			out, err = document(http.StatusOK, way.out.CodeStatus(s.Policy))
+			out, err = document(http.StatusOK, way.out.CodeStatus(way.policy))
 		} else {
 			out, err = refuse(rq, wire.CodeDeliveryFailed), st.unbook(way)
 		}
@@ -109,9 +110,9 @@ func (st *step) book(channel string) (*sending, error) {
 	if err != nil {
 		return nil, err
 	}
-	way := &sending{caseID: c.ID, at: st.now, code: vault.NewCode(st.Policy.CodeDigits), email: email, before: c.Code}
+	way := &sending{caseID: c.ID, at: st.now, code: vault.NewCode(st.policy().CodeDigits), email: email, policy: st.policy(), before: c.Code}
 	way.mac = st.Vault.CodeMAC(c.ID, c.Card, c.Kiosk, way.code)
-	if err := c.Send(st.Policy, st.now, rec, sends, *to, way.mac); err != nil {
+	if err := c.Send(st.policy(), st.now, rec, sends, *to, way.mac); err != nil {
 		way.code.Wipe()
 		email.Wipe()
 		return nil, also(err, st.tx.SetCase(c), st.refused(ledger.Refused, c.Card, err))

@@ -43,7 +43,7 @@ type Server struct {
 	Email    *delivery.Email
 	Signing  *ecdsa.PrivateKey // P-256, of grants and receipts
 	Profiles profiles.Set      // of the cards on record
-	Policy   cases.Policy
+	Policies cases.Policies
 	Contact  string // how people reach their RA, for the pages
 	Log      *slog.Logger
 	Now      func() time.Time

@@ -85,11 +85,12 @@ func (st *step) begin(body *wire.BeginRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	st.organisation = holder.Organisation
 	profile, err := st.Profiles.Named(card.Profile)
 	if err != nil {
 		return nil, err
 	}
-	if err := cases.MayBegin(st.Policy, card, holder, profile, body.Family, body.PukTriesLeft); err != nil {
+	if err := cases.MayBegin(st.policy(), card, holder, profile, body.Family, body.PukTriesLeft); err != nil {
 		return nil, err
 	}
 	kind := ledger.CaseBegun
@@ -111,7 +112,7 @@ func (st *step) begin(body *wire.BeginRequest) (any, error) {
 			return nil, err
 		}
 	}
-	c.Begin(st.Policy, st.now, fresh(32), body.HpkePublicKey, body.PukTriesLeft)
+	c.Begin(st.policy(), st.now, fresh(32), body.HpkePublicKey, body.PukTriesLeft)
 	st.caseID = c.ID
 	if err := errors.Join(st.tx.SetCase(c), st.event(kind, card.Serial, forgotten(body.TriesLeft))); err != nil {
 		return nil, err
@@ -151,7 +152,7 @@ func (s *routes) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (
 		if err != nil {
 			return nil, err
 		}
-		if err := c.Prove(st.Policy, st.now, rec, st.rq.kiosk, r.Body.Certificate, r.Body.Signature); err != nil {
+		if err := c.Prove(st.policy(), st.now, rec, st.rq.kiosk, r.Body.Certificate, r.Body.Signature); err != nil {
 			return nil, also(err, st.tx.SetCase(c), st.refused(ledger.Refused, c.Card, err))
 		}
 		if !rec.Card.Proves() {
@@ -165,7 +166,7 @@ func (s *routes) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (
 // proved is what a kiosk learns of a genuine card's holder.
 func (s *Server) proved(c cases.Case, rec cases.Record) wire.Proved {
 	out := wire.Proved{
-		Holder:   cases.ShownName(s.Policy, rec.Holder.Name),
+		Holder:   cases.ShownName(s.Policies.For(rec.Holder.Organisation), rec.Holder.Name),
 		Channels: []wire.Channel{},
 		Passcode: wire.PasscodeRules{
 			Min: rec.Profile.Passcode.Min, Max: rec.Profile.Passcode.Max, DigitsOnly: rec.Profile.Passcode.DigitsOnly,
@@ -175,7 +176,7 @@ func (s *Server) proved(c cases.Case, rec cases.Record) wire.Proved {
 		out.Channels = append(out.Channels, wire.Channel{Id: ch.ID, Kind: ch.Kind, Masked: ch.Masked})
 	}
 	if c.State == cases.CodeSent {
-		status := c.CodeStatus(s.Policy)
+		status := c.CodeStatus(s.Policies.For(rec.Holder.Organisation))
 		out.Code = &status
 	}
 	return out
@@ -192,7 +193,7 @@ func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (
 		if err != nil {
 			return nil, err
 		}
-		refused := c.Check(st.Policy, st.now, &rec, st.Vault.CodeMAC(c.ID, c.Card, c.Kiosk, r.Body.Code.Value))
+		refused := c.Check(st.policy(), st.now, &rec, st.Vault.CodeMAC(c.ID, c.Card, c.Kiosk, r.Body.Code.Value))
 		if refused == nil {
 			c.Nonce = fresh(32)
 		}

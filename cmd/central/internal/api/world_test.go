@@ -166,11 +166,11 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Policy.Issuers, err = c.CardIssuers(); err != nil {
+	if c.Policies.Issuers, err = c.CardIssuers(); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range change {
-		f(&c.Policy)
+		f(&c.Policies.Default)
 	}
 	s, err := store.OpenSQLite(ctx, c.Database)
 	if err != nil {
@@ -190,7 +190,7 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 		t.Fatal(err)
 	}
 	w.server = &Server{
-		Store: s, Vault: v, Email: e, Signing: signing, Profiles: c.Profiles, Policy: c.Policy, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+		Store: s, Vault: v, Email: e, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 		Now: func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) },
 	}
 	w.card = newPlastic(t, "0a0b0c", puk)
@@ -227,7 +227,7 @@ func (w *world) load(holders, cards string) {
 // tryLoad imports and returns what is wrong.
 func (w *world) tryLoad(holders, cards string) []directory.Flaw {
 	w.t.Helper()
-	terms := directory.Terms{Profiles: w.server.Profiles, Issuers: w.server.Policy.Issuers, Now: w.server.Now()}
+	terms := directory.Terms{Profiles: w.server.Profiles, Issuers: w.server.Policies.Issuers, Now: w.server.Now()}
 	r, err := directory.Import(context.Background(), w.server.Store, w.server.Vault, terms,
 		directory.File{Name: "holders", Reader: strings.NewReader("holder_id,name,email,mobile,status\n" + holders)},
 		directory.File{Name: "cards", Reader: strings.NewReader("serial,profile,holder_id,secret,card_certificate,status\n" + cards)}, false)

@@ -53,7 +53,8 @@ type Policy struct {
 	LockoutAfter  int // wrong codes of a card or a holder since the last unlock
 	CaseValidity  time.Duration
 	GrantValidity time.Duration
-	Domains       []string // email domains; each admits its sub-domains
+	Domains       []string // as DomainAllowed reads them
+	SMS           bool     // codes may go to mobile numbers
 	MaskName      bool
 	// WithoutProof are the profiles whose cards are served although no certificate of theirs is on record. A card that
 	// has one on record always has to prove itself.
@@ -61,7 +62,19 @@ type Policy struct {
 	Issuers      Issuers // that the certificates of cards chain to
 
 	// Codes sent in an hour.
-	CardSends, HolderSends, KioskSends int
+	CardSends, HolderSends, AddressSends, KioskSends int
+
+	// What steps up: the RA has to approve the card. Each is off when zero.
+	ChannelSettles time.Duration // a channel that was changed within it is not used
+	KioskCards     int           // different cards proved at one kiosk in an hour
+	TravelKMH      int           // how fast a card may go from one kiosk to another, km/h
+
+	ApprovalValidity time.Duration // of an approval, unless an unlock uses it up
+	HolderVisits     int           // visits of a holder without success in a day until quarantine; 0: any number
+
+	// Strikes of a kiosk in an hour until quarantine, and of a network address until it has to wait. They hold for all
+	// organisations; Policies.Default has them.
+	KioskStrikes, NetworkStrikes int
 }
 
 // Case is one walk of one card at one kiosk.
@@ -123,6 +136,12 @@ type Holder struct {
 	Name       string
 	Active     bool
 	WrongCodes int // since the last unlock, with any card that proved itself
+
+	Organisation    string    // whose policy holds; empty: the default's
+	Language        string    // of messages: "en", "cy"
+	EmailChangedAt  time.Time // zero: never since the holder was added
+	MobileChangedAt time.Time
+	QuarantinedAt   time.Time // misbehaved; zero if not
 }
 
 // Refusal is an answer of the catalogue instead of the one that was asked for. It is an error that a caller branches on.

@@ -25,21 +25,6 @@ func Channels(p Policy, email string) []Channel {
 	return []Channel{{ID: ChannelEmail, Kind: wire.Email, Masked: MaskEmail(email)}}
 }
 
-// DomainAllowed says whether the address is on one of the domains or below it.
-func DomainAllowed(domains []string, email string) bool {
-	at := strings.LastIndexByte(email, '@')
-	if at < 1 {
-		return false
-	}
-	domain := strings.ToLower(email[at+1:])
-	for _, d := range domains {
-		if strings.HasSuffix("."+domain, "."+strings.ToLower(d)) {
-			return true
-		}
-	}
-	return false
-}
-
 const bullets = "•••"
 
 // MaskEmail leaves the first character and the domain: j•••@nhs.net.

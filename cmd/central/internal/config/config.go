@@ -11,8 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,8 +31,8 @@ type Config struct {
 	Keys      Keys
 	SMTP      SMTP
 	Cards     Cards
-	Profiles  profiles.Set // that cards can have: the embedded ones and those of Cards.Profiles
-	Policy    cases.Policy // but for its Issuers, which CardIssuers reads
+	Profiles  profiles.Set   // that cards can have: the embedded ones and those of Cards.Profiles
+	Policies  cases.Policies // but for their Issuers, which CardIssuers reads
 }
 
 // Cards says what cards there are.
@@ -87,31 +85,17 @@ func (d *duration) UnmarshalText(b []byte) (err error) {
 }
 
 type file struct {
-	Listen    string `toml:"listen"`
-	Database  string `toml:"database"`
-	RAContact string `toml:"ra_contact"`
-	TimeZone  string `toml:"time_zone"`
-	TLS       TLS    `toml:"tls"`
-	Web       Web    `toml:"web"`
-	Keys      Keys   `toml:"keys"`
-	SMTP      SMTP   `toml:"smtp"`
-	Cards     Cards  `toml:"cards"`
-	Policy    struct {
-		CodeDigits    int      `toml:"code_digits"`
-		CodeValidity  duration `toml:"code_validity"`
-		Attempts      int      `toml:"attempts"`
-		Sends         int      `toml:"sends"`
-		ResendAfter   duration `toml:"resend_after"`
-		LockoutAfter  int      `toml:"lockout_after"`
-		CaseValidity  duration `toml:"case_validity"`
-		GrantValidity duration `toml:"grant_validity"`
-		Domains       []string `toml:"domains"`
-		MaskName      bool     `toml:"mask_name"`
-		WithoutProof  []string `toml:"without_proof"`
-		CardSends     int      `toml:"card_sends_an_hour"`
-		HolderSends   int      `toml:"holder_sends_an_hour"`
-		KioskSends    int      `toml:"kiosk_sends_an_hour"`
-	} `toml:"policy"`
+	Listen    string                    `toml:"listen"`
+	Database  string                    `toml:"database"`
+	RAContact string                    `toml:"ra_contact"`
+	TimeZone  string                    `toml:"time_zone"`
+	TLS       TLS                       `toml:"tls"`
+	Web       Web                       `toml:"web"`
+	Keys      Keys                      `toml:"keys"`
+	SMTP      SMTP                      `toml:"smtp"`
+	Cards     Cards                     `toml:"cards"`
+	Policy    toml.Primitive            `toml:"policy"`
+	Orgs      map[string]toml.Primitive `toml:"organisations"`
 }
 
 func defaults() file {
@@ -123,12 +107,6 @@ func defaults() file {
 	f.Web.Listen = "127.0.0.1:8444"
 	f.Keys = Keys{"kek.key", "root.key", "codes.key", "signing.pem"}
 	f.SMTP = SMTP{Port: 587, TLS: SMTPStartTLS}
-	p := &f.Policy
-	p.CodeDigits, p.CodeValidity.Duration, p.Attempts, p.Sends = 6, 15*time.Minute, 3, 3
-	p.ResendAfter.Duration, p.LockoutAfter = time.Minute, 10
-	p.CaseValidity.Duration, p.GrantValidity.Duration = 30*time.Minute, time.Minute
-	p.Domains = []string{"nhs.net", "nhs.uk", "gov.uk", "mod.uk"}
-	p.CardSends, p.HolderSends, p.KioskSends = 6, 6, 120
 	return f
 }
 
@@ -182,26 +160,26 @@ func read(path string) (string, error) {
 
 func decode(text string, v any) (toml.MetaData, error) {
 	meta, err := toml.Decode(text, v)
+	return meta, mistake(err)
+}
+
+// mistake says where a text is not TOML, or not what is asked for.
+func mistake(err error) error {
 	var bad toml.ParseError
-	if errors.As(err, &bad) {
-		return meta, fmt.Errorf("line %d: %s: correct it", bad.Position.Line, bad.Message)
+	switch {
+	case errors.As(err, &bad):
+		return fmt.Errorf("line %d: %s: correct it", bad.Position.Line, bad.Message)
+	case err != nil:
+		return fmt.Errorf("%w: correct it", err)
 	}
-	if err != nil {
-		return meta, fmt.Errorf("%w: correct it", err)
-	}
-	return meta, nil
+	return nil
 }
 
 func (c *Config) loadProfiles() (err error) {
 	if c.Profiles, err = profiles.Load(c.Cards.Profiles); err != nil {
 		return fmt.Errorf("cards.profiles: %w", err)
 	}
-	for _, name := range c.Policy.WithoutProof {
-		if !slices.Contains(c.Profiles.Names(), name) {
-			return fmt.Errorf("policy.without_proof has %q, which is no card profile; there are: %s", name, strings.Join(c.Profiles.Names(), ", "))
-		}
-	}
-	return nil
+	return c.checkProofs()
 }
 
 // CardIssuers reads the authorities that the certificates of cards chain to. Without cards.ca it is the zero Issuers, which
@@ -241,11 +219,13 @@ func (c *Config) CardIssuers() (i cases.Issuers, err error) {
 	return i, nil
 }
 
-var domain = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+$`)
-
 func parse(text, dir string) (*Config, error) {
 	f := defaults()
 	meta, err := decode(text, &f)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := policies(&meta, f.Policy, f.Orgs)
 	if err != nil {
 		return nil, err
 	}
@@ -255,12 +235,6 @@ func parse(text, dir string) (*Config, error) {
 	zone, err := time.LoadLocation(f.TimeZone)
 	if err != nil {
 		return nil, fmt.Errorf("time_zone %q is not known: write one such as \"Europe/London\"", f.TimeZone)
-	}
-	p := f.Policy
-	for _, d := range p.Domains {
-		if !domain.MatchString(d) {
-			return nil, fmt.Errorf("policy.domains has %q: write a domain such as \"nhs.net\", in lower case and without @", d)
-		}
 	}
 	for _, check := range []struct {
 		bad  bool
@@ -275,16 +249,6 @@ func parse(text, dir string) (*Config, error) {
 		{f.SMTP.TLS == SMTPNone && !loopback(f.SMTP.Host), "smtp.tls is \"none\", and smtp.host is not a loopback address: codes must not travel in clear, write \"starttls\""},
 		{f.SMTP.From == "", "smtp.from is missing: write the address that messages come from"},
 		{(f.SMTP.User == "") != (f.SMTP.PasswordFile == ""), "smtp.user and smtp.password_file belong together: write both or neither"},
-		{p.CodeDigits < 6 || p.CodeDigits > 12, "policy.code_digits must be 6 to 12"},
-		{p.CodeValidity.Duration < time.Second || p.CodeValidity.Duration > time.Hour, "policy.code_validity must be \"1s\" to \"1h\""},
-		{p.Attempts < 1 || p.Attempts > 10, "policy.attempts must be 1 to 10"},
-		{p.Sends < 1 || p.Sends > 10, "policy.sends must be 1 to 10"},
-		{p.ResendAfter.Duration < time.Second || p.ResendAfter.Duration > p.CodeValidity.Duration, "policy.resend_after must be \"1s\" or more and not longer than policy.code_validity"},
-		{p.LockoutAfter < p.Attempts, "policy.lockout_after must not be below policy.attempts"},
-		{p.CaseValidity.Duration < p.CodeValidity.Duration || p.CaseValidity.Duration > 24*time.Hour, "policy.case_validity must not be shorter than policy.code_validity, nor longer than \"24h\""},
-		{p.GrantValidity.Duration < time.Second || p.GrantValidity.Duration > 10*time.Minute, "policy.grant_validity must be \"1s\" to \"10m\""},
-		{len(p.Domains) == 0, "policy.domains is empty: nobody could be sent a code, write at least one domain"},
-		{p.CardSends < 1 || p.HolderSends < 1 || p.KioskSends < 1, "policy.card_sends_an_hour, holder_sends_an_hour and kiosk_sends_an_hour must be 1 or more"},
 	} {
 		if check.bad {
 			return nil, errors.New(check.says)
@@ -295,12 +259,7 @@ func parse(text, dir string) (*Config, error) {
 	}
 	c := &Config{
 		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Web: f.Web, Keys: f.Keys, SMTP: f.SMTP, Cards: f.Cards,
-		Policy: cases.Policy{
-			CodeDigits: p.CodeDigits, CodeValidity: p.CodeValidity.Duration, Attempts: p.Attempts, Sends: p.Sends,
-			ResendAfter: p.ResendAfter.Duration, LockoutAfter: p.LockoutAfter, CaseValidity: p.CaseValidity.Duration,
-			GrantValidity: p.GrantValidity.Duration, Domains: p.Domains, MaskName: p.MaskName, WithoutProof: p.WithoutProof,
-			CardSends: p.CardSends, HolderSends: p.HolderSends, KioskSends: p.KioskSends,
-		},
+		Policies: rules,
 	}
 	for _, path := range []*string{
 		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCA, &c.Keys.KEK, &c.Keys.Root, &c.Keys.Codes, &c.Keys.Signing,

@@ -30,7 +30,7 @@ func TestDefaultsAreTheSeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := c.Policy
+	p := c.Policies.Default
 	if p.CodeDigits != 6 || p.CodeValidity != 15*time.Minute || p.Attempts != 3 || p.Sends != 3 || p.LockoutAfter != 10 ||
 		p.ResendAfter != time.Minute || p.GrantValidity != time.Minute || p.CaseValidity != 30*time.Minute {
 		t.Errorf("%+v", p)
@@ -138,8 +138,8 @@ restores = false
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err := c.Profiles.Named("ours"); err != nil || p.PUK.Tries != 10 || len(c.Policy.WithoutProof) != 2 {
-		t.Errorf("%+v, %v, %v", p, err, c.Policy.WithoutProof)
+	if p, err := c.Profiles.Named("ours"); err != nil || p.PUK.Tries != 10 || len(c.Policies.Default.WithoutProof) != 2 {
+		t.Errorf("%+v, %v, %v", p, err, c.Policies.Default.WithoutProof)
 	}
 	if i, err := c.CardIssuers(); err != nil || i.Roots != nil {
 		t.Errorf("without cards.ca: %v, %v", i, err)
@@ -279,12 +279,12 @@ func FuzzParse(f *testing.F) {
 	f.Add(good)
 	f.Add(string(template))
 	f.Fuzz(func(t *testing.T, text string) {
-		if c, err := parse(text, "/x"); err == nil && (c.Policy.CodeDigits < 6 || c.Policy.Attempts > 10) {
-			t.Errorf("a lax policy was taken: %+v", c.Policy)
+		if c, err := parse(text, "/x"); err == nil && (c.Policies.Default.CodeDigits < 6 || c.Policies.Default.Attempts > 10) {
+			t.Errorf("a lax policy was taken: %+v", c.Policies.Default)
 		}
 	})
 }
 
 func format(c *Config) string {
-	return fmt.Sprintf("%s %s %s %s %+v %+v %+v %+v %+v %+v", c.Web, c.Listen, c.Database, c.RAContact, c.TimeZone, c.TLS, c.Keys, c.SMTP, c.Cards, c.Policy)
+	return fmt.Sprintf("%s %s %s %s %+v %+v %+v %+v %+v %+v", c.Web, c.Listen, c.Database, c.RAContact, c.TimeZone, c.TLS, c.Keys, c.SMTP, c.Cards, c.Policies.Default)
 }
