@@ -69,6 +69,10 @@ arm64: deps-arm64 ## build the kiosk for 64-bit ARM into bin/arm64/kiosk
 	@readelf -h bin/arm64/kiosk | grep -q 'Machine: *AArch64' || { echo 'arm64: bin/arm64/kiosk is not for AArch64' >&2; exit 1; }
 	@echo 'arm64: bin/arm64/kiosk is built and linked for AArch64'
 
+.PHONY: deb
+deb: deps-deb bin/central ## make central's Debian package, and look at its unit's sandbox
+	@tools/deb
+
 .PHONY: build
 build: $(addprefix bin/,$(PROGRAMS))
 
@@ -78,8 +82,8 @@ clean: ## remove what was built
 
 SOURCES = cmd firmware card ui tools
 
-.PHONY: deps-build deps-run deps-arm64
-deps-build deps-run deps-arm64:
+.PHONY: deps-build deps-run deps-arm64 deps-deb
+deps-build deps-run deps-arm64 deps-deb:
 	@tools/deps $(@:deps-%=%)
 
 bin/kiosk bin/central bin/cardctl: SOURCE = ./cmd/$(@F)

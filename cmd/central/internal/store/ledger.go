@@ -18,6 +18,13 @@ func (t *Tx) AppendEvent(e ledger.Event) error {
 	return nil
 }
 
+func scanEvent(scan func(...any) error) (e ledger.Event, err error) {
+	var at int64
+	err = scan(&e.Seq, &at, &e.Kind, &e.Kiosk, &e.Case, &e.Card, &e.Note, &e.By)
+	e.At = moment(at)
+	return e, err
+}
+
 // Events lists central's events of a case, in order; if it is empty all events, in the order of central's clock.
 func (t *Tx) Events(caseID string) (list []ledger.Event, err error) {
 	where, args := `WHERE case_id = $1 ORDER BY kiosk, seq`, []any{caseID}
@@ -26,10 +33,7 @@ func (t *Tx) Events(caseID string) (list []ledger.Event, err error) {
 	}
 	err = t.rows(keys{everything}, `SELECT seq, at, kind, kiosk, case_id, card, note, by_whom FROM events `+where, args,
 		func(scan func(...any) error) error {
-			var e ledger.Event
-			var at int64
-			err := scan(&e.Seq, &at, &e.Kind, &e.Kiosk, &e.Case, &e.Card, &e.Note, &e.By)
-			e.At = moment(at)
+			e, err := scanEvent(scan)
 			list = append(list, e)
 			return err
 		})

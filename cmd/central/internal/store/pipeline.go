@@ -37,7 +37,16 @@ func holderKey(id string) string   { return "holder/" + id }
 func cardKey(serial string) string { return "card/" + serial }
 func caseKey(id string) string     { return "case/" + id }
 func messageKey(id string) string  { return "message/" + id }
-func wordKey(mac []byte) string    { return "word/" + string(mac) }
+
+// epochKey is that of the present epoch, which hardly ever changes.
+const epochKey = "epoch"
+
+func leaseKey(name string) string { return "lease/" + name }
+func wordKey(mac []byte) string   { return "word/" + string(mac) }
+
+func enrolmentKey(mac []byte) string { return "enrolment/" + string(mac) }
+
+func strikeKey(subject string) string { return "strike/" + subject }
 
 // everything is the key of statements about records that cannot be named beforehand.
 const everything = "everything"

@@ -21,7 +21,8 @@ CREATE TABLE enrolments (
 	longitude  BIGINT,
 	made_at    BIGINT NOT NULL,
 	expires_at BIGINT NOT NULL,
-	key_sha256 BYTEA                     -- of who used it; NULL while nobody did
+	key_sha256 BYTEA,                    -- of who used it; NULL while nobody did
+	certificate BYTEA                    -- what that one was given; DER
 );
 
 CREATE TABLE organisations (
@@ -49,6 +50,7 @@ CREATE INDEX holders_external_id ON holders (external_id);
 ALTER TABLE cards ADD COLUMN frozen_at BIGINT NOT NULL DEFAULT 0;      -- 0: it is not
 ALTER TABLE cards ADD COLUMN approved_until BIGINT NOT NULL DEFAULT 0; -- a step-up was approved by the RA until then
 ALTER TABLE cards ADD COLUMN released_epoch BIGINT NOT NULL DEFAULT 0; -- in which the RA let it be served before all kiosks were back
+ALTER TABLE cases ADD COLUMN code_failed BIGINT NOT NULL DEFAULT 0;    -- the message with the code came back
 ALTER TABLE cases ADD COLUMN proved_at BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX cases_kiosk ON cases (kiosk, proved_at);
 CREATE INDEX cases_card ON cases (card, proved_at);
@@ -97,10 +99,46 @@ CREATE INDEX messages_reference ON messages (reference);
 CREATE TABLE epochs (
 	number    BIGINT PRIMARY KEY,
 	opened_at BIGINT NOT NULL,
-	backup_at BIGINT NOT NULL            -- when the backup was made from which it was restored; 0 of the first
+	backup_at BIGINT NOT NULL,           -- when the backup was made from which it was restored; 0 of the first
+	recovered_at BIGINT NOT NULL DEFAULT 0 -- when all kiosks had sent again what the backup lacks; 0: some are missing
+);
+ALTER TABLE grants ADD COLUMN epoch BIGINT NOT NULL DEFAULT 1;         -- in which it was recorded
+ALTER TABLE grants ADD COLUMN recovered BIGINT NOT NULL DEFAULT 0;     -- it was learnt from a kiosk's journal
+-- What the journals of kiosks say of grants that a restored central has forgotten.
+CREATE TABLE evidence (
+	case_id     TEXT PRIMARY KEY,
+	card        TEXT NOT NULL,           -- that may have to be imported again
+	kiosk       TEXT NOT NULL,
+	at          BIGINT NOT NULL,         -- by the kiosk's clock
+	base        BIGINT NOT NULL,
+	first       BIGINT NOT NULL,
+	outcome_at  BIGINT,                  -- NULL: the journal has none
+	passcode    TEXT,
+	opened      BIGINT,
+	rotated     TEXT,
+	spent       BIGINT,
+	puk_blocked BIGINT,
+	taken       BIGINT NOT NULL DEFAULT 0 -- it stands in the card's record
+);
+CREATE INDEX evidence_card ON evidence (card, taken);
+
+-- Of the processes that share a database one forwards the ledger, and each kiosk's events up to a number are out.
+CREATE TABLE leases (
+	name   TEXT PRIMARY KEY,
+	holder TEXT NOT NULL,
+	until  BIGINT NOT NULL
+);
+CREATE TABLE forwarded (
+	kiosk TEXT PRIMARY KEY,
+	seq   BIGINT NOT NULL
 );
 
 -- +goose Down
+DROP TABLE evidence;
+ALTER TABLE grants DROP COLUMN recovered;
+ALTER TABLE grants DROP COLUMN epoch;
+DROP TABLE forwarded;
+DROP TABLE leases;
 DROP TABLE epochs;
 DROP TABLE messages;
 DROP TABLE strikes;
@@ -110,6 +148,7 @@ ALTER TABLE sends DROP COLUMN address;
 DROP INDEX cases_card;
 DROP INDEX cases_kiosk;
 ALTER TABLE cases DROP COLUMN proved_at;
+ALTER TABLE cases DROP COLUMN code_failed;
 ALTER TABLE cards DROP COLUMN released_epoch;
 ALTER TABLE cards DROP COLUMN approved_until;
 ALTER TABLE cards DROP COLUMN frozen_at;
