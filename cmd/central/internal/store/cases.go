@@ -147,8 +147,12 @@ func (t *Tx) RemoveSend(c cases.Case, at time.Time) error {
 
 // Grants lists all grants of a card, oldest first.
 func (t *Tx) Grants(card string) (list []cases.Grant, err error) {
-	err = t.rows(keys{cardKey(card)}, `SELECT case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at,
-			outcome_at, passcode, opened, rotated, spent, puk_blocked FROM grants WHERE card = $1 ORDER BY number`, []any{card},
+	return t.grants(keys{cardKey(card)}, `WHERE card = $1 ORDER BY number`, card)
+}
+
+func (t *Tx) grants(k keys, where string, args ...any) (list []cases.Grant, err error) {
+	err = t.rows(k, `SELECT case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at,
+			outcome_at, passcode, opened, rotated, spent, puk_blocked FROM grants `+where, args,
 		func(scan func(...any) error) error {
 			var g cases.Grant
 			var issued, expires int64

@@ -113,46 +113,6 @@ func (t *Tx) SetCard(c cases.Card) error {
 	return nil
 }
 
-// Secret is what was imported for a card, sealed.
-type Secret struct {
-	Generation int64
-	Sealed     []byte
-}
-
-// Secret finds what was imported for a generation.
-func (t *Tx) Secret(card string, generation int64) (sealed []byte, err error) {
-	err = t.row(keys{cardKey(card)}, `SELECT sealed FROM secrets WHERE card = $1 AND generation = $2`, []any{card, generation}, &sealed)
-	if err != nil {
-		return nil, fmt.Errorf("secret of generation %d: %w", generation, err)
-	}
-	return sealed, nil
-}
-
-// Secrets lists all that was imported for a card, newest first.
-func (t *Tx) Secrets(card string) (list []Secret, err error) {
-	err = t.rows(keys{cardKey(card)}, `SELECT generation, sealed FROM secrets WHERE card = $1 ORDER BY generation DESC`, []any{card},
-		func(scan func(...any) error) error {
-			var s Secret
-			err := scan(&s.Generation, &s.Sealed)
-			list = append(list, s)
-			return err
-		})
-	if err != nil {
-		return nil, fmt.Errorf("secrets: %w", err)
-	}
-	return list, nil
-}
-
-// SetSecret keeps what was imported for a card.
-func (t *Tx) SetSecret(card string, generation int64, sealed []byte) error {
-	err := t.exec(keys{cardKey(card)}, `INSERT INTO secrets (card, generation, sealed) VALUES ($1, $2, $3)
-		ON CONFLICT (card, generation) DO UPDATE SET sealed = excluded.sealed`, card, generation, sealed)
-	if err != nil {
-		return fmt.Errorf("keep secret of generation %d: %w", generation, err)
-	}
-	return nil
-}
-
 func number(b bool) int64 {
 	if b {
 		return 1
