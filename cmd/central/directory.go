@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/cmd/central/internal/directory"
-	"latchkey/cmd/central/internal/vault"
 )
 
 func importCommand(o *options) *cobra.Command {
@@ -36,8 +35,7 @@ card does not have.`,
 		Args: takes(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.withNew(cmd.Context(), func(of office) error {
-				k := of.config.Keys
-				v, err := vault.OpenFiles(k.KEK, k.Root, k.Codes)
+				v, err := of.config.Keys.Open()
 				if err != nil {
 					return err
 				}

@@ -38,7 +38,7 @@ func serveCommand(o *options) *cobra.Command {
 
 func serve(ctx context.Context, of office, log io.Writer) error {
 	c := of.config
-	v, err := vault.OpenFiles(c.Keys.KEK, c.Keys.Root, c.Keys.Codes)
+	v, err := c.Keys.Open()
 	if err != nil {
 		return err
 	}

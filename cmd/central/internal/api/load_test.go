@@ -262,7 +262,7 @@ func openLoad(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := vault.OpenFiles(c.Keys.KEK, c.Keys.Root, c.Keys.Codes)
+	v, err := c.Keys.Open()
 	if err != nil {
 		return nil, err
 	}

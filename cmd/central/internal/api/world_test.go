@@ -177,7 +177,7 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	v, err := vault.OpenFiles(c.Keys.KEK, c.Keys.Root, c.Keys.Codes)
+	v, err := c.Keys.Open()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,14 +48,6 @@ type TLS struct {
 	ClientCA    string `toml:"client_ca"`
 }
 
-// Keys names the key files; each is readable by its owner alone.
-type Keys struct {
-	KEK     string `toml:"kek"`
-	Root    string `toml:"root"`
-	Codes   string `toml:"codes"`
-	Signing string `toml:"signing"`
-}
-
 // SMTP is where messages are handed over.
 type SMTP struct {
 	Host         string `toml:"host"`
@@ -105,7 +97,7 @@ func defaults() file {
 	f.TimeZone = "Europe/London"
 	f.TLS = TLS{"tls/central.crt", "tls/central.key", "tls/kiosk-ca.crt"}
 	f.Web.Listen = "127.0.0.1:8444"
-	f.Keys = Keys{"kek.key", "root.key", "codes.key", "signing.pem"}
+	f.Keys = defaultKeys()
 	f.SMTP = SMTP{Port: 587, TLS: SMTPStartTLS}
 	return f
 }
@@ -257,12 +249,15 @@ func parse(text, dir string) (*Config, error) {
 	if err := f.Web.settle(); err != nil {
 		return nil, err
 	}
+	if err := f.Keys.settle(dir); err != nil {
+		return nil, err
+	}
 	c := &Config{
 		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Web: f.Web, Keys: f.Keys, SMTP: f.SMTP, Cards: f.Cards,
 		Policies: rules,
 	}
 	for _, path := range []*string{
-		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCA, &c.Keys.KEK, &c.Keys.Root, &c.Keys.Codes, &c.Keys.Signing,
+		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCA,
 		&c.SMTP.CA, &c.SMTP.PasswordFile, &c.Cards.Profiles, &c.Cards.CA,
 	} {
 		if *path != "" && !filepath.IsAbs(*path) {

@@ -16,18 +16,49 @@ import (
 
 // OpenFiles makes a vault of its key files: kek, root and codes hold 32 bytes each. A file that others than its owner can read is refused.
 func OpenFiles(kek, root, codes string) (*Vault, error) {
-	var keys [3]secret.Value
-	for i, path := range []string{kek, root, codes} {
-		k, err := ReadKey(path)
-		if err != nil {
-			return nil, err
-		}
-		if k.Len() != keyLen {
-			return nil, fmt.Errorf("key file %s has %d bytes, it must hold %d: bring it back from its copy", path, k.Len(), keyLen)
-		}
-		keys[i] = k
+	var k Keys
+	var err error
+	if k.KEK, err = ReadKEK(kek); err != nil {
+		return nil, err
 	}
-	return New(keys[0], keys[1], keys[2])
+	if k.Root, err = ReadRoot(root); err != nil {
+		return nil, err
+	}
+	if k.Codes, err = ReadSymmetric(codes); err != nil {
+		return nil, err
+	}
+	return With(k)
+}
+
+// ReadKEK reads a key-encryption key that MakeKey wrote.
+func ReadKEK(path string) (KEK, error) {
+	k, err := ReadSymmetric(path)
+	if err != nil {
+		return nil, err
+	}
+	return NewKEK(k)
+}
+
+// ReadRoot reads a root that MakeKey wrote.
+func ReadRoot(path string) (Root, error) {
+	k, err := ReadSymmetric(path)
+	if err != nil {
+		return nil, err
+	}
+	return NewRoot(k)
+}
+
+// ReadSymmetric reads a key that MakeKey wrote. A file that others than its owner can read is refused.
+func ReadSymmetric(path string) (secret.Value, error) {
+	k, err := ReadKey(path)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	if n := k.Len(); n != keyLen {
+		k.Wipe()
+		return secret.Value{}, fmt.Errorf("key file %s has %d bytes, it must hold %d: bring it back from its copy", path, n, keyLen)
+	}
+	return k, nil
 }
 
 // ReadKey reads a file that only its owner may read.
