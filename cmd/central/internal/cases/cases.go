@@ -41,6 +41,8 @@ const (
 	ReasonUnknown     Reason = "unknown"      // the kiosk cannot tell
 	ReasonSuperseded  Reason = "superseded"   // the card began again, here or at another kiosk, or is of another profile
 	ReasonExpired     Reason = "expired"      // its time was over
+	ReasonFrozen      Reason = "frozen"       // the card was, before it had proved itself
+	ReasonEpoch       Reason = "epoch"        // central was restored from a backup
 )
 
 // Policy is what the RA decides. config gives its defaults and checks its bounds.
@@ -87,6 +89,7 @@ type Case struct {
 	Reason    Reason // of a case that is over
 	BegunAt   time.Time
 	ExpiresAt time.Time
+	ProvedAt  time.Time // when the card passed its first proof last; zero if it has not
 	Nonce     []byte // that the card must sign next; nil if none is due
 	HPKE      []byte // public key of the kiosk for this walk
 	Code      Code   // the newest that was sent; zero if none was
@@ -105,6 +108,7 @@ type Code struct {
 	Masked    string
 	SentAt    time.Time
 	ExpiresAt time.Time
+	Failed    bool // its message came back
 }
 
 // Out says whether the code can still be typed.
@@ -175,6 +179,7 @@ const (
 	WhyChain         Why = "chain"          // with card-not-genuine: the certificate is of another authority
 	WhyExpired       Why = "expired"        // with card-expired: the certificate itself has run out, or is not valid yet
 	WhyIssuerExpired Why = "issuer-expired" // with card-expired: an authority of its chain has run out, or is not valid yet
+	WhyLockout       Why = "wrong-codes"    // with holder-locked-out: this code was the one too many
 )
 
 // Refuse makes a Refusal.
@@ -193,6 +198,23 @@ func (c *Case) Supersede(now time.Time) {
 		why = ReasonExpired
 	}
 	c.Close(why)
+}
+
+// Freeze ends the case of a card that was frozen. Only a card that has proved itself is told so.
+func (c *Case) Freeze() {
+	why := Reason(wire.CodeCardFrozen)
+	if c.State == Begun {
+		why = ReasonFrozen
+	}
+	c.Close(why)
+}
+
+// Ended refuses whatever comes after the end of the case.
+func (c *Case) Ended() *Refusal {
+	if c.Reason == Reason(wire.CodeCardFrozen) {
+		return Refuse(wire.CodeCardFrozen)
+	}
+	return Refuse(wire.CodeCaseClosed)
 }
 
 // Finish ends the case of a grant that has its outcome: grant is its place in r.Grants.
@@ -215,7 +237,7 @@ func (c *Case) finish(s State, why Reason) {
 // at refuses a request that does not belong to the case's step.
 func (c *Case) at(now time.Time, states ...State) error {
 	if !c.Open(now) {
-		return Refuse(wire.CodeCaseClosed)
+		return c.Ended()
 	}
 	for _, s := range states {
 		if c.State == s {
@@ -235,7 +257,7 @@ func (c *Case) endFor(code wire.Code, why Why) error {
 
 // CodeStatus is what a holder is told of the code that was sent last.
 func (c *Case) CodeStatus(p Policy) wire.CodeStatus {
-	return wire.CodeStatus{
+	status := wire.CodeStatus{
 		Masked:       c.Code.Masked,
 		Digits:       p.CodeDigits,
 		SentAt:       c.Code.SentAt.UnixMilli(),
@@ -244,4 +266,8 @@ func (c *Case) CodeStatus(p Policy) wire.CodeStatus {
 		AttemptsLeft: max(0, p.Attempts-c.Attempts),
 		SendsLeft:    max(0, p.Sends-c.Sends),
 	}
+	if c.Code.Failed {
+		status.Failed, status.ResendAt = &c.Code.Failed, status.SentAt
+	}
+	return status
 }

@@ -6,44 +6,10 @@ import (
 	"latchkey/cmd/central/internal/cases"
 )
 
-// Contacts of a holder, sealed; nil where there is none.
-type Contacts struct {
-	Email, Mobile []byte
-}
+const cardColumns = `serial, profile, holder, certificate, revoked, settled, puk_blocked, wrong_codes,
+	frozen_at, approved_until, released_epoch, EXISTS (SELECT 1 FROM secrets WHERE card = serial)`
 
-// Holder finds a holder and the sealed contacts.
-func (t *Tx) Holder(id string) (cases.Holder, Contacts, error) {
-	h := cases.Holder{ID: id}
-	var c Contacts
-	err := t.row(keys{holderKey(id)}, `SELECT name, active, email, mobile, wrong_codes FROM holders WHERE id = $1`, []any{id},
-		&h.Name, truth{&h.Active}, &c.Email, &c.Mobile, &h.WrongCodes)
-	if err != nil {
-		return h, c, fmt.Errorf("holder: %w", err)
-	}
-	return h, c, nil
-}
-
-// ImportHolder adds a holder or changes one, but for the count of wrong codes.
-func (t *Tx) ImportHolder(h cases.Holder, c Contacts) error {
-	err := t.exec(keys{holderKey(h.ID)}, `INSERT INTO holders (id, name, active, email, mobile) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (id) DO UPDATE SET name = excluded.name, active = excluded.active, email = excluded.email, mobile = excluded.mobile`,
-		h.ID, h.Name, number(h.Active), c.Email, c.Mobile)
-	if err != nil {
-		return fmt.Errorf("import holder: %w", err)
-	}
-	return nil
-}
-
-// SetHolderWrongCodes stores the count of wrong codes.
-func (t *Tx) SetHolderWrongCodes(h cases.Holder) error {
-	if err := t.exec(keys{holderKey(h.ID)}, `UPDATE holders SET wrong_codes = $2 WHERE id = $1`, h.ID, h.WrongCodes); err != nil {
-		return fmt.Errorf("count wrong codes of holder: %w", err)
-	}
-	return nil
-}
-
-const selectCard = `SELECT serial, profile, holder, certificate, revoked, settled, puk_blocked, wrong_codes,
-	frozen_at, approved_until, released_epoch, EXISTS (SELECT 1 FROM secrets WHERE card = serial) FROM cards `
+const selectCard = `SELECT ` + cardColumns + ` FROM cards `
 
 func scanCard(scan func(...any) error) (c cases.Card, err error) {
 	var frozen, approved int64

@@ -176,7 +176,7 @@ func testWhatIsStoredComesBack(t *testing.T, another func() Store) {
 	}
 	check(func(tx *Tx) (any, any, error) {
 		got, contacts, err := tx.Holder("h1")
-		return []any{got, contacts}, []any{cases.Holder{ID: "h1", Name: "Mr John Rigby", Active: true, WrongCodes: 3}, Contacts{Email: []byte{1}}}, err
+		return []any{got, contacts}, []any{cases.Holder{ID: "h1", Name: "Mr John Rigby", Active: true, WrongCodes: 3, Language: "en"}, Contacts{Email: []byte{1}}}, err
 	})
 	// The body died with the case; that there was an answer is still known.
 	a.Body = nil
