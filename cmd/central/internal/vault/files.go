@@ -14,22 +14,6 @@ import (
 	"latchkey/firmware/secret"
 )
 
-// OpenFiles makes a vault of its key files: kek, root and codes hold 32 bytes each. A file that others than its owner can read is refused.
-func OpenFiles(kek, root, codes string) (*Vault, error) {
-	var k Keys
-	var err error
-	if k.KEK, err = ReadKEK(kek); err != nil {
-		return nil, err
-	}
-	if k.Root, err = ReadRoot(root); err != nil {
-		return nil, err
-	}
-	if k.Codes, err = ReadSymmetric(codes); err != nil {
-		return nil, err
-	}
-	return With(k)
-}
-
 // ReadKEK reads a key-encryption key that MakeKey wrote.
 func ReadKEK(path string) (KEK, error) {
 	k, err := ReadSymmetric(path)

@@ -143,13 +143,13 @@ func TestKeyFiles(t *testing.T) {
 	if err := MakeKey(path("kek")); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a key was overwritten: %v", err)
 	}
-	if _, err := OpenFiles(path("kek"), path("root"), path("code")); err != nil {
+	if _, err := ReadKEK(path("kek")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(path("root"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenFiles(path("kek"), path("root"), path("code")); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := ReadRoot(path("root")); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a key that others can read: %v", err)
 	}
 	if err := MakeSigningKey(path("signing.pem"), path("signing.pub.pem")); err != nil {

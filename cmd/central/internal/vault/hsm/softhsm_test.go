@@ -201,6 +201,28 @@ func TestKeysMoveFromFilesIntoAToken(t *testing.T) {
 	}
 }
 
+func TestInitTakesTheRootThatCardsHavePUKsOf(t *testing.T) {
+	t.Parallel()
+	p, file := newToken(t), filepath.Join(t.TempDir(), "root.key")
+	must(t, os.WriteFile(file, value(2).Reveal(), 0o600))
+	says, err := Init(p, "kek", "root", file)
+	must(t, err)
+	if len(says) != 2 || !strings.Contains(says[0], "old_keks") || !strings.Contains(says[1], "destroy this one") {
+		t.Errorf("%q", says)
+	}
+	eight := profiles.PUK{Length: 8, DigitsOnly: true, Tries: 3}
+	got, err := inside(t, opened(t, p)).Derive("0a0b", 1, eight)
+	if err != nil || string(got.Reveal()) != "74131529" {
+		t.Errorf("derived %q, %v, want 74131529", got.Reveal(), err)
+	}
+	if _, err := Init(p, "", "root", file); err == nil || !strings.Contains(err.Error(), "nothing was made") {
+		t.Errorf("made twice: %v", err)
+	}
+	if says, err := Init(p, "", "another root", file+"-that-is-not-there"); err != nil || !strings.Contains(says[0], "back up the token") {
+		t.Errorf("%q, %v", says, err)
+	}
+}
+
 func TestKeysDoNotLeaveTheToken(t *testing.T) {
 	t.Parallel()
 	token := withKeys(t)

@@ -24,3 +24,6 @@ func (*Token) MakeKEK(string) (vault.KeyID, error) { return vault.KeyID{}, ErrNo
 
 // MakeRoot returns ErrNotBuilt.
 func (*Token) MakeRoot(string, secret.Value) error { return ErrNotBuilt }
+
+// Close does nothing.
+func (*Token) Close() {}
