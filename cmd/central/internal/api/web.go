@@ -49,6 +49,7 @@ func (s *Server) Web() http.Handler {
 	for _, api := range []string{"/v1/", "/scim/", "/notify/"} {
 		mux.HandleFunc(api, func(w http.ResponseWriter, r *http.Request) { problem(w, wire.CodeNotFound) })
 	}
+	(&pages{s: s}).mount(mux)
 	return s.webOuter(mux)
 }
 
