@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -17,6 +18,9 @@ import (
 	"latchkey/cmd/central/internal/api"
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/delivery"
+	"latchkey/cmd/central/internal/monitor"
+	"latchkey/cmd/central/internal/office"
+	"latchkey/cmd/central/internal/siem"
 	"latchkey/cmd/central/internal/vault"
 )
 
@@ -29,14 +33,30 @@ func serveCommand(o *options) *cobra.Command {
 		Short: "Serve kiosks until SIGTERM; requests under way are finished",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.with(cmd.Context(), func(of office) error {
-				return serve(cmd.Context(), of, cmd.ErrOrStderr())
+			c, err := config.Load(o.config)
+			if err != nil {
+				return err
+			}
+			isNew := !made(c.Database)
+			return open(cmd.Context(), c, func(of opened) error {
+				logger := newLogger(c.Log, cmd.ErrOrStderr())
+				if isNew {
+					logger.Warn("there was no database: made an empty one", "database", c.Database)
+				}
+				return serve(cmd.Context(), of, logger)
 			})
 		},
 	}
 }
 
-func serve(ctx context.Context, of office, log io.Writer) error {
+func newLogger(c config.Log, to io.Writer) *slog.Logger {
+	if c.Format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(to, nil))
+	}
+	return slog.New(slog.NewTextHandler(to, nil))
+}
+
+func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 	c := of.config
 	v, err := c.Keys.Open()
 	if err != nil {
@@ -46,11 +66,11 @@ func serve(ctx context.Context, of office, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	email, err := delivery.NewEmail(c)
+	t, err := tlsConfig(c)
 	if err != nil {
 		return err
 	}
-	t, err := tlsConfig(c)
+	devices, err := c.DeviceAuthority(t.ClientCAs)
 	if err != nil {
 		return err
 	}
@@ -68,13 +88,31 @@ func serve(ctx context.Context, of office, log io.Writer) error {
 			return fmt.Errorf("web.listen: %w", err)
 		}
 	}
-	logger := slog.New(slog.NewTextHandler(log, nil))
-	s := &api.Server{
-		Store: of.store, Vault: v, Email: email, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: logger, Now: time.Now,
-		Contact: c.RAContact,
+	outbox, err := delivery.NewOutbox(c, of.store, v, logger, time.Now)
+	if err != nil {
+		return err
 	}
+	receipts, err := api.ReceiptToken(c.Notify)
+	if err != nil {
+		return err
+	}
+	s := &api.Server{
+		Store: of.store, Vault: v, Outbox: outbox, Receipts: receipts, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: logger, Now: time.Now,
+		Contact: c.RAContact, Devices: devices, Monitor: monitor.New(of.store, time.Now),
+	}
+	desk, err := office.Listen(c.Office.Socket, c.Office.Group)
+	if err != nil {
+		return err
+	}
+	staff := &office.Server{Store: of.store, Vault: v, Profiles: c.Profiles, Issuers: c.Policies.Issuers, Log: logger, Now: time.Now}
+	drained := make(chan struct{})
 	parts := []func(context.Context) error{
-		func(ctx context.Context) error { return s.Serve(ctx, l, t, grace) },
+		func(ctx context.Context) error {
+			defer close(drained)
+			return s.Serve(ctx, l, t, grace)
+		},
+		outbox.Run,
+		func(ctx context.Context) error { return staff.Serve(ctx, desk, grace) },
 	}
 	if web != nil {
 		logger.Info("web", "addr", web.Addr().String())
@@ -82,6 +120,23 @@ func serve(ctx context.Context, of office, log io.Writer) error {
 			return s.ServeWeb(ctx, web, api.WebTLSConfig(t.Certificates[0]), grace)
 		})
 	}
+	if c.Monitor.Listen != "" {
+		own, err := net.Listen("tcp", c.Monitor.Listen)
+		if err != nil {
+			return fmt.Errorf("monitor.listen: %w", err)
+		}
+		parts = append(parts, func(ctx context.Context) error { return s.Monitor.Serve(ctx, own, drained) })
+	}
+	if c.SIEM.Address != "" {
+		authorities, err := c.SIEM.Authorities()
+		if err != nil {
+			return err
+		}
+		f := &siem.Forwarder{Store: of.store, Address: c.SIEM.Address, CA: authorities, Format: c.SIEM.Format, Host: siem.Hostname(),
+			Process: rand.Text(), Log: logger, Now: time.Now}
+		parts = append(parts, f.Run)
+	}
+	parts = append(parts, func(ctx context.Context) error { return notify(ctx, s.Monitor, logger) })
 	logger.Info("listening", "addr", l.Addr().String())
 	if err := together(ctx, parts...); err != nil {
 		return err

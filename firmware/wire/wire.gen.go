@@ -115,6 +115,9 @@ type Begun struct {
 
 	// Profile The card's profile on record, such as "piv": where several fit, the card does not tell which is its own.
 	Profile string `json:"profile"`
+
+	// Token Central's own note of which card this is, that nobody else can read, base64url. The kiosk writes it into the intent (firmware/audit), so that a central restored from a backup knows which card was written.
+	Token string `json:"token,omitempty"`
 }
 
 // Candidates What a grant seals.
@@ -158,6 +161,9 @@ type CodeStatus struct {
 	// ExpiresAt Judged by central alone.
 	ExpiresAt int64 `json:"expires_at"`
 
+	// Failed The message came back: it did not reach the holder. Its send does not count.
+	Failed *bool `json:"failed,omitempty"`
+
 	// Masked Where it was sent.
 	Masked string `json:"masked"`
 
@@ -175,10 +181,34 @@ type EndRequest struct {
 // EndRequestReason defines model for EndRequest.Reason.
 type EndRequestReason string
 
+// EnrolRequest defines model for EnrolRequest.
+type EnrolRequest struct {
+	// Code The one-time code, as typed.
+	Code Secret `json:"code"`
+
+	// Csr PKCS #10 request (DER), at most 4096 bytes, for a P-256 key, signed by it. Of what else it says nothing counts: the name is the one that the code was made for.
+	Csr []byte `json:"csr"`
+}
+
+// Enrolled defines model for Enrolled.
+type Enrolled struct {
+	// CentralKey Central's key for grants and receipts (SubjectPublicKeyInfo
+	CentralKey []byte `json:"central_key"`
+
+	// Certificate DER.
+	Certificate []byte `json:"certificate"`
+
+	// Kiosk The kiosk's id: the common name of its certificate.
+	Kiosk string `json:"kiosk"`
+}
+
 // EntryBatch defines model for EntryBatch.
 type EntryBatch struct {
 	Entries []JournalEntry `json:"entries"`
 	Head    JournalHead    `json:"head"`
+
+	// More The journal goes on after this batch. A batch without entries and with this asks how far central is.
+	More bool `json:"more,omitempty"`
 }
 
 // Fact Whether something is so on the card.
@@ -295,6 +325,9 @@ type Receipt struct {
 	// BackedUp … and has backed up every entry up to this one. A kiosk forgets only these.
 	BackedUp int64 `json:"backed_up"`
 
+	// Epoch Grows with each restore from a backup. In a new one central can hold less than it said before, and the kiosk sends it again; in the same one it cannot.
+	Epoch int64 `json:"epoch"`
+
 	// Hash Chain hash at held.
 	Hash []byte `json:"hash"`
 
@@ -316,6 +349,18 @@ type ReleaseRequest struct {
 
 	// Signature Device key over ReleaseDigest.
 	Signature []byte `json:"signature"`
+}
+
+// RenewRequest defines model for RenewRequest.
+type RenewRequest struct {
+	// Csr As in EnrolRequest.
+	Csr []byte `json:"csr"`
+}
+
+// Renewed defines model for Renewed.
+type Renewed struct {
+	// Certificate DER.
+	Certificate []byte `json:"certificate"`
 }
 
 // SendCodeRequest defines model for SendCodeRequest.
@@ -398,8 +443,14 @@ type ProveCardJSONRequestBody = ProofRequest
 // ReleaseJSONRequestBody defines body for Release for application/json ContentType.
 type ReleaseJSONRequestBody = ReleaseRequest
 
+// EnrolJSONRequestBody defines body for Enrol for application/json ContentType.
+type EnrolJSONRequestBody = EnrolRequest
+
 // DeliverEntriesJSONRequestBody defines body for DeliverEntries for application/json ContentType.
 type DeliverEntriesJSONRequestBody = EntryBatch
+
+// RenewJSONRequestBody defines body for Renew for application/json ContentType.
+type RenewJSONRequestBody = RenewRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -493,6 +544,11 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/cases (the `BeginCase` operationId).
 	BeginCase(ctx context.Context, params *BeginCaseParams, body BeginCaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetCode What became of the code that was sent last. wrong-step unless one is out.
+	//
+	// Corresponds with GET /v1/cases/{case}/code (the `GetCode` operationId).
+	GetCode(ctx context.Context, pCase Case, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SendCodeWithBody Sends a one-time code. A resend replaces the code and keeps the count of wrong ones.
 	//
 	// Takes any type of body and a specified content type.
@@ -577,6 +633,28 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/cases/{case}/release (the `Release` operationId).
 	Release(ctx context.Context, pCase Case, params *ReleaseParams, body ReleaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EnrolWithBody A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+	//
+	// Is asked on the public listener, since a new kiosk has no certificate yet; central's certificate is checked as ever. Code and
+	// key are the request's Idempotency-Key: the same code with the same key gets the same certificate again, while the code is
+	// valid. The kiosk is refused (kiosk-unconfirmed) until the RA has confirmed the fingerprint of its key.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/enrolments (the `Enrol` operationId).
+	EnrolWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Enrol A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+	//
+	// Is asked on the public listener, since a new kiosk has no certificate yet; central's certificate is checked as ever. Code and
+	// key are the request's Idempotency-Key: the same code with the same key gets the same certificate again, while the code is
+	// valid. The kiosk is refused (kiosk-unconfirmed) until the RA has confirmed the fingerprint of its key.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/enrolments (the `Enrol` operationId).
+	Enrol(ctx context.Context, body EnrolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeliverEntriesWithBody A batch of the kiosk's journal, in order. Central checks that it extends what it holds.
 	//
 	// Delivering entries that central already holds is harmless. Needs no Idempotency-Key, the sequence is one.
@@ -594,6 +672,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/entries (the `DeliverEntries` operationId).
 	DeliverEntries(ctx context.Context, body DeliverEntriesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenewWithBody A new certificate for the key of the present one.
+	//
+	// Another key is refused (enrolment-invalid); a kiosk changes its key by enrolling anew. Both certificates are good until the new one
+	// is used for the first time; then the old one is refused. Asked again before that, the newest answer counts. Needs no
+	// Idempotency-Key.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/renewals (the `Renew` operationId).
+	RenewWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Renew A new certificate for the key of the present one.
+	//
+	// Another key is refused (enrolment-invalid); a kiosk changes its key by enrolling anew. Both certificates are good until the new one
+	// is used for the first time; then the old one is refused. Asked again before that, the newest answer counts. Needs no
+	// Idempotency-Key.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/renewals (the `Renew` operationId).
+	Renew(ctx context.Context, body RenewJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetStatus Is central there, and does it serve this kiosk?
 	//
@@ -629,6 +729,21 @@ func (c *Client) BeginCaseWithBody(ctx context.Context, params *BeginCaseParams,
 // Corresponds with POST /v1/cases (the `BeginCase` operationId).
 func (c *Client) BeginCase(ctx context.Context, params *BeginCaseParams, body BeginCaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewBeginCaseRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetCode What became of the code that was sent last. wrong-step unless one is out.
+//
+// Corresponds with GET /v1/cases/{case}/code (the `GetCode` operationId).
+func (c *Client) GetCode(ctx context.Context, pCase Case, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCodeRequest(c.Server, pCase)
 	if err != nil {
 		return nil, err
 	}
@@ -843,6 +958,48 @@ func (c *Client) Release(ctx context.Context, pCase Case, params *ReleaseParams,
 	return c.Client.Do(req)
 }
 
+// EnrolWithBody A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+//
+// Is asked on the public listener, since a new kiosk has no certificate yet; central's certificate is checked as ever. Code and
+// key are the request's Idempotency-Key: the same code with the same key gets the same certificate again, while the code is
+// valid. The kiosk is refused (kiosk-unconfirmed) until the RA has confirmed the fingerprint of its key.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/enrolments (the `Enrol` operationId).
+func (c *Client) EnrolWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEnrolRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Enrol A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+//
+// Is asked on the public listener, since a new kiosk has no certificate yet; central's certificate is checked as ever. Code and
+// key are the request's Idempotency-Key: the same code with the same key gets the same certificate again, while the code is
+// valid. The kiosk is refused (kiosk-unconfirmed) until the RA has confirmed the fingerprint of its key.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/enrolments (the `Enrol` operationId).
+func (c *Client) Enrol(ctx context.Context, body EnrolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEnrolRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DeliverEntriesWithBody A batch of the kiosk's journal, in order. Central checks that it extends what it holds.
 //
 // Delivering entries that central already holds is harmless. Needs no Idempotency-Key, the sequence is one.
@@ -871,6 +1028,48 @@ func (c *Client) DeliverEntriesWithBody(ctx context.Context, contentType string,
 // Corresponds with POST /v1/entries (the `DeliverEntries` operationId).
 func (c *Client) DeliverEntries(ctx context.Context, body DeliverEntriesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeliverEntriesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenewWithBody A new certificate for the key of the present one.
+//
+// Another key is refused (enrolment-invalid); a kiosk changes its key by enrolling anew. Both certificates are good until the new one
+// is used for the first time; then the old one is refused. Asked again before that, the newest answer counts. Needs no
+// Idempotency-Key.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/renewals (the `Renew` operationId).
+func (c *Client) RenewWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenewRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Renew A new certificate for the key of the present one.
+//
+// Another key is refused (enrolment-invalid); a kiosk changes its key by enrolling anew. Both certificates are good until the new one
+// is used for the first time; then the old one is refused. Asked again before that, the newest answer counts. Needs no
+// Idempotency-Key.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/renewals (the `Renew` operationId).
+func (c *Client) Renew(ctx context.Context, body RenewJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenewRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -944,6 +1143,40 @@ func NewBeginCaseRequestWithBody(server string, params *BeginCaseParams, content
 
 		req.Header.Set("Idempotency-Key", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewGetCodeRequest constructs an http.Request for the GetCode method
+func NewGetCodeRequest(server string, pCase Case) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "case", pCase, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cases/%s/code", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -1309,6 +1542,46 @@ func NewReleaseRequestWithBody(server string, pCase Case, params *ReleaseParams,
 	return req, nil
 }
 
+// NewEnrolRequest calls the generic Enrol builder with application/json body
+func NewEnrolRequest(server string, body EnrolJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEnrolRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewEnrolRequestWithBody constructs an http.Request for the Enrol method, with any body, and a specified content type
+func NewEnrolRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/enrolments")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewDeliverEntriesRequest calls the generic DeliverEntries builder with application/json body
 func NewDeliverEntriesRequest(server string, body DeliverEntriesJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -1330,6 +1603,46 @@ func NewDeliverEntriesRequestWithBody(server string, contentType string, body io
 	}
 
 	operationPath := fmt.Sprintf("/v1/entries")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRenewRequest calls the generic Renew builder with application/json body
+func NewRenewRequest(server string, body RenewJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRenewRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRenewRequestWithBody constructs an http.Request for the Renew method, with any body, and a specified content type
+func NewRenewRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/renewals")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1438,6 +1751,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/cases (the `BeginCase` operationId).
 	BeginCaseWithResponse(ctx context.Context, params *BeginCaseParams, body BeginCaseJSONRequestBody, reqEditors ...RequestEditorFn) (*BeginCaseResponse, error)
 
+	// GetCodeWithResponse What became of the code that was sent last. wrong-step unless one is out.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cases/{case}/code (the `GetCode` operationId).
+	GetCodeWithResponse(ctx context.Context, pCase Case, reqEditors ...RequestEditorFn) (*GetCodeResponse, error)
+
 	// SendCodeWithBodyWithResponse Sends a one-time code. A resend replaces the code and keeps the count of wrong ones.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -1522,6 +1842,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/cases/{case}/release (the `Release` operationId).
 	ReleaseWithResponse(ctx context.Context, pCase Case, params *ReleaseParams, body ReleaseJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseResponse, error)
 
+	// EnrolWithBodyWithResponse A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+	//
+	// Is asked on the public listener, since a new kiosk has no certificate yet; central's certificate is checked as ever. Code and
+	// key are the request's Idempotency-Key: the same code with the same key gets the same certificate again, while the code is
+	// valid. The kiosk is refused (kiosk-unconfirmed) until the RA has confirmed the fingerprint of its key.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/enrolments (the `Enrol` operationId).
+	EnrolWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EnrolResponse, error)
+
+	// EnrolWithResponse A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+	//
+	// Is asked on the public listener, since a new kiosk has no certificate yet; central's certificate is checked as ever. Code and
+	// key are the request's Idempotency-Key: the same code with the same key gets the same certificate again, while the code is
+	// valid. The kiosk is refused (kiosk-unconfirmed) until the RA has confirmed the fingerprint of its key.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/enrolments (the `Enrol` operationId).
+	EnrolWithResponse(ctx context.Context, body EnrolJSONRequestBody, reqEditors ...RequestEditorFn) (*EnrolResponse, error)
+
 	// DeliverEntriesWithBodyWithResponse A batch of the kiosk's journal, in order. Central checks that it extends what it holds.
 	//
 	// Delivering entries that central already holds is harmless. Needs no Idempotency-Key, the sequence is one.
@@ -1539,6 +1881,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/entries (the `DeliverEntries` operationId).
 	DeliverEntriesWithResponse(ctx context.Context, body DeliverEntriesJSONRequestBody, reqEditors ...RequestEditorFn) (*DeliverEntriesResponse, error)
+
+	// RenewWithBodyWithResponse A new certificate for the key of the present one.
+	//
+	// Another key is refused (enrolment-invalid); a kiosk changes its key by enrolling anew. Both certificates are good until the new one
+	// is used for the first time; then the old one is refused. Asked again before that, the newest answer counts. Needs no
+	// Idempotency-Key.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/renewals (the `Renew` operationId).
+	RenewWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RenewResponse, error)
+
+	// RenewWithResponse A new certificate for the key of the present one.
+	//
+	// Another key is refused (enrolment-invalid); a kiosk changes its key by enrolling anew. Both certificates are good until the new one
+	// is used for the first time; then the old one is refused. Asked again before that, the newest answer counts. Needs no
+	// Idempotency-Key.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/renewals (the `Renew` operationId).
+	RenewWithResponse(ctx context.Context, body RenewJSONRequestBody, reqEditors ...RequestEditorFn) (*RenewResponse, error)
 
 	// GetStatusWithResponse Is central there, and does it serve this kiosk?
 	//
@@ -1590,6 +1954,54 @@ func (r BeginCaseResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r BeginCaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetCodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CodeStatus
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetCodeResponse) GetJSON200() *CodeStatus {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetCodeResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetCodeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCodeResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -1877,6 +2289,54 @@ func (r ReleaseResponse) ContentType() string {
 	return ""
 }
 
+type EnrolResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Enrolled
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r EnrolResponse) GetJSON201() *Enrolled {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EnrolResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EnrolResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EnrolResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EnrolResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EnrolResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type DeliverEntriesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1919,6 +2379,54 @@ func (r DeliverEntriesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DeliverEntriesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RenewResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Renewed
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RenewResponse) GetJSON200() *Renewed {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RenewResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RenewResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RenewResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RenewResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RenewResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2001,6 +2509,19 @@ func (c *ClientWithResponses) BeginCaseWithResponse(ctx context.Context, params 
 		return nil, err
 	}
 	return ParseBeginCaseResponse(rsp)
+}
+
+// GetCodeWithResponse What became of the code that was sent last. wrong-step unless one is out.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cases/{case}/code (the `GetCode` operationId).
+func (c *ClientWithResponses) GetCodeWithResponse(ctx context.Context, pCase Case, reqEditors ...RequestEditorFn) (*GetCodeResponse, error) {
+	rsp, err := c.GetCode(ctx, pCase, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCodeResponse(rsp)
 }
 
 // SendCodeWithBodyWithResponse Sends a one-time code. A resend replaces the code and keeps the count of wrong ones.
@@ -2159,6 +2680,40 @@ func (c *ClientWithResponses) ReleaseWithResponse(ctx context.Context, pCase Cas
 	return ParseReleaseResponse(rsp)
 }
 
+// EnrolWithBodyWithResponse A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+//
+// Is asked on the public listener, since a new kiosk has no certificate yet; central's certificate is checked as ever. Code and
+// key are the request's Idempotency-Key: the same code with the same key gets the same certificate again, while the code is
+// valid. The kiosk is refused (kiosk-unconfirmed) until the RA has confirmed the fingerprint of its key.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/enrolments (the `Enrol` operationId).
+func (c *ClientWithResponses) EnrolWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EnrolResponse, error) {
+	rsp, err := c.EnrolWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEnrolResponse(rsp)
+}
+
+// EnrolWithResponse A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+//
+// Is asked on the public listener, since a new kiosk has no certificate yet; central's certificate is checked as ever. Code and
+// key are the request's Idempotency-Key: the same code with the same key gets the same certificate again, while the code is
+// valid. The kiosk is refused (kiosk-unconfirmed) until the RA has confirmed the fingerprint of its key.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/enrolments (the `Enrol` operationId).
+func (c *ClientWithResponses) EnrolWithResponse(ctx context.Context, body EnrolJSONRequestBody, reqEditors ...RequestEditorFn) (*EnrolResponse, error) {
+	rsp, err := c.Enrol(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEnrolResponse(rsp)
+}
+
 // DeliverEntriesWithBodyWithResponse A batch of the kiosk's journal, in order. Central checks that it extends what it holds.
 //
 // Delivering entries that central already holds is harmless. Needs no Idempotency-Key, the sequence is one.
@@ -2187,6 +2742,40 @@ func (c *ClientWithResponses) DeliverEntriesWithResponse(ctx context.Context, bo
 		return nil, err
 	}
 	return ParseDeliverEntriesResponse(rsp)
+}
+
+// RenewWithBodyWithResponse A new certificate for the key of the present one.
+//
+// Another key is refused (enrolment-invalid); a kiosk changes its key by enrolling anew. Both certificates are good until the new one
+// is used for the first time; then the old one is refused. Asked again before that, the newest answer counts. Needs no
+// Idempotency-Key.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/renewals (the `Renew` operationId).
+func (c *ClientWithResponses) RenewWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RenewResponse, error) {
+	rsp, err := c.RenewWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenewResponse(rsp)
+}
+
+// RenewWithResponse A new certificate for the key of the present one.
+//
+// Another key is refused (enrolment-invalid); a kiosk changes its key by enrolling anew. Both certificates are good until the new one
+// is used for the first time; then the old one is refused. Asked again before that, the newest answer counts. Needs no
+// Idempotency-Key.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/renewals (the `Renew` operationId).
+func (c *ClientWithResponses) RenewWithResponse(ctx context.Context, body RenewJSONRequestBody, reqEditors ...RequestEditorFn) (*RenewResponse, error) {
+	rsp, err := c.Renew(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenewResponse(rsp)
 }
 
 // GetStatusWithResponse Is central there, and does it serve this kiosk?
@@ -2222,6 +2811,39 @@ func ParseBeginCaseResponse(rsp *http.Response) (*BeginCaseResponse, error) {
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetCodeResponse parses an HTTP response from a GetCodeWithResponse call
+func ParseGetCodeResponse(rsp *http.Response) (*GetCodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CodeStatus
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -2429,6 +3051,39 @@ func ParseReleaseResponse(rsp *http.Response) (*ReleaseResponse, error) {
 	return response, nil
 }
 
+// ParseEnrolResponse parses an HTTP response from a EnrolWithResponse call
+func ParseEnrolResponse(rsp *http.Response) (*EnrolResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EnrolResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Enrolled
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseDeliverEntriesResponse parses an HTTP response from a DeliverEntriesWithResponse call
 func ParseDeliverEntriesResponse(rsp *http.Response) (*DeliverEntriesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -2445,6 +3100,39 @@ func ParseDeliverEntriesResponse(rsp *http.Response) (*DeliverEntriesResponse, e
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Receipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRenewResponse parses an HTTP response from a RenewWithResponse call
+func ParseRenewResponse(rsp *http.Response) (*RenewResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RenewResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Renewed
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -2500,6 +3188,9 @@ type ServerInterface interface {
 	// BeginCase A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 	// (POST /v1/cases)
 	BeginCase(w http.ResponseWriter, r *http.Request, params BeginCaseParams)
+	// GetCode What became of the code that was sent last. wrong-step unless one is out.
+	// (GET /v1/cases/{case}/code)
+	GetCode(w http.ResponseWriter, r *http.Request, pCase Case)
 	// SendCode Sends a one-time code. A resend replaces the code and keeps the count of wrong ones.
 	// (POST /v1/cases/{case}/code)
 	SendCode(w http.ResponseWriter, r *http.Request, pCase Case, params SendCodeParams)
@@ -2518,9 +3209,15 @@ type ServerInterface interface {
 	// Release The card's second proof, in the session in which it will be written. Answers with the grant.
 	// (POST /v1/cases/{case}/release)
 	Release(w http.ResponseWriter, r *http.Request, pCase Case, params ReleaseParams)
+	// Enrol A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+	// (POST /v1/enrolments)
+	Enrol(w http.ResponseWriter, r *http.Request)
 	// DeliverEntries A batch of the kiosk's journal, in order. Central checks that it extends what it holds.
 	// (POST /v1/entries)
 	DeliverEntries(w http.ResponseWriter, r *http.Request)
+	// Renew A new certificate for the key of the present one.
+	// (POST /v1/renewals)
+	Renew(w http.ResponseWriter, r *http.Request)
 	// GetStatus Is central there, and does it serve this kiosk?
 	// (GET /v1/status)
 	GetStatus(w http.ResponseWriter, r *http.Request)
@@ -2571,6 +3268,32 @@ func (siw *ServerInterfaceWrapper) BeginCase(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.BeginCase(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCode operation middleware
+func (siw *ServerInterfaceWrapper) GetCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "case" -------------
+	var pCase Case
+
+	err = runtime.BindStyledParameterWithOptions("simple", "case", r.PathValue("case"), &pCase, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "case", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCode(w, r, pCase)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2904,11 +3627,39 @@ func (siw *ServerInterfaceWrapper) Release(w http.ResponseWriter, r *http.Reques
 	handler.ServeHTTP(w, r)
 }
 
+// Enrol operation middleware
+func (siw *ServerInterfaceWrapper) Enrol(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Enrol(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DeliverEntries operation middleware
 func (siw *ServerInterfaceWrapper) DeliverEntries(w http.ResponseWriter, r *http.Request) {
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DeliverEntries(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Renew operation middleware
+func (siw *ServerInterfaceWrapper) Renew(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Renew(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3055,12 +3806,15 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/status", wrapper.GetStatus)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cases", wrapper.BeginCase)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cases/{case}/proof", wrapper.ProveCard)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cases/{case}/code", wrapper.GetCode)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cases/{case}/code", wrapper.SendCode)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cases/{case}/code/check", wrapper.CheckCode)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cases/{case}/release", wrapper.Release)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cases/{case}/outcome", wrapper.ReportOutcome)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cases/{case}/end", wrapper.EndCase)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/entries", wrapper.DeliverEntries)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/enrolments", wrapper.Enrol)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/renewals", wrapper.Renew)
 
 	return m
 }
@@ -3096,6 +3850,45 @@ type BeginCasedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response BeginCasedefaultApplicationProblemPlusJSONResponse) VisitBeginCaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCodeRequestObject struct {
+	Case Case `json:"case"`
+}
+
+type GetCodeResponseObject interface {
+	VisitGetCodeResponse(w http.ResponseWriter) error
+}
+
+type GetCode200JSONResponse CodeStatus
+
+func (response GetCode200JSONResponse) VisitGetCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCodedefaultApplicationProblemPlusJSONResponse) VisitGetCodeResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3347,6 +4140,45 @@ func (response ReleasedefaultApplicationProblemPlusJSONResponse) VisitReleaseRes
 	return err
 }
 
+type EnrolRequestObject struct {
+	Body *EnrolJSONRequestBody
+}
+
+type EnrolResponseObject interface {
+	VisitEnrolResponse(w http.ResponseWriter) error
+}
+
+type Enrol201JSONResponse Enrolled
+
+func (response Enrol201JSONResponse) VisitEnrolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnroldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EnroldefaultApplicationProblemPlusJSONResponse) VisitEnrolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeliverEntriesRequestObject struct {
 	Body *DeliverEntriesJSONRequestBody
 }
@@ -3375,6 +4207,45 @@ type DeliverEntriesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DeliverEntriesdefaultApplicationProblemPlusJSONResponse) VisitDeliverEntriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewRequestObject struct {
+	Body *RenewJSONRequestBody
+}
+
+type RenewResponseObject interface {
+	VisitRenewResponse(w http.ResponseWriter) error
+}
+
+type Renew200JSONResponse Renewed
+
+func (response Renew200JSONResponse) VisitRenewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RenewdefaultApplicationProblemPlusJSONResponse) VisitRenewResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3429,6 +4300,9 @@ type StrictServerInterface interface {
 	// BeginCase A card stands in the reader whose holder cannot use it. Opens a case, or returns to the open one of this card at this kiosk.
 	// (POST /v1/cases)
 	BeginCase(ctx context.Context, request BeginCaseRequestObject) (BeginCaseResponseObject, error)
+	// GetCode What became of the code that was sent last. wrong-step unless one is out.
+	// (GET /v1/cases/{case}/code)
+	GetCode(ctx context.Context, request GetCodeRequestObject) (GetCodeResponseObject, error)
 	// SendCode Sends a one-time code. A resend replaces the code and keeps the count of wrong ones.
 	// (POST /v1/cases/{case}/code)
 	SendCode(ctx context.Context, request SendCodeRequestObject) (SendCodeResponseObject, error)
@@ -3447,9 +4321,15 @@ type StrictServerInterface interface {
 	// Release The card's second proof, in the session in which it will be written. Answers with the grant.
 	// (POST /v1/cases/{case}/release)
 	Release(ctx context.Context, request ReleaseRequestObject) (ReleaseResponseObject, error)
+	// Enrol A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
+	// (POST /v1/enrolments)
+	Enrol(ctx context.Context, request EnrolRequestObject) (EnrolResponseObject, error)
 	// DeliverEntries A batch of the kiosk's journal, in order. Central checks that it extends what it holds.
 	// (POST /v1/entries)
 	DeliverEntries(ctx context.Context, request DeliverEntriesRequestObject) (DeliverEntriesResponseObject, error)
+	// Renew A new certificate for the key of the present one.
+	// (POST /v1/renewals)
+	Renew(ctx context.Context, request RenewRequestObject) (RenewResponseObject, error)
 	// GetStatus Is central there, and does it serve this kiosk?
 	// (GET /v1/status)
 	GetStatus(ctx context.Context, request GetStatusRequestObject) (GetStatusResponseObject, error)
@@ -3520,6 +4400,32 @@ func (sh *strictHandler) BeginCase(w http.ResponseWriter, r *http.Request, param
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(BeginCaseResponseObject); ok {
 		if err := validResponse.VisitBeginCaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCode operation middleware
+func (sh *strictHandler) GetCode(w http.ResponseWriter, r *http.Request, pCase Case) {
+	var request GetCodeRequestObject
+
+	request.Case = pCase
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCode(ctx, request.(GetCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCodeResponseObject); ok {
+		if err := validResponse.VisitGetCodeResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -3731,6 +4637,37 @@ func (sh *strictHandler) Release(w http.ResponseWriter, r *http.Request, pCase C
 	}
 }
 
+// Enrol operation middleware
+func (sh *strictHandler) Enrol(w http.ResponseWriter, r *http.Request) {
+	var request EnrolRequestObject
+
+	var body EnrolJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Enrol(ctx, request.(EnrolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Enrol")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EnrolResponseObject); ok {
+		if err := validResponse.VisitEnrolResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DeliverEntries operation middleware
 func (sh *strictHandler) DeliverEntries(w http.ResponseWriter, r *http.Request) {
 	var request DeliverEntriesRequestObject
@@ -3755,6 +4692,37 @@ func (sh *strictHandler) DeliverEntries(w http.ResponseWriter, r *http.Request) 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DeliverEntriesResponseObject); ok {
 		if err := validResponse.VisitDeliverEntriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Renew operation middleware
+func (sh *strictHandler) Renew(w http.ResponseWriter, r *http.Request) {
+	var request RenewRequestObject
+
+	var body RenewJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Renew(ctx, request.(RenewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Renew")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RenewResponseObject); ok {
+		if err := validResponse.VisitRenewResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

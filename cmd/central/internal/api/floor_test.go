@@ -131,7 +131,7 @@ func (f *floor) record(serial string) (*floorCard, secret.Value, error) {
 	if err != nil {
 		return nil, secret.Value{}, err
 	}
-	c.Channels = cases.Channels(f.Policies.For(""), string(email.Reveal()))
+	c.Channels = cases.Channels(f.Policies.For(""), string(email.Reveal()), "")
 	return c, email, nil
 }
 
@@ -172,7 +172,7 @@ func (f *floor) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (w
 			return nil, err
 		}
 		st.event(ledger.CardProved, "")
-		return f.proved(st.c, card.Record), nil
+		return proved(f.Policies.For(""), st.now, st.c, card.Record), nil
 	})
 }
 
@@ -193,8 +193,11 @@ func (f *floor) SendCode(ctx context.Context, r wire.SendCodeRequestObject) (wir
 		}
 		card.sends, st.kiosk.sends = append(card.sends, st.now), append(st.kiosk.sends, st.now)
 		st.event(ledger.CodeSent, r.Body.Channel)
-		message := delivery.Code{Digits: code, Validity: f.Policies.For("").CodeValidity, ExpiresAt: st.c.Code.ExpiresAt}
-		if err := f.Email.Send(context.WithoutCancel(ctx), email, message); err != nil {
+		word := vault.NewWord()
+		defer word.Wipe()
+		f.Vault.WordMAC(word)
+		m := store.Message{ID: random(16), Kind: store.MessageCode, Channel: card.Channels[0].ID, MadeAt: st.now, DiesAt: st.c.Code.ExpiresAt}
+		if _, err := f.Outbox.Send(context.WithoutCancel(ctx), m, email, delivery.Code{Digits: code, Word: word}); err != nil {
 			return nil, err
 		}
 		return st.c.CodeStatus(f.Policies.For("")), nil

@@ -27,6 +27,7 @@ import (
 
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/delivery"
+	"latchkey/cmd/central/internal/monitor"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/wire"
@@ -204,7 +205,7 @@ func prepareLoad(b testing.TB, database string, kiosks, cardsOfEach int) (*world
 	}
 	writeCardCA(b, filepath.Join(w.dir, "central", "card-ca.pem"))
 	text := fmt.Sprintf("ra_contact = \"the RA\"\n[cards]\nca = \"card-ca.pem\"\n[smtp]\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\nfrom = \"unlock@nhs.net\"\n"+
-		"[policy]\ncard_sends_an_hour = 1000000\nholder_sends_an_hour = 1000000\nkiosk_sends_an_hour = 1000000\n", ml.Addr().(*net.TCPAddr).Port)
+		"[policy]\ncard_sends_an_hour = 1000000\nholder_sends_an_hour = 1000000\nkiosk_sends_an_hour = 1000000\naddress_sends_an_hour = 1000000\nkiosk_cards_an_hour = 1000000\n", ml.Addr().(*net.TCPAddr).Port)
 	if database != "" {
 		text = fmt.Sprintf("database = %q\n", database) + text
 	}
@@ -270,10 +271,6 @@ func openLoad(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := delivery.NewEmail(c)
-	if err != nil {
-		return nil, err
-	}
 	if c.Policies.Issuers, err = c.CardIssuers(); err != nil {
 		return nil, err
 	}
@@ -281,8 +278,14 @@ func openLoad(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	outbox, err := delivery.NewOutbox(c, s, v, log, time.Now)
+	if err != nil {
+		return nil, err
+	}
 	return &Server{
-		Store: s, Vault: v, Email: e, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Now: time.Now,
+		Store: s, Vault: v, Outbox: outbox, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: log, Now: time.Now,
+		Monitor: monitor.New(s, time.Now),
 	}, nil
 }
 

@@ -10,11 +10,8 @@ import (
 	"unicode/utf8"
 
 	"latchkey/cmd/central/internal/cases"
-	"latchkey/cmd/central/internal/delivery"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
-	"latchkey/cmd/central/internal/vault"
-	"latchkey/firmware/secret"
 	"latchkey/firmware/wire"
 )
 
@@ -27,6 +24,7 @@ type step struct {
 	caseID string // empty as long as there is none
 
 	organisation string // of the holder, once the holder is known
+	over         bool   // the case was, before this request
 }
 
 // policy is what holds for the holder; the default's as long as there is none.
@@ -70,12 +68,12 @@ func (s *Server) once(ctx context.Context, a ask, status int, effect func(*step)
 // now in whole milliseconds, as times are stored and travel.
 func (s *Server) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
 
-// answer turns a refusal into a reply; any other error stays one.
+// answer turns a refusal into a reply, and books what counts against the kiosk; any other error stays one.
 func (st *step) answer(out *reply, err error) error {
 	var r *cases.Refusal
 	if errors.As(err, &r) {
 		*out = refusal(st.rq, r)
-		return nil
+		return st.strike(r)
 	}
 	return err
 }
@@ -97,23 +95,17 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 	case err != nil:
 		return false, out, err
 	case !hmac.Equal(was.BodyMAC, st.rq.bodyMAC):
-		return true, refuse(st.rq, wire.CodeIdempotencyConflict), nil
+		err := st.answer(&out, cases.Refuse(wire.CodeIdempotencyConflict))
+		return err == nil, out, err
 	}
 	st.rq.repeated = true
 	switch {
-	case was.Status == 0: // a message is, or was, on its way
-		if st.now.Before(was.At.Add(delivery.Timeout + time.Second)) {
-			return true, refuse(st.rq, wire.CodeUnavailable), nil
-		}
-		// Whoever was sending it is gone. It counts as sent.
+	case was.Status != 204 && was.Body == nil:
 		c, err := st.tx.Case(was.Case)
 		if err != nil {
 			return false, out, err
 		}
-		out, err = document(200, c.CodeStatus(st.policy()))
-		return true, out, err
-	case was.Status != 204 && was.Body == nil:
-		return true, refuse(st.rq, wire.CodeCaseClosed), nil
+		return true, refusal(st.rq, c.Ended()), nil
 	case was.Case != "":
 		// A case that has run out answers nothing any more, nor does what was stored for it.
 		c, err := st.tx.Case(was.Case)
@@ -180,6 +172,7 @@ func (st *step) theCase() (cases.Case, error) {
 		st.caseID = "" // nothing that is stored from here on belongs to another kiosk's case
 		return c, cases.Refuse(wire.CodeNotFound)
 	}
+	st.over = c.State.Over()
 	return c, err
 }
 
@@ -189,32 +182,32 @@ func (st *step) known() (cases.Case, cases.Record, error) {
 	if err != nil {
 		return c, cases.Record{}, err
 	}
-	rec, email, err := st.record(c.Card)
-	email.Wipe()
+	rec, to, err := st.record(c.Card)
+	to.wipe()
 	return c, rec, err
 }
 
-// record finds all that the rules ask of a card, and the holder's address, which is the caller's to wipe.
-func (st *step) record(card string) (r cases.Record, email secret.Value, err error) {
+// record finds all that the rules ask of a card, and the holder's addresses, which are the caller's to wipe.
+func (st *step) record(card string) (r cases.Record, to addresses, err error) {
 	if r.Card, err = st.tx.Card(card); err != nil {
-		return r, email, err
+		return r, to, err
 	}
 	if r.Profile, err = st.Profiles.Named(r.Card.Profile); err != nil {
-		return r, email, err
+		return r, to, err
 	}
 	var sealed store.Contacts
 	if r.Holder, sealed, err = st.tx.Holder(r.Card.Holder); err != nil {
-		return r, email, err
+		return r, to, err
 	}
 	st.organisation = r.Holder.Organisation
+	e, err := st.epoch()
+	if err != nil {
+		return r, to, err
+	}
+	r.Epoch = e.Number
 	if r.Grants, err = st.tx.Grants(card); err != nil {
-		return r, email, err
+		return r, to, err
 	}
-	if sealed.Email != nil {
-		if email, err = st.Vault.Open(vault.Subject{Kind: vault.KindEmail, ID: r.Holder.ID}, sealed.Email); err != nil {
-			return r, email, err
-		}
-		r.Channels = cases.Channels(st.policy(), string(email.Reveal()))
-	}
-	return r, email, nil
+	to, r.Channels, err = st.reached(st.policy(), r.Holder.ID, sealed)
+	return r, to, err
 }

@@ -12,7 +12,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -26,27 +25,35 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/delivery"
+	"latchkey/cmd/central/internal/monitor"
+	"latchkey/cmd/central/internal/pki"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/wire"
 )
 
-// Server is central as kiosks see it. All fields are needed.
+// Server is central as kiosks see it. All fields are needed, but Devices and Receipts.
 type Server struct {
 	Store    store.Store
 	Vault    *vault.Vault
-	Email    *delivery.Email
+	Outbox   *delivery.Outbox
 	Signing  *ecdsa.PrivateKey // P-256, of grants and receipts
 	Profiles profiles.Set      // of the cards on record
 	Policies cases.Policies
 	Contact  string // how people reach their RA, for the pages
+	Devices  *pki.Authority // of kiosks' certificates; nil if another authority certifies them
+	Receipts []byte // SHA-256 of what Notify has to show; nil: no receipts are taken
+	Monitor  *monitor.Monitor
 	Log      *slog.Logger
 	Now      func() time.Time
+
+	settledEpoch atomic.Pointer[store.Epoch] // the present epoch, once nothing is waited for
 }
 
 // TLSConfig is how kiosks are received: TLS 1.3 (RFC 8446), and a certificate that one of the authorities gave.
@@ -98,10 +105,13 @@ func serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 type request struct {
 	id          string
 	kiosk       string // as the certificate names it; its right to that name is checked in each transaction
+	address     string // that it came from, without the port
 	certificate *x509.Certificate
 	bodyMAC     []byte
 	code        wire.Code // of the problem that is answered; for the log
 	repeated    bool      // answered from what was stored
+	evidence    bool      // brings some, which is taken from a kiosk in quarantine, too
+	outcome     wire.Fact // that was reported: is the passcode on the card?
 }
 
 type requestKey struct{}
@@ -141,7 +151,7 @@ func (s *Server) handler(routes wire.StrictServerInterface) http.Handler {
 func (s *Server) outer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(plain http.ResponseWriter, r *http.Request) {
 		w := &writer{ResponseWriter: plain, now: s.Now}
-		rq := &request{id: random(4)}
+		rq := &request{id: random(4), address: addressOf(r)}
 		began := time.Now()
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, rq))
 		defer func() {
@@ -158,13 +168,19 @@ func (s *Server) outer(next http.Handler) http.Handler {
 			}
 			s.Log.Info("request", "request", rq.id, "kiosk", rq.kiosk, "route", r.Pattern, "status", w.status, "code", string(rq.code),
 				"repeated", rq.repeated, "ms", time.Since(began).Milliseconds())
+			s.Monitor.Request(r.Pattern, string(rq.code), time.Since(began))
+			if rq.outcome != "" && !rq.repeated && w.status == http.StatusOK {
+				s.Monitor.Outcome(string(rq.outcome))
+			}
 		}()
-		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		switch {
+		case r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
+			rq.certificate = r.TLS.PeerCertificates[0]
+			rq.kiosk = rq.certificate.Subject.CommonName
+		case r.URL.Path != enrolPath:
 			refuse(rq, wire.CodeKioskUnknown).write(w)
 			return
 		}
-		rq.certificate = r.TLS.PeerCertificates[0]
-		rq.kiosk = rq.certificate.Subject.CommonName
 		body, err := io.ReadAll(io.LimitReader(r.Body, wire.MaxBody+1))
 		defer clear(body) // it can hold a code
 		if err != nil || len(body) > wire.MaxBody {
@@ -227,6 +243,7 @@ func (r reply) VisitGetStatusResponse(w http.ResponseWriter) error      { return
 func (r reply) VisitBeginCaseResponse(w http.ResponseWriter) error      { return r.write(w) }
 func (r reply) VisitProveCardResponse(w http.ResponseWriter) error      { return r.write(w) }
 func (r reply) VisitSendCodeResponse(w http.ResponseWriter) error       { return r.write(w) }
+func (r reply) VisitGetCodeResponse(w http.ResponseWriter) error        { return r.write(w) }
 func (r reply) VisitCheckCodeResponse(w http.ResponseWriter) error      { return r.write(w) }
 func (r reply) VisitReleaseResponse(w http.ResponseWriter) error        { return r.write(w) }
 func (r reply) VisitReportOutcomeResponse(w http.ResponseWriter) error  { return r.write(w) }
@@ -260,20 +277,6 @@ func refusal(rq *request, r *cases.Refusal) reply {
 		panic(err) // numbers and constants
 	}
 	return reply{p.Status, b}
-}
-
-// allowed finds the kiosk and refuses one that is not enrolled with this certificate, or was disabled.
-func allowed(tx *store.Tx, rq *request) error {
-	k, err := tx.Kiosk(rq.kiosk)
-	switch {
-	case errors.Is(err, store.ErrNotFound) || err == nil && k.Certificate != sha256.Sum256(rq.certificate.Raw):
-		return cases.Refuse(wire.CodeKioskUnknown)
-	case err != nil:
-		return err
-	case k.State != store.KioskActive:
-		return cases.Refuse(wire.CodeKioskDisabled)
-	}
-	return nil
 }
 
 // signedByDevice says whether the kiosk's device key, that of its certificate, signed the digest.

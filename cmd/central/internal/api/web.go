@@ -46,6 +46,8 @@ func (s *Server) ServeWeb(ctx context.Context, l net.Listener, t *tls.Config, gr
 // Web is all that is reached without a client certificate, without its listener.
 func (s *Server) Web() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("POST "+enrolPath, s.Handler())
+	mux.HandleFunc("POST "+receiptsPath, s.notifyReceipt)
 	for _, api := range []string{"/v1/", "/scim/", "/notify/"} {
 		mux.HandleFunc(api, func(w http.ResponseWriter, r *http.Request) { problem(w, wire.CodeNotFound) })
 	}

@@ -32,6 +32,7 @@ import (
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/delivery"
 	"latchkey/cmd/central/internal/directory"
+	"latchkey/cmd/central/internal/monitor"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/audit"
@@ -58,6 +59,7 @@ type mailbox struct {
 	mu      sync.Mutex
 	refuses bool
 	hold    chan struct{} // if not nil, a message is taken only when it is closed
+	holding chan struct{} // told of every message that is held
 	bodies  []string
 }
 
@@ -73,6 +75,7 @@ func (m *mailbox) Data(r io.Reader) error {
 	m.mu.Unlock()
 	b, err := io.ReadAll(r)
 	if hold != nil {
+		m.holding <- struct{}{}
 		<-hold
 	}
 	if refuses {
@@ -141,7 +144,7 @@ const (
 
 func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), ca: newAuthority(t), mail: &mailbox{}, log: &syncBuffer{}}
+	w := &world{t: t, dir: t.TempDir(), ca: newAuthority(t), mail: &mailbox{holding: make(chan struct{}, 1)}, log: &syncBuffer{}}
 	ctx, cancel := context.WithCancel(context.Background())
 
 	ml, err := net.Listen("tcp", "127.0.0.1:0")
@@ -185,13 +188,14 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := delivery.NewEmail(c)
+	log, now := slog.New(slog.NewTextHandler(w.log, nil)), func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
+	outbox, err := delivery.NewOutbox(c, s, v, log, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.server = &Server{
-		Store: s, Vault: v, Email: e, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: slog.New(slog.NewTextHandler(w.log, nil)),
-		Now: func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) },
+		Store: s, Vault: v, Outbox: outbox, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: log,
+		Now: now, Monitor: monitor.New(s, time.Now),
 	}
 	w.card = newPlastic(t, "0a0b0c", puk)
 	w.load("h1,Mr John Rigby,"+email+","+mobile+",active\n", w.card.row("h1", "issued"))

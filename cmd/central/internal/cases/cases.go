@@ -90,10 +90,10 @@ type Case struct {
 	BegunAt   time.Time
 	ExpiresAt time.Time
 	ProvedAt  time.Time // when the card passed its first proof last; zero if it has not
-	Nonce     []byte // that the card must sign next; nil if none is due
-	HPKE      []byte // public key of the kiosk for this walk
-	Code      Code   // the newest that was sent; zero if none was
-	Attempts  int    // codes that were judged
+	Nonce     []byte    // that the card must sign next; nil if none is due
+	HPKE      []byte    // public key of the kiosk for this walk
+	Code      Code      // the newest that was sent; zero if none was
+	Attempts  int       // codes that were judged
 	Sends     int
 	// PUKTriesLeft is the card's own count of PUK tries when it was read last, at PUKReadAt; that is zero if the card does
 	// not tell.

@@ -13,6 +13,7 @@ const RateWindow = time.Hour
 // Sends are the times of the codes sent within the last RateWindow, oldest first.
 type Sends struct {
 	Card, Holder, Kiosk []time.Time
+	Address             []time.Time // to the same address, whoever's it is
 }
 
 // Send books a code that is about to be sent and makes it the only one that counts. The booking must be durable before
@@ -27,10 +28,13 @@ func (c *Case) Send(p Policy, now time.Time, r Record, sends Sends, channel Chan
 	if lockedOut(p, r.Card, r.Holder) {
 		return c.end(wire.CodeHolderLockedOut)
 	}
+	if !r.offers(p, now, channel) { // it was changed since the card was proved
+		return &Refusal{Code: wire.CodeApprovalNeeded, Why: WhyChannelChanged}
+	}
 	if c.Sends >= p.Sends {
 		return Refuse(wire.CodeSendsExhausted)
 	}
-	if c.Sends > 0 {
+	if c.Sends > 0 && !c.Code.Failed {
 		if again := c.Code.SentAt.Add(p.ResendAfter); now.Before(again) {
 			return &Refusal{Code: wire.CodeResendTooSoon, RetryAt: again}
 		}
@@ -39,7 +43,7 @@ func (c *Case) Send(p Policy, now time.Time, r Record, sends Sends, channel Chan
 	for _, w := range []struct {
 		sent  []time.Time
 		limit int
-	}{{sends.Card, p.CardSends}, {sends.Holder, p.HolderSends}, {sends.Kiosk, p.KioskSends}} {
+	}{{sends.Card, p.CardSends}, {sends.Holder, p.HolderSends}, {sends.Address, p.AddressSends}, {sends.Kiosk, p.KioskSends}} {
 		if n := len(w.sent); n >= w.limit {
 			if at := w.sent[n-w.limit].Add(RateWindow); at.After(free) {
 				free = at
@@ -96,7 +100,7 @@ func (c *Case) Check(p Policy, now time.Time, r *Record, mac []byte) error {
 	}
 	switch {
 	case lockedOut(p, r.Card, r.Holder):
-		return c.end(wire.CodeHolderLockedOut)
+		return c.endFor(wire.CodeHolderLockedOut, WhyLockout)
 	case c.Attempts >= p.Attempts:
 		return c.end(wire.CodeAttemptsExhausted)
 	}

@@ -4,6 +4,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/siem"
 )
 
 // Config is what central runs by. A relative path in the file counts from the file's folder; here it is joined to that.
@@ -28,11 +30,18 @@ type Config struct {
 	TimeZone  *time.Location
 	TLS       TLS
 	Web       Web
+	Office    Office
+	PKI       PKI
 	Keys      Keys
 	SMTP      SMTP
+	Notify    Notify
+	Delivery  Delivery
 	Cards     Cards
 	Profiles  profiles.Set   // that cards can have: the embedded ones and those of Cards.Profiles
 	Policies  cases.Policies // but for their Issuers, which CardIssuers reads
+	Monitor   Monitor
+	SIEM      SIEM
+	Log       Log
 }
 
 // Cards says what cards there are.
@@ -47,23 +56,6 @@ type TLS struct {
 	Key         string `toml:"key"`
 	ClientCA    string `toml:"client_ca"`
 }
-
-// SMTP is where messages are handed over.
-type SMTP struct {
-	Host         string `toml:"host"`
-	Port         int    `toml:"port"`
-	TLS          string `toml:"tls"` // one of the constants below
-	CA           string `toml:"ca"`  // PEM; empty: the system's
-	From         string `toml:"from"`
-	User         string `toml:"user"` // empty: no sign-in
-	PasswordFile string `toml:"password_file"`
-}
-
-// How a message's way is protected.
-const (
-	SMTPStartTLS = "starttls" // RFC 3207, mandatory
-	SMTPNone     = "none"     // loopback alone
-)
 
 // duration reads "15m".
 type duration struct{ time.Duration }
@@ -83,9 +75,14 @@ type file struct {
 	TimeZone  string                    `toml:"time_zone"`
 	TLS       TLS                       `toml:"tls"`
 	Web       Web                       `toml:"web"`
+	Office    Office                    `toml:"office"`
+	PKI       pkiFile                   `toml:"pki"`
 	Keys      Keys                      `toml:"keys"`
-	SMTP      SMTP                      `toml:"smtp"`
+	delivers
 	Cards     Cards                     `toml:"cards"`
+	Monitor   Monitor                   `toml:"monitor"`
+	SIEM      SIEM                      `toml:"siem"`
+	Log       Log                       `toml:"log"`
 	Policy    toml.Primitive            `toml:"policy"`
 	Orgs      map[string]toml.Primitive `toml:"organisations"`
 }
@@ -97,8 +94,11 @@ func defaults() file {
 	f.TimeZone = "Europe/London"
 	f.TLS = TLS{"tls/central.crt", "tls/central.key", "tls/kiosk-ca.crt"}
 	f.Web.Listen = "127.0.0.1:8444"
+	f.Office.defaults()
+	f.PKI = defaultPKI()
 	f.Keys = defaultKeys()
-	f.SMTP = SMTP{Port: 587, TLS: SMTPStartTLS}
+	f.delivers = deliverDefaults()
+	f.SIEM.Format, f.Log.Format = siem.FormatRFC5424, LogText
 	return f
 }
 
@@ -235,12 +235,6 @@ func parse(text, dir string) (*Config, error) {
 		{!hostPort(f.Listen), fmt.Sprintf("listen is %q: write address and port, such as \"0.0.0.0:8443\"", f.Listen)},
 		{f.RAContact == "", "ra_contact is missing: write how holders reach their Registration Authority, it stands in every message"},
 		{strings.ContainsAny(f.RAContact, "\r\n"), "ra_contact has more than one line: write one"},
-		{f.SMTP.Host == "", "smtp.host is missing: write the host that takes messages"},
-		{f.SMTP.Port < 1 || f.SMTP.Port > 65535, "smtp.port is missing or out of range: write the port that takes messages, such as 587"},
-		{f.SMTP.TLS != SMTPStartTLS && f.SMTP.TLS != SMTPNone, "smtp.tls is neither \"starttls\" nor \"none\": write \"starttls\""},
-		{f.SMTP.TLS == SMTPNone && !loopback(f.SMTP.Host), "smtp.tls is \"none\", and smtp.host is not a loopback address: codes must not travel in clear, write \"starttls\""},
-		{f.SMTP.From == "", "smtp.from is missing: write the address that messages come from"},
-		{(f.SMTP.User == "") != (f.SMTP.PasswordFile == ""), "smtp.user and smtp.password_file belong together: write both or neither"},
 	} {
 		if check.bad {
 			return nil, errors.New(check.says)
@@ -249,16 +243,27 @@ func parse(text, dir string) (*Config, error) {
 	if err := f.Web.settle(); err != nil {
 		return nil, err
 	}
+	if err := cmp.Or(f.delivers.check(), f.Monitor.check(), f.SIEM.check(), f.Log.check()); err != nil {
+		return nil, err
+	}
+	if err := f.Office.place(dir); err != nil {
+		return nil, err
+	}
+	authority, err := f.PKI.settle()
+	if err != nil {
+		return nil, err
+	}
 	if err := f.Keys.settle(dir); err != nil {
 		return nil, err
 	}
 	c := &Config{
-		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Web: f.Web, Keys: f.Keys, SMTP: f.SMTP, Cards: f.Cards,
-		Policies: rules,
+		PKI:    authority,
+		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Web: f.Web, Office: f.Office, Keys: f.Keys, SMTP: f.SMTP, Notify: f.Notify, Delivery: f.Delivery, Cards: f.Cards,
+		Policies: rules, Monitor: f.Monitor, SIEM: f.SIEM, Log: f.Log,
 	}
 	for _, path := range []*string{
 		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCA,
-		&c.SMTP.CA, &c.SMTP.PasswordFile, &c.Cards.Profiles, &c.Cards.CA,
+		&c.SMTP.CA, &c.SMTP.PasswordFile, &c.Notify.KeyFile, &c.Notify.ReceiptsTokenFile, &c.Cards.Profiles, &c.Cards.CA, &c.SIEM.CA, &c.PKI.Certificate, &c.PKI.Key,
 	} {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)

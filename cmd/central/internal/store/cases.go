@@ -12,14 +12,14 @@ import (
 
 const caseColumns = `id, card, holder, kiosk, state, reason, begun_at, expires_at, nonce, hpke,
 	code_mac, code_channel, code_masked, code_sent_at, code_expires_at, attempts, sends,
-	puk_tries_left, puk_read_at`
+	puk_tries_left, puk_read_at, code_failed, proved_at`
 
 func scanCase(scan func(...any) error) (c cases.Case, err error) {
-	var begun, expires, sent, codeExpires, read int64
+	var begun, expires, sent, codeExpires, read, proved int64
 	err = scan(&c.ID, &c.Card, &c.Holder, &c.Kiosk, &c.State, &c.Reason, &begun, &expires, &c.Nonce, &c.HPKE,
-		&c.Code.MAC, &c.Code.Channel, &c.Code.Masked, &sent, &codeExpires, &c.Attempts, &c.Sends, &c.PUKTriesLeft, &read)
+		&c.Code.MAC, &c.Code.Channel, &c.Code.Masked, &sent, &codeExpires, &c.Attempts, &c.Sends, &c.PUKTriesLeft, &read, truth{&c.Code.Failed}, &proved)
 	c.BegunAt, c.ExpiresAt, c.Code.SentAt, c.Code.ExpiresAt = moment(begun), moment(expires), moment(sent), moment(codeExpires)
-	c.PUKReadAt = moment(read)
+	c.PUKReadAt, c.ProvedAt = moment(read), moment(proved)
 	return c, err
 }
 
@@ -81,15 +81,15 @@ func (t *Tx) cases(k keys, where string, args ...any) (list []cases.Case, err er
 // SetCase stores a case, new or not. The bodies of the answers that were stored for a case die when it closes.
 func (t *Tx) SetCase(c cases.Case) error {
 	err := t.exec(keys{caseKey(c.ID), cardKey(c.Card)}, `INSERT INTO cases (`+caseColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, expires_at = excluded.expires_at,
 			nonce = excluded.nonce, hpke = excluded.hpke, code_mac = excluded.code_mac, code_channel = excluded.code_channel,
 			code_masked = excluded.code_masked, code_sent_at = excluded.code_sent_at, code_expires_at = excluded.code_expires_at,
 			attempts = excluded.attempts, sends = excluded.sends,
-			puk_tries_left = excluded.puk_tries_left, puk_read_at = excluded.puk_read_at`,
+			puk_tries_left = excluded.puk_tries_left, puk_read_at = excluded.puk_read_at, code_failed = excluded.code_failed, proved_at = excluded.proved_at`,
 		c.ID, c.Card, c.Holder, c.Kiosk, c.State, c.Reason, millis(c.BegunAt), millis(c.ExpiresAt), c.Nonce, c.HPKE,
 		c.Code.MAC, c.Code.Channel, c.Code.Masked, millis(c.Code.SentAt), millis(c.Code.ExpiresAt), c.Attempts, c.Sends,
-		c.PUKTriesLeft, millis(c.PUKReadAt))
+		c.PUKTriesLeft, millis(c.PUKReadAt), number(c.Code.Failed), millis(c.ProvedAt))
 	if err == nil && c.State.Over() {
 		err = t.exec(keys{kioskKey(c.Kiosk)}, `UPDATE answers SET body = NULL WHERE case_id = $1`, c.ID)
 	}
@@ -99,16 +99,18 @@ func (t *Tx) SetCase(c cases.Case) error {
 	return nil
 }
 
-func sendKeys(c cases.Case) keys {
-	return keys{cardKey(c.Card), holderKey(c.Holder), kioskKey(c.Kiosk)}
+func sendKeys(c cases.Case, address []byte) keys {
+	return keys{cardKey(c.Card), holderKey(c.Holder), kioskKey(c.Kiosk), addressKey(address)}
 }
 
-// Sends lists the codes sent since a time to this card, to this holder and from this kiosk, oldest first.
-func (t *Tx) Sends(c cases.Case, since time.Time) (s cases.Sends, err error) {
-	err = t.rows(sendKeys(c), `SELECT 1, sent_at FROM sends WHERE card = $1 AND sent_at > $4
+// Sends lists the codes sent since a time to this card, to this holder, from this kiosk and to this address (its MAC), oldest
+// first.
+func (t *Tx) Sends(c cases.Case, address []byte, since time.Time) (s cases.Sends, err error) {
+	err = t.rows(sendKeys(c, address), `SELECT 1, sent_at FROM sends WHERE card = $1 AND sent_at > $4
 		UNION ALL SELECT 2, sent_at FROM sends WHERE holder = $2 AND sent_at > $4
-		UNION ALL SELECT 3, sent_at FROM sends WHERE kiosk = $3 AND sent_at > $4 ORDER BY 2`,
-		[]any{c.Card, c.Holder, c.Kiosk, since.UnixMilli()}, func(scan func(...any) error) error {
+		UNION ALL SELECT 3, sent_at FROM sends WHERE kiosk = $3 AND sent_at > $4
+		UNION ALL SELECT 4, sent_at FROM sends WHERE address = $5 AND sent_at > $4 ORDER BY 2`,
+		[]any{c.Card, c.Holder, c.Kiosk, since.UnixMilli(), address}, func(scan func(...any) error) error {
 			var of, at int64
 			err := scan(&of, &at)
 			switch of {
@@ -118,6 +120,8 @@ func (t *Tx) Sends(c cases.Case, since time.Time) (s cases.Sends, err error) {
 				s.Holder = append(s.Holder, moment(at))
 			case 3:
 				s.Kiosk = append(s.Kiosk, moment(at))
+			case 4:
+				s.Address = append(s.Address, moment(at))
 			}
 			return err
 		})
@@ -128,9 +132,9 @@ func (t *Tx) Sends(c cases.Case, since time.Time) (s cases.Sends, err error) {
 }
 
 // AddSend counts a code that is about to be sent.
-func (t *Tx) AddSend(c cases.Case, at time.Time) error {
-	err := t.exec(sendKeys(c), `INSERT INTO sends (case_id, sent_at, card, holder, kiosk) VALUES ($1, $2, $3, $4, $5)`,
-		c.ID, at.UnixMilli(), c.Card, c.Holder, c.Kiosk)
+func (t *Tx) AddSend(c cases.Case, address []byte, at time.Time) error {
+	err := t.exec(sendKeys(c, address), `INSERT INTO sends (case_id, sent_at, card, holder, kiosk, address) VALUES ($1, $2, $3, $4, $5, $6)`,
+		c.ID, at.UnixMilli(), c.Card, c.Holder, c.Kiosk, address)
 	if err != nil {
 		return fmt.Errorf("count send: %w", err)
 	}
@@ -139,7 +143,7 @@ func (t *Tx) AddSend(c cases.Case, at time.Time) error {
 
 // RemoveSend takes back a send whose message could not be handed over.
 func (t *Tx) RemoveSend(c cases.Case, at time.Time) error {
-	if err := t.exec(sendKeys(c), `DELETE FROM sends WHERE case_id = $1 AND sent_at = $2`, c.ID, at.UnixMilli()); err != nil {
+	if err := t.exec(keys{cardKey(c.Card), holderKey(c.Holder), kioskKey(c.Kiosk)}, `DELETE FROM sends WHERE case_id = $1 AND sent_at = $2`, c.ID, at.UnixMilli()); err != nil {
 		return fmt.Errorf("take back send: %w", err)
 	}
 	return nil
@@ -152,14 +156,14 @@ func (t *Tx) Grants(card string) (list []cases.Grant, err error) {
 
 func (t *Tx) grants(k keys, where string, args ...any) (list []cases.Grant, err error) {
 	err = t.rows(k, `SELECT case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at,
-			outcome_at, passcode, opened, rotated, spent, puk_blocked FROM grants `+where, args,
+			outcome_at, passcode, opened, rotated, spent, puk_blocked, epoch, recovered FROM grants `+where, args,
 		func(scan func(...any) error) error {
 			var g cases.Grant
 			var issued, expires int64
 			var at, opened, spent, blocked sql.NullInt64
 			var passcode, rotated sql.NullString
 			err := scan(&g.Case, &g.Card, &g.Number, &g.Kiosk, &g.Base, &g.First, &g.Tries, &g.Booked, &issued, &expires,
-				&at, &passcode, &opened, &rotated, &spent, &blocked)
+				&at, &passcode, &opened, &rotated, &spent, &blocked, &g.Epoch, truth{&g.Recovered})
 			if err != nil {
 				return err
 			}
@@ -184,9 +188,9 @@ func (t *Tx) grants(k keys, where string, args ...any) (list []cases.Grant, err 
 
 // AddGrant records a grant before it leaves.
 func (t *Tx) AddGrant(g cases.Grant) error {
-	err := t.exec(keys{cardKey(g.Card)}, `INSERT INTO grants (case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		g.Case, g.Card, g.Number, g.Kiosk, g.Base, g.First, g.Tries, g.Booked, millis(g.IssuedAt), millis(g.ExpiresAt))
+	err := t.exec(keys{cardKey(g.Card)}, `INSERT INTO grants (case_id, card, number, kiosk, base, first, tries, booked, issued_at, expires_at, epoch, recovered)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		g.Case, g.Card, g.Number, g.Kiosk, g.Base, g.First, g.Tries, g.Booked, millis(g.IssuedAt), millis(g.ExpiresAt), g.Epoch, number(g.Recovered))
 	if err != nil {
 		return fmt.Errorf("record grant: %w", err)
 	}
