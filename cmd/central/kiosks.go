@@ -1,34 +1,19 @@
 package main
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
-	"regexp"
-	"slices"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"latchkey/card/profiles"
-	"latchkey/cmd/central/internal/config"
-	"latchkey/cmd/central/internal/ledger"
-	"latchkey/cmd/central/internal/store"
+	"latchkey/firmware/wire/ra"
 )
 
 func kioskCommand(o *options) *cobra.Command {
 	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskDisable(o), kioskList(o))
 }
-
-var kioskName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$`)
 
 func kioskAdd(o *options) *cobra.Command {
 	var path, kind string
@@ -40,65 +25,30 @@ func kioskAdd(o *options) *cobra.Command {
 A desk is where staff unlock cards with "cardctl unblock". It may do what a kiosk may, and nothing else.`,
 		Args: takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name := args[0]
-			if !kioskName.MatchString(name) {
-				return fmt.Errorf("the name %q must be 1 to 63 letters, digits, dots and hyphens", name)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return fmt.Errorf("read certificate: %w", err)
 			}
-			if k := store.KioskKind(kind); k != store.KindKiosk && k != store.KindDesk {
-				return fmt.Errorf("the kind %q is neither kiosk nor desk", kind)
+			block, _ := pem.Decode(b)
+			if block == nil || block.Type != "CERTIFICATE" {
+				return fmt.Errorf("%s does not hold a certificate in PEM", path)
 			}
-			cert, err := readCertificate(path)
+			c, err := o.running()
 			if err != nil {
 				return err
 			}
-			if cn := cert.Subject.CommonName; cn != name {
-				return fmt.Errorf("the certificate in %s is that of %q, not of %q: a kiosk is who its certificate says", path, cn, name)
-			}
-			if key, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
-				return fmt.Errorf("the certificate in %s has no P-256 key: make the kiosk's device key anew, ECDSA on P-256", path)
-			}
-			now := time.Now()
-			k := store.Kiosk{
-				Name: name, Kind: store.KioskKind(kind), Certificate: sha256.Sum256(cert.Raw), State: store.KioskActive, AddedAt: now.UnixMilli(),
-			}
-			return o.withNew(cmd.Context(), func(of office) error {
-				err := of.store.Update(cmd.Context(), func(tx *store.Tx) error {
-					added, err := tx.AddKiosk(k)
-					if err != nil {
-						return err
-					}
-					if !added {
-						return fmt.Errorf("there is a kiosk %s already: choose another name, a name is never given twice", name)
-					}
-					return tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskAdded, Kiosk: name, Note: fmt.Sprintf("%s %x", k.Kind, k.Certificate)})
-				})
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s added, certificate SHA-256 %x\n", name, k.Certificate)
-				}
+			r, err := c.AddKioskWithResponse(cmd.Context(), ra.NewKiosk{Name: args[0], Kind: ra.KioskKind(kind), Certificate: block.Bytes})
+			if err != nil {
 				return err
-			})
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s added, certificate SHA-256 %s\n", r.JSON201.Name, r.JSON201.CertificateSha256)
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&path, "cert", "", "the kiosk's certificate, PEM `file`")
 	cmd.MarkFlagRequired("cert")
-	cmd.Flags().StringVar(&kind, "kind", string(store.KindKiosk), "what it is, kiosk or desk")
+	cmd.Flags().StringVar(&kind, "kind", string(ra.KioskKindKiosk), "what it is, kiosk or desk")
 	return cmd
-}
-
-func readCertificate(path string) (*x509.Certificate, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read certificate: %w", err)
-	}
-	block, _ := pem.Decode(b)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("%s does not hold a certificate in PEM", path)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("certificate in %s: %w", path, err)
-	}
-	return cert, nil
 }
 
 func kioskDisable(o *options) *cobra.Command {
@@ -111,67 +61,22 @@ Cards that were unlocked there may still have a PUK that it was given: it is sai
 --exposed" lists them. Such a card is out of danger when its PUK was replaced at other kiosks, or, if its kind of PUK
 does not rotate, when it was given another secret and that was imported with --reissued.
 
-Nothing but the database is needed for it: whatever else is wrong in central.toml, or in the card profiles that it names,
-the kiosk is disabled. Cards of a profile that is not known are then counted as exposed.`,
+Nothing but a running central is needed for it: whatever else is wrong in central.toml by now, the kiosk is disabled. Where no
+central runs, no kiosk is served.`,
 		Args: takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, name := cmd.Context(), args[0]
-			s, err := o.database(ctx)
+			c, err := o.running()
 			if err != nil {
 				return err
 			}
-			defer s.Close()
-			err = s.Update(ctx, func(tx *store.Tx) error {
-				event := ledger.Event{At: time.Now(), Kind: ledger.KioskDisabled, Kiosk: name}
-				return errors.Join(tx.DisableKiosk(name), tx.AppendEvent(event))
-			})
-			if errors.Is(err, store.ErrNotFound) {
-				return fmt.Errorf("there is no kiosk %s: \"central kiosk list\" names them", name)
-			}
+			r, err := c.DisableKioskWithResponse(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s disabled", name)
-			defer fmt.Fprintln(cmd.OutOrStdout())
-			var set profiles.Set
-			if c, err := config.Load(o.config); err == nil {
-				set = c.Profiles
-			} else {
-				fmt.Fprintf(cmd.ErrOrStderr(), "no card profiles are known, so every card that %s may have a secret of is counted: %v\n", name, err)
-			}
-			exposed, err := exposedBy(ctx, s, set, name)
-			if err != nil {
-				return fmt.Errorf("%s is disabled, but the cards that it exposes were not counted: %w", name, err)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "; cards exposed by it: %d", exposed)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s disabled; cards exposed by it: %d\n", args[0], r.JSON200.Exposed)
 			return nil
 		},
 	}
-}
-
-// exposedBy counts the cards that a disabled kiosk exposes.
-func exposedBy(ctx context.Context, s store.Store, set profiles.Set, kiosk string) (n int, err error) {
-	err = s.View(ctx, func(tx *store.Tx) error {
-		list, err := exposures(tx, set)
-		n = 0
-		for _, e := range list {
-			if slices.Contains(e.By, kiosk) {
-				n++
-			}
-		}
-		return err
-	})
-	return n, err
-}
-
-// kioskRow is a kiosk as it is listed.
-type kioskRow struct {
-	Name        string           `json:"name"`
-	Kind        store.KioskKind  `json:"kind"`
-	State       store.KioskState `json:"state"`
-	Certificate string           `json:"certificate_sha256"`
-	AddedAt     time.Time        `json:"added_at"`
-	Entries     int64            `json:"entries_held"`
 }
 
 func kioskList(o *options) *cobra.Command {
@@ -181,28 +86,22 @@ func kioskList(o *options) *cobra.Command {
 		Short: "List the kiosks",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rows := []kioskRow{}
-			err := o.view(cmd, func(tx *store.Tx) error {
-				kiosks, err := tx.Kiosks()
-				if err != nil {
-					return err
-				}
-				for _, k := range kiosks {
-					held, err := tx.HeldEntries(k.Name)
-					if err != nil {
-						return err
-					}
-					rows = append(rows, kioskRow{k.Name, k.Kind, k.State, hex.EncodeToString(k.Certificate[:]), time.UnixMilli(k.AddedAt).UTC(), held})
-				}
-				return nil
-			})
+			c, err := o.running()
 			if err != nil {
 				return err
 			}
-			return show(cmd, asJSON, rows, func(w *tabwriter.Writer) {
-				fmt.Fprintln(w, "NAME\tKIND\tSTATE\tENTRIES\tADDED\tCERTIFICATE SHA-256")
-				for _, r := range rows {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", r.Name, r.Kind, r.State, r.Entries, clock(r.AddedAt), r.Certificate)
+			list, err := c.ListKiosksWithResponse(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return show(cmd, asJSON, list.JSON200, func(w *tabwriter.Writer) {
+				fmt.Fprintln(w, "NAME\tKIND\tSTATE\tSITE\tENTRIES\tADDED\tCERTIFICATE SHA-256")
+				for _, k := range *list.JSON200 {
+					state := string(k.State)
+					if k.QuarantinedAt != nil {
+						state += ", quarantined"
+					}
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", k.Name, k.Kind, state, k.Site, k.EntriesHeld, clock(k.AddedAt), k.CertificateSha256)
 				}
 			})
 		},

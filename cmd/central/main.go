@@ -1,6 +1,9 @@
 // Central is the service that kiosks ask: it knows holders and cards, sends one-time codes, releases cards' secrets and
 // keeps the evidence. This file is its command line; what it does stands in internal.
 //
+// What staff do, they have the running central do, over a unix socket by which it knows who they are (client.go). Only
+// serve opens the database and the keys, beside what is done while central is stopped.
+//
 // No secret is ever an argument or a variable of the environment: arguments name files.
 package main
 
@@ -26,6 +29,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	err := secret.ForbidDumps()
 	if err == nil {
 		err = root().ExecuteContext(ctx)
@@ -37,8 +41,8 @@ func run() int {
 	return 0
 }
 
-// office is what a command works on.
-type office struct {
+// opened is what a command works on that opens the database itself: serve, and what is done while central is stopped.
+type opened struct {
 	config *config.Config
 	store  store.Store
 }
@@ -46,55 +50,32 @@ type office struct {
 // options that every command has.
 type options struct{ config string }
 
-// with opens what the configuration names, for one command. A database that is not there is an error: central would
-// know no card, and a mistyped path is likelier than that. (PostgreSQL itself says so of its databases.)
-func (o *options) with(ctx context.Context, f func(office) error) error {
+// with opens what the configuration names. A database that is not there is an error: a mistyped path is likelier than that
+// an empty one is meant. (PostgreSQL itself says so of its databases.)
+func (o *options) with(ctx context.Context, f func(opened) error) error {
 	c, err := config.Load(o.config)
 	if err != nil {
 		return err
 	}
-	if err := o.made(c.Database); err != nil {
-		return err
+	if !made(c.Database) {
+		return fmt.Errorf("there is no database %s: mend database in %s, or make one with central serve", c.Database, o.config)
 	}
-	return o.open(ctx, c, f)
+	return open(ctx, c, f)
 }
 
-// database opens the database alone, whatever else is wrong with the configuration.
-func (o *options) database(ctx context.Context) (store.Store, error) {
-	database, err := config.Database(o.config)
-	if err == nil {
-		err = o.made(database)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return store.Open(ctx, database)
+// made says whether the database is there, as far as a file tells.
+func made(database string) bool {
+	_, err := os.Stat(database)
+	return store.IsPostgreSQL(database) || !errors.Is(err, fs.ErrNotExist)
 }
 
-// made says so if the database is not there.
-func (o *options) made(database string) error {
-	if _, err := os.Stat(database); !store.IsPostgreSQL(database) && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no database %s: mend database in %s, or make one with central import or central kiosk add", database, o.config)
-	}
-	return nil
-}
-
-// withNew is with for the commands that a new central begins with: they make the database if it is not there.
-func (o *options) withNew(ctx context.Context, f func(office) error) error {
-	c, err := config.Load(o.config)
-	if err != nil {
-		return err
-	}
-	return o.open(ctx, c, f)
-}
-
-func (o *options) open(ctx context.Context, c *config.Config, f func(office) error) error {
+func open(ctx context.Context, c *config.Config, f func(opened) error) error {
 	s, err := store.Open(ctx, c.Database)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	return f(office{c, s})
+	return f(opened{c, s})
 }
 
 func root() *cobra.Command {
@@ -106,7 +87,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.PersistentFlags().StringVar(&o.config, "config", "central.toml", "configuration `file`")
-	cmd.AddCommand(initCommand(), serveCommand(&o), importCommand(&o), kioskCommand(&o), caseCommand(&o), cardCommand(&o))
+	cmd.AddCommand(initCommand(), serveCommand(&o), importCommand(&o), kioskCommand(&o), caseCommand(&o), cardCommand(&o), eventsCommand(&o))
 	return cmd
 }
 
@@ -118,6 +99,14 @@ func takes(n int) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// takesSome refuses none with the command's usage.
+func takesSome(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return takes(1)(cmd, args)
+	}
+	return nil
 }
 
 // group is a command that only holds others; a misspelt one among them is an error.
@@ -139,9 +128,10 @@ func initCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), `Made %[1]s with central.toml and new keys.
 Next: put central's TLS certificate and key, and the certificate of the kiosks' authority, where central.toml names them;
 set ra_contact, [smtp] and the authority of cards in [cards]; keep copies of kek.key and root.key apart from each other and from this machine. Then:
+  central serve --config %[1]s/central.toml
+and while it runs, on the same machine:
   central import holders.csv cards.csv --config %[1]s/central.toml
   central kiosk add NAME --cert FILE --config %[1]s/central.toml
-  central serve --config %[1]s/central.toml
 Each kiosk needs signing.pub.pem, as the central_key of its configuration.
 `, args[0])
 			return nil

@@ -16,10 +16,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -51,8 +51,19 @@ func TestCommandLine(t *testing.T) {
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"pki":      pki,
+			"ready":    ready,
+			"serve":    serveCentral,
+			"stop":     stopCentral,
 			"printer":  printer,
 			"lastmode": lastmode,
+		},
+		Setup: func(env *testscript.Env) error {
+			me, err := user.Current()
+			if err == nil {
+				env.Setenv("ME", me.Username)
+			}
+			env.Values["central"] = new(*process)
+			return err
 		},
 	})
 }
@@ -134,66 +145,19 @@ func lastmode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
-
 // A supervisor's view: it reads the address, asks, and stops the service, which ends well.
 func TestServeUntilSIGTERM(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := makePKI(dir); err != nil {
+	if err := newCentral(dir); err != nil {
 		t.Fatal(err)
 	}
-	run := func(args ...string) {
-		t.Helper()
-		cmd := self(args...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("central %s: %v: %s", strings.Join(args, " "), err, out)
-		}
+	run := commands(t, dir)
+	p := serving(t, dir)
+	if !strings.Contains(p.said(), "there was no database: made an empty one") {
+		t.Errorf("it said: %s", p.said())
 	}
-	run("init", filepath.Join(dir, "c"))
-	toml := filepath.Join(dir, "c", "central.toml")
-	text := fmt.Sprintf("listen = \"127.0.0.1:0\"\nra_contact = \"the RA\"\n[web]\nlisten = \"127.0.0.1:0\"\naddress = \"https://localhost\"\n[tls]\ncertificate = \"%[1]s/central.pem\"\nkey = \"%[1]s/central.key\"\nclient_ca = \"%[1]s/ca.pem\"\n"+
-		"[smtp]\nhost = \"127.0.0.1\"\nport = 9\ntls = \"none\"\nfrom = \"unlock@nhs.net\"\n", dir)
-	if err := os.WriteFile(toml, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	run("kiosk", "add", "k1", "--cert", filepath.Join(dir, "k1.pem"), "--config", toml)
-
-	cmd := self("serve", "--config", toml)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Process.Kill()
-	log := &strings.Builder{}
-	addr := make(chan string, 1)
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		b := make([]byte, 4096)
-		for {
-			n, err := stderr.Read(b)
-			log.Write(b[:n])
-			if m := listening.FindStringSubmatch(log.String()); m != nil {
-				select {
-				case addr <- m[1]:
-				default:
-				}
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	var at string
-	select {
-	case at = <-addr:
-	case <-read:
-		t.Fatalf("it ended: %s", log)
-	}
+	run("kiosk", "add", "k1", "--cert", filepath.Join(dir, "k1.pem"))
 
 	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "k1.pem"), filepath.Join(dir, "k1.key"))
 	if err != nil {
@@ -208,7 +172,7 @@ func TestServeUntilSIGTERM(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}}}}
 	ask := func() string {
 		t.Helper()
-		resp, err := client.Get("https://" + at + "/v1/status")
+		resp, err := client.Get("https://" + p.addr + "/v1/status")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,13 +187,13 @@ func TestServeUntilSIGTERM(t *testing.T) {
 		t.Errorf("status: %s", got)
 	}
 	// A kiosk that is disabled beside the running service is refused at once.
-	run("kiosk", "disable", "k1", "--config", toml)
+	run("kiosk", "disable", "k1")
 	if got := ask(); !strings.Contains(got, "kiosk-disabled") {
 		t.Errorf("after it was disabled: %s", got)
 	}
 
 	// Nobody may read its memory, and it leaves no core file.
-	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", cmd.Process.Pid))
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", p.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,12 +201,11 @@ func TestServeUntilSIGTERM(t *testing.T) {
 		t.Errorf("limits: %s", limits)
 	}
 
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	if err := p.stop(); err != nil || !strings.Contains(p.said(), "msg=stopped") {
+		t.Errorf("stopped with %v: %s", err, p.said())
 	}
-	<-read
-	if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), "msg=stopped") {
-		t.Errorf("stopped with %v: %s", err, log)
+	if left, err := filepath.Glob(filepath.Join(dir, "central.sock")); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
 	}
 }
 

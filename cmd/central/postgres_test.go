@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,48 +9,40 @@ import (
 	"latchkey/tools/postgres"
 )
 
-// The configuration names a database of PostgreSQL's: what one command puts there, the next finds, and no file is made. One
-// that is not there is an error that names it.
+// The configuration names a database of PostgreSQL's: what one command puts there, the next finds, also at another central, and
+// no file is made. One that is not there is an error that names it.
 func TestCommandsOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	url, err := postgres.Shared(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "c")
-	if out, err := self("init", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if err := makePKI(dir); err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "central.toml")
-	text, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	central := func(database string, args ...string) (string, error) {
+	central := func(database string) string {
 		t.Helper()
-		named := bytes.Replace(text, []byte(`#database = "central.db"`), []byte(`database = "`+database+`"`), 1)
-		if err := os.WriteFile(config, named, 0o600); err != nil {
+		dir := t.TempDir()
+		if err := newCentral(dir); err != nil {
 			t.Fatal(err)
 		}
-		out, err := self(append(args, "--config", config)...).CombinedOutput()
-		return string(out), err
+		if err := os.WriteFile(filepath.Join(dir, "central.toml"), []byte("database = \""+database+"\"\n"+settings), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return dir
 	}
-	if out, err := central(url, "kiosk", "add", "k1", "--cert", filepath.Join(dir, "k1.pem")); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	one, two := central(url), central(url)
+	serving(t, one)
+	serving(t, two)
+	commands(t, one)("kiosk", "add", "k1", "--cert", filepath.Join(one, "k1.pem"))
+	if out := commands(t, two)("kiosk", "disable", "k1"); !strings.Contains(out, "k1 disabled") {
+		t.Error(out)
 	}
-	if out, err := central(url, "kiosk", "disable", "k1"); err != nil || !strings.Contains(out, "k1 disabled") {
-		t.Errorf("%v: %s", err, out)
+	if out := commands(t, one)("kiosk", "list"); !strings.Contains(out, "k1") || !strings.Contains(out, "disabled") {
+		t.Error(out)
 	}
-	if out, err := central(url, "kiosk", "list"); err != nil || !strings.Contains(out, "k1") || !strings.Contains(out, "disabled") {
-		t.Errorf("%v: %s", err, out)
-	}
-	if files, _ := filepath.Glob(filepath.Join(dir, "*.db*")); len(files) > 0 {
+	if files, _ := filepath.Glob(filepath.Join(one, "*.db*")); len(files) > 0 {
 		t.Errorf("made %v", files)
 	}
-	if out, err := central(strings.Replace(url, "/test", "/none", 1), "kiosk", "list"); err == nil || !strings.Contains(out, `database "none`) {
+	none := central(strings.Replace(url, "/test", "/none", 1))
+	if out, err := self("serve", "--config", filepath.Join(none, "central.toml")).CombinedOutput(); err == nil || !strings.Contains(string(out), `database "none`) {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -111,10 +111,10 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	if err := r.configureCentral(); err != nil {
 		return nil, err
 	}
-	if err := r.importCards(); err != nil {
+	if err := r.StartCentral(); err != nil {
 		return nil, err
 	}
-	if err := r.StartCentral(); err != nil {
+	if err := errors.Join(r.addDevice(KioskID, "kiosk"), r.importCards()); err != nil {
 		return nil, err
 	}
 	return r, r.configureKiosk()
@@ -182,10 +182,12 @@ without_proof = [%s"authentic", "gids", "isoapplet", "openpgp", "openpgp-admin"]
 `, r.database, r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"), r.Web.Addr(),
 		r.path("central", "kek.key"), r.path("central", "root.key"), r.path("central", "signing.pem"), r.path("central", "codes.key"),
 		r.Mail.Port(), r.Card(cardsim.CAFile), r.profiles(), own, r.Policy)
-	if err := os.WriteFile(r.path("central", "central.toml"), []byte(config), 0o600); err != nil {
-		return err
-	}
-	_, err := r.Central("kiosk", "add", KioskID, "--cert", r.authority.path(KioskID+".pem"))
+	return os.WriteFile(r.path("central", "central.toml"), []byte(config), 0o600)
+}
+
+// addDevice has central serve the device of which the authority made a certificate.
+func (r *Rig) addDevice(id, kind string) error {
+	_, err := r.Central("kiosk", "add", id, "--cert", r.authority.path(id+".pem"), "--kind", kind)
 	return err
 }
 
@@ -299,7 +301,7 @@ func (r *Rig) Desk(id string) (argv []string, err error) {
 	if err := r.authority.device(id); err != nil {
 		return nil, err
 	}
-	if _, err := r.Central("kiosk", "add", id, "--cert", r.authority.path(id+".pem"), "--kind", "desk"); err != nil {
+	if err := r.addDevice(id, "desk"); err != nil {
 		return nil, err
 	}
 	return []string{filepath.Join(r.Bin, "cardctl"), "unblock", "--config", r.path(id, "kiosk.toml")}, r.configureDevice(id, id, "")
@@ -324,7 +326,7 @@ func (r *Rig) KioskData() string { return r.path("kiosk", "data") }
 // CentralData is central's folder with database, keys and log.
 func (r *Rig) CentralData() string { return r.path("central") }
 
-// Central runs one of central's subcommands and returns what it printed.
+// Central runs one of central's subcommands and returns what it printed. But for init, central must run.
 func (r *Rig) Central(args ...string) (string, error) {
 	cmd := exec.CommandContext(r.ctx, filepath.Join(r.Bin, "central"), args...)
 	if args[0] != "init" {
