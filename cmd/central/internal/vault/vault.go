@@ -202,16 +202,6 @@ func (v *Vault) Holds(s Subject, sealed []byte, plain secret.Value) (bool, error
 	return kept.Equal(plain), nil
 }
 
-// Judge opens what Seal made and has judge look at it, also an administrator's key. What judge says must not tell it.
-func (v *Vault) Judge(s Subject, sealed []byte, judge func(plain []byte) bool) (bool, error) {
-	kept, err := v.open(s, sealed)
-	if err != nil {
-		return false, err
-	}
-	defer kept.Wipe()
-	return judge(kept.Reveal()), nil
-}
-
 func (v *Vault) open(s Subject, sealed []byte) (secret.Value, error) {
 	dek, _, err := v.unwrap(s, sealed)
 	if err != nil {
