@@ -87,7 +87,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.PersistentFlags().StringVar(&o.config, "config", "central.toml", "configuration `file`")
-	cmd.AddCommand(initCommand(), serveCommand(&o), importCommand(&o), kioskCommand(&o), caseCommand(&o), cardCommand(&o), eventsCommand(&o))
+	cmd.AddCommand(initCommand(), checkCommand(&o), serveCommand(&o), manCommand(), importCommand(&o), kioskCommand(&o), caseCommand(&o), cardCommand(&o), eventsCommand(&o))
 	return cmd
 }
 

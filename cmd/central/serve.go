@@ -174,7 +174,7 @@ func tlsConfig(c *config.Config) (*tls.Config, error) {
 	}
 	own, err := tls.LoadX509KeyPair(c.TLS.Certificate, c.TLS.Key)
 	if err != nil {
-		return nil, fmt.Errorf("tls.certificate and tls.key: %w", err)
+		return nil, fmt.Errorf("tls.certificate and tls.key do not belong together (%w): put the key there that the certificate was made for", err)
 	}
 	pem, err := os.ReadFile(c.TLS.ClientCA)
 	if err != nil {
