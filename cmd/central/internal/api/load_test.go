@@ -328,6 +328,7 @@ func serveLoad(kind, dir string) error {
 	server := &http.Server{Handler: handler, TLSConfig: TLSConfig(own, pool)}
 	go server.ServeTLS(l, "", "")
 	defer server.Close()
+	go s.Outbox.Run(ctx)
 	fmt.Println(l.Addr())
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		fmt.Println(int64(ownCPU()))
@@ -346,8 +347,19 @@ func ownCPU() time.Duration {
 
 // process is a server under load.
 type process struct {
-	in  io.Writer
-	out *bufio.Scanner
+	in     io.Writer
+	out    *bufio.Scanner
+	self   *os.Process
+	killed bool
+}
+
+// kill ends it as a power cut does.
+func (p *process) kill(b testing.TB) {
+	b.Helper()
+	p.killed = true
+	if err := p.self.Kill(); err != nil {
+		b.Fatal(err)
+	}
 }
 
 func startServer(b testing.TB, kind, dir string) *process {
@@ -372,9 +384,10 @@ func startServer(b testing.TB, kind, dir string) *process {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
+	p := &process{in: in, out: bufio.NewScanner(out), self: cmd.Process}
 	b.Cleanup(func() {
 		in.Close()
-		if err := cmd.Wait(); err != nil {
+		if err := cmd.Wait(); err != nil && !p.killed {
 			b.Error(err)
 		}
 		if said, err := os.ReadFile(log.Name()); err != nil || b.Failed() {
@@ -382,7 +395,7 @@ func startServer(b testing.TB, kind, dir string) *process {
 		}
 		log.Close()
 	})
-	return &process{in, bufio.NewScanner(out)}
+	return p
 }
 
 func (p *process) line(b testing.TB) string {
