@@ -200,7 +200,7 @@ func (s *central) answer(w http.ResponseWriter, r *http.Request) (int, any) {
 		var body wire.EntryBatch
 		read(&body)
 		s.entries += len(body.Entries)
-		receipt := wire.Receipt{Kiosk: "desk-1", Held: body.Entries[len(body.Entries)-1].Seq, Hash: body.Head.Hash}
+		receipt := wire.Receipt{Kiosk: "desk-1", Epoch: 1, Held: body.Head.Seq, Hash: body.Head.Hash}
 		d := wire.ReceiptDigest(&receipt)
 		receipt.Signature = s.sign(d[:])
 		return http.StatusOK, receipt

@@ -18,6 +18,7 @@
 //	passcode  "yes", "no" or "unknown"                (intent, outcome, changed)
 //	rotated   "yes", "no" or "unknown"                (intent, outcome)
 //	tries     wrong PUKs that the card counted        (intent, outcome)
+//	token     1 to 128 of A–Z a–z 0–9 - _             (intent)
 //
 // v, kind and at always stand; case stands in every intent, outcome and settled. A body is at most 512 bytes. A reader
 // refuses whatever differs by one byte: it decodes, encodes again and compares.
@@ -43,7 +44,7 @@
 //
 // # What it refuses
 //
-// An entry names no person and no card. Package audit reads no clock and no file, keeps nothing, and decides nothing about
+// An entry names no person and no card; a token means nothing to anybody but central. Package audit reads no clock and no file, keeps nothing, and decides nothing about
 // what a broken chain means.
 package audit
 
@@ -64,6 +65,7 @@ const MaxBody = 512
 
 const (
 	maxReason = 96
+	maxToken  = 128
 	maxNumber = 1<<53 - 1 // what every JSON reader holds exactly (RFC 8259 §6)
 )
 
@@ -140,6 +142,10 @@ func (e *Entry) check() error {
 		return errors.New("case is not 32 lower-case hex digits")
 	case !validReason(e.Reason):
 		return fmt.Errorf("reason %q: want at most %d letters, digits, spaces, dots, hyphens or underscores", e.Reason, maxReason)
+	case e.Token != "" && e.Kind != KindIntent:
+		return fmt.Errorf("kind %q has no token", e.Kind)
+	case !validToken(e.Token):
+		return fmt.Errorf("token of %d bytes: want at most %d letters, digits, hyphens or underscores", len(e.Token), maxToken)
 	case !e.Passcode.valid(), !e.Rotated.valid():
 		return fmt.Errorf("passcode %q, rotated %q: want yes, no or unknown", e.Passcode, e.Rotated)
 	case e.Tries != nil && (*e.Tries < 0 || *e.Tries > maxNumber):
@@ -175,6 +181,21 @@ func validReason(s string) bool {
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
 		case c == ' ', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// validToken: base64url without padding (RFC 4648 §5).
+func validToken(s string) bool {
+	if len(s) > maxToken {
+		return false
+	}
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
 		default:
 			return false
 		}

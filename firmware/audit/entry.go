@@ -50,4 +50,8 @@ type Entry struct {
 	Passcode Fact   `json:"passcode,omitempty"` // is the new passcode on the card? Of a changed, too
 	Rotated  Fact   `json:"rotated,omitempty"`  // is the PUK the next generation?
 	Tries    *int   `json:"tries,omitempty"`    // wrong PUKs that the card counted; absent if not known
+
+	// Token is central's own note of which card an intent is about: sealed by central, new with every case, to everybody else
+	// a random string. It lets a central that was restored from a backup know which card was written in a case that it forgot.
+	Token string `json:"token,omitempty"`
 }

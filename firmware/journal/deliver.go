@@ -19,6 +19,9 @@ var ErrFork = errors.New("central holds another journal of this kiosk")
 // ErrForgotten: central lacks entries that it said were backed up, and they are gone from here.
 var ErrForgotten = errors.New("central lacks entries that this journal has forgotten")
 
+// ErrEpoch: the receipt is of an epoch of central's that is over, or takes back what central said in this one.
+var ErrEpoch = errors.New("the receipt is not of central's present epoch")
+
 // Pending is up to max entries after what central holds, and the signed head that they lead to: the journal's own, or
 // one made for this batch if more entries follow.
 func (j *Journal) Pending(max int) (batch []audit.Stored, head audit.Head, err error) {
@@ -76,16 +79,19 @@ func (j *Journal) pointAt(entries *bbolt.Bucket, seq int64) (audit.Point, error)
 }
 
 // Held takes note that central holds every entry up to seq, of the chain with this hash; its receipt was verified by the
-// caller. A central that was
-// restored from a backup may hold less than before: the rest is then pending again. The mark becomes durable with the next
-// Append.
-func (j *Journal) Held(seq int64, hash [32]byte) error {
+// caller. A central that was restored from a backup is in a higher epoch and may hold less than before: the rest is then
+// pending again. In the same epoch it never holds less, and no epoch comes back. The mark becomes durable with the next Append.
+func (j *Journal) Held(epoch, seq int64, hash [32]byte) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.usable(); err != nil {
 		return fmt.Errorf("held to %d: %w", seq, err)
 	}
 	switch {
+	case epoch < j.state.Epoch:
+		return fmt.Errorf("held to %d in epoch %d, which is over since %d: %w", seq, epoch, j.state.Epoch, ErrEpoch)
+	case epoch == j.state.Epoch && seq < j.state.Held:
+		return fmt.Errorf("held to %d, and to %d before in the same epoch: %w", seq, j.state.Held, ErrEpoch)
 	case seq > j.state.Seq:
 		return fmt.Errorf("held to %d, journal ends at %d: %w", seq, j.state.Seq, ErrAhead)
 	case seq < j.state.First-1:
@@ -102,7 +108,7 @@ func (j *Journal) Held(seq int64, hash [32]byte) error {
 	case at.Hash != hash:
 		return fmt.Errorf("held to %d: %w", seq, ErrFork)
 	}
-	j.state.Held = seq
+	j.state.Held, j.state.Epoch = seq, epoch
 	j.forget = min(j.forget, seq)
 	return nil
 }

@@ -83,11 +83,13 @@ func verify(t testing.TB, j *Journal, from audit.Point) []audit.Entry {
 }
 
 // held has central hold the entries up to seq.
-func held(t testing.TB, j *Journal, seq int64) error {
+func held(t testing.TB, j *Journal, seq int64) error { return heldIn(t, j, 1, seq) }
+
+func heldIn(t testing.TB, j *Journal, epoch, seq int64) error {
 	t.Helper()
 	var at audit.Point
 	do(t, j.db.View(func(tx *bbolt.Tx) error { at, _ = j.pointAt(tx.Bucket(bucketEntries), seq); return nil }))
-	return j.Held(seq, at.Hash)
+	return j.Held(epoch, seq, at.Hash)
 }
 
 func point(h audit.Head) audit.Point { return audit.Point{Seq: h.Seq, Hash: h.Hash} }
@@ -258,16 +260,26 @@ func TestDelivery(t *testing.T) {
 		t.Errorf("central holds an entry that was never written: %v", err)
 	}
 	// A receipt for another chain of as many entries is no receipt for these.
-	if err := j.Held(8, [32]byte{1}); !errors.Is(err, ErrFork) {
+	if err := j.Held(1, 8, [32]byte{1}); !errors.Is(err, ErrFork) {
 		t.Errorf("central holds a fork: %v", err)
 	}
 	if run, _, err := j.Pending(100); err != nil || len(run) != 1 {
 		t.Errorf("%d entries pending (%v), want 1: a fork holds none of them", len(run), err)
 	}
+	if err := held(t, j, 2); !errors.Is(err, ErrEpoch) {
+		t.Errorf("central takes back what it holds, and was not restored: %v", err)
+	}
 	// Central was restored from a backup and holds less: the rest is sent again.
-	do(t, held(t, j, 2))
+	do(t, heldIn(t, j, 2, 2))
 	if run, _, err := j.Pending(100); err != nil || len(run) != 6 {
 		t.Errorf("%d entries pending (%v), want 6", len(run), err)
+	}
+	// The old central, which somebody has left running, is believed no more; not after a power cut either.
+	do(t, j.Append(entry(audit.KindBegun, 9)))
+	cut(t, j)
+	j = open(t, path, Config{})
+	if err := held(t, j, 7); !errors.Is(err, ErrEpoch) {
+		t.Errorf("a receipt of an epoch that is over: %v", err)
 	}
 }
 
@@ -292,7 +304,7 @@ func TestForgetsOnlyWhatIsBackedUp(t *testing.T) {
 	if kept() != 4 {
 		t.Fatalf("%d entries are left, want 5 to 8", kept())
 	}
-	if err := held(t, j, 3); !errors.Is(err, ErrForgotten) {
+	if err := heldIn(t, j, 2, 3); !errors.Is(err, ErrForgotten) {
 		t.Errorf("central lacks what was forgotten: %v", err)
 	}
 	hash := j.state.Base

@@ -28,6 +28,7 @@ type state struct {
 	First     int64  `json:"first"` // of the first entry that is kept
 	Base      []byte `json:"base"`  // the chain's hash before First
 	Held      int64  `json:"held"`  // central holds every entry up to this one
+	Epoch     int64  `json:"epoch"` // of central's in which it said so; 0 if it never did
 	Open      int    `json:"open"`  // how many stand in bucketOpen
 }
 

@@ -30,7 +30,7 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 				k.tell(k.refused(e.Ask, err))
 				return
 			}
-			k.tell(unlock.Begun{Ask: e.Ask, Case: begun.Case, Profile: begun.Profile, Nonce: begun.Nonce})
+			k.tell(unlock.Begun{Ask: e.Ask, Case: begun.Case, Profile: begun.Profile, Nonce: begun.Nonce, Token: begun.Token})
 		})
 	case unlock.AskProof:
 		k.beside.Go(func() {

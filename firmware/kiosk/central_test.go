@@ -57,7 +57,7 @@ func (c *central) Begin(_ context.Context, key string, r wire.BeginRequest) (*wi
 	}
 	c.sealTo = r.HpkePublicKey
 	c.nonce = []byte("first nonce of thirty-two bytes.")
-	return &wire.Begun{Case: caseID, Profile: "piv", Nonce: c.nonce}, nil
+	return &wire.Begun{Case: caseID, Profile: "piv", Nonce: c.nonce, Token: "note-of-centrals"}, nil
 }
 
 func (c *central) checkProof(signature []byte) {
@@ -161,11 +161,13 @@ func (c *central) Deliver(_ context.Context, b wire.EntryBatch) (*wire.Receipt, 
 		if entry, err := audit.Decode(e.Body); err != nil {
 			c.t.Error(err)
 		} else {
+			if entry.Kind == audit.KindIntent && entry.Token != "note-of-centrals" {
+				c.t.Errorf("an intent does not say which card it is about: %s", e.Body)
+			}
 			c.got <- entry
 		}
 	}
-	last := b.Entries[len(b.Entries)-1].Seq
-	r := &wire.Receipt{Kiosk: "kiosk-1", Held: last, Hash: b.Head.Hash}
+	r := &wire.Receipt{Kiosk: "kiosk-1", Epoch: 1, Held: b.Head.Seq, Hash: b.Head.Hash}
 	if c.forge != nil {
 		c.forge(r)
 	}

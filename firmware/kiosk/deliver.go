@@ -65,13 +65,16 @@ func outcome(o audit.Entry) wire.Outcome {
 	return out
 }
 
-// deliver hands the journal over, as it grows.
+// deliver hands the journal over, as it grows. Now and then it asks how far central is although nothing is new: central may
+// have backed up more, or been restored and hold less.
 func (k *Kiosk) deliver(ctx context.Context) {
 	tick := time.NewTicker(deliverEvery)
 	defer tick.Stop()
+	ask := true
 	for {
 		for {
-			more, err := k.deliverBatch(ctx)
+			more, err := k.deliverBatch(ctx, ask)
+			ask = false
 			if err != nil && ctx.Err() == nil {
 				k.Log.Warn("journal not delivered", "err", err)
 			}
@@ -82,35 +85,57 @@ func (k *Kiosk) deliver(ctx context.Context) {
 		select {
 		case <-k.written:
 		case <-tick.C:
+			ask = true
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (k *Kiosk) deliverBatch(ctx context.Context) (more bool, err error) {
+// deliverBatch hands over what central does not hold, if there is any or if central is to be asked.
+func (k *Kiosk) deliverBatch(ctx context.Context, ask bool) (more bool, err error) {
 	batch, head, err := k.Journal.Pending(batchMost)
-	if err != nil || len(batch) == 0 {
+	if err != nil || len(batch) == 0 && !ask {
 		return false, err
 	}
-	body := wire.EntryBatch{Head: wire.JournalHead{Seq: head.Seq, Hash: head.Hash[:], Signature: head.Signature}}
+	more = k.Journal.Head().Seq > head.Seq
+	receipt, err := k.offer(ctx, batch, head, more)
+	var p *wire.Problem
+	restored := errors.As(err, &p) && p.Code == wire.CodeEntriesDoNotExtend
+	if restored { // or this journal is a fork of what central holds, which its answer to the head alone shows
+		receipt, err = k.offer(ctx, nil, k.Journal.Head(), true)
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := k.Journal.Held(receipt.Epoch, receipt.Held, [32]byte(receipt.Hash)); err != nil {
+		return false, err
+	}
+	k.Journal.Forget(receipt.BackedUp)
+	if restored && len(batch) > 0 && receipt.Held >= batch[0].Seq-1 {
+		return false, p // it holds what comes before, and refuses this
+	}
+	return more || receipt.Held < head.Seq, nil
+}
+
+// offer gives central a batch and verifies its receipt.
+func (k *Kiosk) offer(ctx context.Context, batch []audit.Stored, head audit.Head, more bool) (*wire.Receipt, error) {
+	body := wire.EntryBatch{
+		Entries: []wire.JournalEntry{}, Head: wire.JournalHead{Seq: head.Seq, Hash: head.Hash[:], Signature: head.Signature}, More: more,
+	}
 	for _, e := range batch {
 		body.Entries = append(body.Entries, wire.JournalEntry{Seq: e.Seq, Body: e.Body, Salt: e.Salt[:]})
 	}
 	receipt, err := k.Central.Deliver(ctx, body)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	digest := wire.ReceiptDigest(receipt)
 	if receipt.Kiosk != k.Identity.ID || !ecdsa.VerifyASN1(k.Identity.CentralKey, digest[:], receipt.Signature) {
-		return false, errors.New("central's receipt does not verify")
+		return nil, errors.New("central's receipt does not verify")
 	}
 	if len(receipt.Hash) != len(head.Hash) {
-		return false, errors.New("central's receipt has no hash")
+		return nil, errors.New("central's receipt has no hash")
 	}
-	if err := k.Journal.Held(receipt.Held, [32]byte(receipt.Hash)); err != nil {
-		return false, err
-	}
-	k.Journal.Forget(receipt.BackedUp)
-	return len(batch) == batchMost, nil
+	return receipt, nil
 }

@@ -101,6 +101,7 @@ type (
 		Case    string
 		Profile string // the card's, on record
 		Nonce   []byte
+		Token   string // of the intent; central's own note
 	}
 	// Proved answers AskProof. Code is set if one is out for this case.
 	Proved struct {

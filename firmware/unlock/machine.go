@@ -133,6 +133,7 @@ type walk struct {
 	caseID       string
 	profile      string
 	nonce        []byte
+	token        string // of the intent
 	holder       string
 	channels     []Channel
 	rules        card.Rules

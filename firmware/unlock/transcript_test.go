@@ -180,7 +180,7 @@ func (s *script) parse(words []string) (Input, error) {
 	case "step":
 		return CardStepped{Session: session, Failure: failure}, nil
 	case "begun":
-		return Begun{Ask: ask, Case: "3f2a91c0000000000000000000000000", Profile: "piv", Nonce: []byte("nonce-1")}, nil
+		return Begun{Ask: ask, Case: "3f2a91c0000000000000000000000000", Profile: "piv", Nonce: []byte("nonce-1"), Token: "token-1"}, nil
 	case "disclosed":
 		in := Proved{Ask: ask, Holder: "Mr John Rigby", Rules: card.Rules{Min: 6, Max: 8, DigitsOnly: true},
 			Channels: []Channel{{ID: "1", Kind: wire.Email, Masked: "j•••@nhs.net"}}}

@@ -164,7 +164,7 @@ func untouched(caseID string, base *int64) audit.Entry {
 
 func (m *Machine) begun(in Begun) {
 	w := &m.walk
-	w.caseID, w.profile, w.nonce = in.Case, in.Profile, in.Nonce
+	w.caseID, w.profile, w.nonce, w.token = in.Case, in.Profile, in.Nonce, in.Token
 	m.note(audit.Entry{Kind: audit.KindBegun, Case: w.caseID})
 	m.to(phaseProving)
 	m.do(ProveCard{Session: w.session, Case: w.caseID, Profile: w.profile, Nonce: w.nonce})

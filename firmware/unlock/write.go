@@ -24,7 +24,7 @@ func (m *Machine) granted(in Granted) {
 		m.stop(Reason(wire.CodeCardReferred))
 		return
 	}
-	m.note(audit.Entry{Kind: audit.KindIntent, Case: w.caseID, Base: new(g.Base), First: new(g.First)})
+	m.note(audit.Entry{Kind: audit.KindIntent, Case: w.caseID, Base: new(g.Base), First: new(g.First), Token: w.token})
 	m.record()
 	m.intent = true
 	m.try(g.First)

@@ -130,7 +130,7 @@ func GrantDigest(caseID string, kioskCertificate []byte, g *Grant) [32]byte {
 
 // ReceiptDigest is what central signs of a receipt.
 func ReceiptDigest(r *Receipt) [32]byte {
-	return digest("latchkey-receipt-v1", []byte(r.Kiosk), number(r.Held), number(r.BackedUp), r.Hash)
+	return digest("latchkey-receipt-v1", []byte(r.Kiosk), number(r.Epoch), number(r.Held), number(r.BackedUp), r.Hash)
 }
 
 // Error makes a problem an error. It names no person.
