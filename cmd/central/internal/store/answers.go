@@ -44,7 +44,8 @@ func (t *Tx) SetAnswer(a Answer) error {
 // sweep is how often old answers are looked for: whoever removes the same rows at once is in each other's way.
 const sweep = time.Minute
 
-// DropAnswers removes what nobody can ask for again, unless that was done within the last minute.
+// DropAnswers removes what nobody can ask for again, and strikes and words that count no more, unless that was done within the
+// last minute.
 func (t *Tx) DropAnswers(now time.Time) error {
 	last := t.swept.Load()
 	if passed := now.UnixMilli() - last; passed >= 0 && passed < sweep.Milliseconds() || !t.swept.CompareAndSwap(last, now.UnixMilli()) {
@@ -54,5 +55,5 @@ func (t *Tx) DropAnswers(now time.Time) error {
 	if err := t.exec(nil, `DELETE FROM answers WHERE dies_at <= $1`, now.UnixMilli()); err != nil {
 		return fmt.Errorf("drop old answers: %w", err)
 	}
-	return nil
+	return t.dropStrikes(now)
 }

@@ -43,9 +43,14 @@ ALTER TABLE holders ADD COLUMN mobile_changed_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE holders ADD COLUMN quarantined_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE holders ADD COLUMN user_name TEXT;                         -- SCIM userName, lower case
 ALTER TABLE holders ADD COLUMN external_id TEXT;                       -- SCIM externalId
+ALTER TABLE holders ADD COLUMN given_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE holders ADD COLUMN family_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE holders ADD COLUMN department TEXT NOT NULL DEFAULT '';
+ALTER TABLE holders ADD COLUMN employee_number TEXT NOT NULL DEFAULT '';
 ALTER TABLE holders ADD COLUMN changed_at BIGINT NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX holders_user_name ON holders (user_name);
-CREATE INDEX holders_external_id ON holders (external_id);
+CREATE UNIQUE INDEX holders_external_id ON holders (external_id);
+CREATE INDEX cards_holder ON cards (holder);
 
 ALTER TABLE cards ADD COLUMN frozen_at BIGINT NOT NULL DEFAULT 0;      -- 0: it is not
 ALTER TABLE cards ADD COLUMN approved_until BIGINT NOT NULL DEFAULT 0; -- a step-up was approved by the RA until then
@@ -64,13 +69,15 @@ CREATE TABLE freeze_words (
 	card       TEXT NOT NULL,
 	expires_at BIGINT NOT NULL
 );
--- What counts against a kiosk, a holder or a network address.
+CREATE INDEX freeze_words_expires ON freeze_words (expires_at);
+-- What counts against a kiosk, a holder or a network.
 CREATE TABLE strikes (
-	subject TEXT NOT NULL,               -- "kiosk/NAME", "holder/ID", "address/IP"
+	subject TEXT NOT NULL,               -- "kiosk/NAME", "holder/ID", "lockout/ID", "network/IP", "words/IP", "address/IP"
 	at      BIGINT NOT NULL,
 	why     TEXT NOT NULL
 );
 CREATE INDEX strikes_subject ON strikes (subject, at);
+CREATE INDEX strikes_at ON strikes (at);
 
 -- The outbox: a message is kept, sealed, until it was handed over.
 CREATE TABLE messages (
@@ -152,9 +159,14 @@ ALTER TABLE cases DROP COLUMN code_failed;
 ALTER TABLE cards DROP COLUMN released_epoch;
 ALTER TABLE cards DROP COLUMN approved_until;
 ALTER TABLE cards DROP COLUMN frozen_at;
+DROP INDEX cards_holder;
 DROP INDEX holders_external_id;
 DROP INDEX holders_user_name;
 ALTER TABLE holders DROP COLUMN changed_at;
+ALTER TABLE holders DROP COLUMN employee_number;
+ALTER TABLE holders DROP COLUMN department;
+ALTER TABLE holders DROP COLUMN family_name;
+ALTER TABLE holders DROP COLUMN given_name;
 ALTER TABLE holders DROP COLUMN external_id;
 ALTER TABLE holders DROP COLUMN user_name;
 ALTER TABLE holders DROP COLUMN quarantined_at;
