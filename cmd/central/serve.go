@@ -57,6 +57,11 @@ func newLogger(c config.Log, to io.Writer) *slog.Logger {
 }
 
 func serve(ctx context.Context, of opened, logger *slog.Logger) error {
+	release, err := of.store.Serve(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	c := of.config
 	v, err := c.Keys.Open()
 	if err != nil {

@@ -21,6 +21,7 @@ const maxBatch = 500
 // DeliverEntries takes a batch of the kiosk's journal and answers how far it is held. Its sequence is its idempotency key.
 func (s *routes) DeliverEntries(ctx context.Context, r wire.DeliverEntriesRequestObject) (wire.DeliverEntriesResponseObject, error) {
 	rq := requestOf(ctx)
+	rq.evidence = true
 	var out reply
 	err := s.Store.Update(ctx, func(tx *store.Tx) error {
 		rq.code = ""
@@ -70,22 +71,41 @@ func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
 		st.Log.Warn("entries refused", "request", st.rq.id, "kiosk", st.rq.kiosk, "err", err)
 		return nil, cases.Refuse(wire.CodeMalformed)
 	}
+	epoch, err := st.epoch()
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range added {
 		if err := st.tx.AppendEntry(st.rq.kiosk, e); err != nil {
 			return nil, err
 		}
 		last = e.Seq
+		if epoch.Number == store.FirstEpoch {
+			continue // nothing was ever forgotten
+		}
+		if err := st.collect(epoch.Number, e.Stored); err != nil {
+			return nil, err
+		}
 	}
-	return st.receipt(last)
+	kiosk, err := st.tx.Kiosk(st.rq.kiosk)
+	if err != nil {
+		return nil, err
+	}
+	if !batch.More && last == head.Seq {
+		if err := st.whole(epoch, kiosk); err != nil {
+			return nil, err
+		}
+	}
+	return st.receipt(epoch.Number, last, min(kiosk.BackedUp, last))
 }
 
-// receipt signs how far the kiosk's journal is held. Nothing backs up yet, so kiosks forget nothing.
-func (st *step) receipt(last int64) (*wire.Receipt, error) {
+// receipt signs how far the kiosk's journal is held, and backed up.
+func (st *step) receipt(epoch, last, backedUp int64) (*wire.Receipt, error) {
 	hash, err := st.tx.HeldHash(st.rq.kiosk, last)
 	if err != nil {
 		return nil, err
 	}
-	r := &wire.Receipt{Kiosk: st.rq.kiosk, Held: last, Hash: hash[:]}
+	r := &wire.Receipt{Kiosk: st.rq.kiosk, Epoch: epoch, Held: last, BackedUp: backedUp, Hash: hash[:]}
 	d := wire.ReceiptDigest(r)
 	if r.Signature, err = ecdsa.SignASN1(rand.Reader, st.Signing, d[:]); err != nil {
 		return nil, fmt.Errorf("sign receipt: %w", err)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
@@ -31,9 +32,12 @@ func (s *routes) Release(ctx context.Context, r wire.ReleaseRequestObject) (wire
 			!signedByDevice(st.rq, wire.ReleaseDigest(st.rq.kiosk, c.ID, c.Nonce, r.Body.Proof, r.Body.Challenge), r.Body.Signature) {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
+		if err := st.recover(&rec); err != nil {
+			return nil, err
+		}
 		g, err := c.Release(st.policy(), st.now, rec, st.rq.kiosk, r.Body.Proof, r.Body.Challenge)
 		if err != nil {
-			return nil, also(err, st.tx.SetCase(c), st.refused(ledger.Refused, c.Card, err))
+			return nil, st.turnDown(ledger.Refused, c, err)
 		}
 		both, err := st.candidates(rec, g, r.Body.Challenge)
 		if err != nil {
@@ -111,6 +115,7 @@ func (st *step) puk(card string, generation int64, form profiles.PUK) (secret.Va
 
 // ReportOutcome settles a grant, also after its case was closed, and closes the case.
 func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestObject) (wire.ReportOutcomeResponseObject, error) {
+	requestOf(ctx).evidence = true
 	return s.once(ctx, ask{"outcome", r.Params.IdempotencyKey, r.Case}, http.StatusOK, func(st *step) (any, error) {
 		c, rec, err := st.known()
 		if err != nil {
@@ -130,7 +135,7 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 			if !rec.Grants[mine].Sane(rec.Profile, r.Body.Base, o) {
 				return nil, cases.Refuse(wire.CodeMalformed)
 			}
-			before := slices.Clone(rec.Grants)
+			before, used := slices.Clone(rec.Grants), !rec.Card.ApprovedUntil.IsZero()
 			cases.Settle(&rec, mine, o)
 			for i, g := range rec.Grants {
 				if g == before[i] {
@@ -143,6 +148,11 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 			if err := errors.Join(st.tx.SetCard(rec.Card), st.tx.SetHolderWrongCodes(rec.Holder)); err != nil {
 				return nil, err
 			}
+			if used && rec.Card.ApprovedUntil.IsZero() {
+				if err := st.tx.ApproveCard(c.Card, time.Time{}); err != nil {
+					return nil, err
+				}
+			}
 			c.Finish(rec, mine)
 		case r.Body.Base != cases.NeverArrived:
 			return nil, cases.Refuse(wire.CodeWrongStep)
@@ -151,6 +161,7 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 		default:
 			c.Close(cases.ReasonNotUnlocked)
 		}
+		st.rq.outcome = o.Passcode
 		opened := "none"
 		if o.Opened != nil {
 			opened = fmt.Sprint(*o.Opened)
@@ -159,6 +170,6 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 		if o.PUKBlocked {
 			note += " puk-blocked"
 		}
-		return wire.Settled{Base: rec.Card.Settled}, errors.Join(st.tx.SetCase(c), st.event(ledger.OutcomeKnown, c.Card, note))
+		return wire.Settled{Base: rec.Card.Settled}, errors.Join(st.tx.SetCase(c), st.event(ledger.OutcomeKnown, c.Card, note), st.visited(c))
 	})
 }

@@ -236,8 +236,7 @@ func TestPanicIsAProblemAndLeavesNoSecretInTheLog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	k := w.stranger("k1")
-	broken := *w.server
-	broken.Store = panicking{w.server.Store}
+	broken := &Server{Store: panicking{w.server.Store}, Vault: w.server.Vault, Log: w.server.Log, Monitor: w.server.Monitor, Now: w.server.Now}
 	req := httptest.NewRequest(http.MethodGet, "/v1/status", nil)
 	req.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{k.cert.Leaf}, VerifiedChains: [][]*x509.Certificate{{k.cert.Leaf}}}
 	rec := httptest.NewRecorder()

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"time"
 
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/ledger"
-	"latchkey/cmd/central/internal/store"
 	"latchkey/firmware/wire"
 )
 
@@ -17,21 +17,6 @@ import (
 type routes struct{ *Server }
 
 var _ wire.StrictServerInterface = (*routes)(nil)
-
-// GetStatus tells a kiosk whether it is served.
-func (s *routes) GetStatus(ctx context.Context, _ wire.GetStatusRequestObject) (wire.GetStatusResponseObject, error) {
-	rq := requestOf(ctx)
-	var out reply
-	err := s.Store.View(ctx, func(tx *store.Tx) error {
-		st := &step{Server: s.Server, tx: tx, rq: rq}
-		err := allowed(tx, rq)
-		if err == nil {
-			out, err = document(http.StatusOK, wire.Status{Kiosk: rq.kiosk})
-		}
-		return st.answer(&out, err)
-	})
-	return out, err
-}
 
 var serialForm = regexp.MustCompile(`^[0-9a-f]{2,64}$`)
 
@@ -74,10 +59,7 @@ func (s *routes) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (
 }
 
 func (st *step) begin(body *wire.BeginRequest) (any, error) {
-	card, err := st.tx.Card(body.Serial)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, cases.Refuse(wire.CodeCardUnknown)
-	}
+	card, err := st.claimed(body.Serial)
 	if err != nil {
 		return nil, err
 	}
@@ -117,23 +99,27 @@ func (st *step) begin(body *wire.BeginRequest) (any, error) {
 	if err := errors.Join(st.tx.SetCase(c), st.event(kind, card.Serial, forgotten(body.TriesLeft))); err != nil {
 		return nil, err
 	}
-	return wire.Begun{Case: c.ID, Profile: card.Profile, Nonce: c.Nonce}, nil
+	e, err := st.epoch()
+	if err != nil {
+		return nil, err
+	}
+	token, err := st.Vault.CardToken(c.ID, st.rq.kiosk, e.Number, card.Serial)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Begun{Case: c.ID, Profile: card.Profile, Nonce: c.Nonce, Token: token}, nil
 }
 
 // close ends a case that the card left behind.
 func (st *step) close(o cases.Case) error {
 	o.Supersede(st.now)
-	return errors.Join(st.tx.SetCase(o), st.tx.AppendEvent(ledger.Event{
+	return errors.Join(st.tx.SetCase(o), st.visited(o), st.tx.AppendEvent(ledger.Event{
 		At: st.now, Kind: ledger.CaseEnded, Kiosk: o.Kiosk, Case: o.ID, Card: o.Card, Note: string(o.Reason),
 	}))
 }
 
-// closeOthers ends the cases that the card left behind at any kiosk when it came to this one.
-func (st *step) closeOthers(c cases.Case) error {
-	open, err := st.tx.OpenCases(c.Card)
-	if err != nil {
-		return err
-	}
+// closeOthers ends those of a card's open cases that it left behind at any kiosk when it came to this one.
+func (st *step) closeOthers(c cases.Case, open []cases.Case) error {
 	for _, o := range open {
 		if o.ID == c.ID {
 			continue
@@ -152,31 +138,38 @@ func (s *routes) ProveCard(ctx context.Context, r wire.ProveCardRequestObject) (
 		if err != nil {
 			return nil, err
 		}
+		if err := st.recover(&rec); err != nil {
+			return nil, err
+		}
+		var open []cases.Case
+		if open, rec.Around, err = st.tx.Visits(c.Card, st.rq.kiosk, st.now); err != nil {
+			return nil, err
+		}
 		if err := c.Prove(st.policy(), st.now, rec, st.rq.kiosk, r.Body.Certificate, r.Body.Signature); err != nil {
-			return nil, also(err, st.tx.SetCase(c), st.refused(ledger.Refused, c.Card, err))
+			return nil, st.turnDown(ledger.Refused, c, err)
 		}
 		if !rec.Card.Proves() {
 			// It may be a copy, whose original is at another kiosk: only the right code says who has the card.
-			return s.proved(c, rec), errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, "without proof, as policy has it"))
+			return proved(st.policy(), st.now, c, rec), errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, "without proof, as policy has it"))
 		}
-		return s.proved(c, rec), errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, ""), st.closeOthers(c))
+		return proved(st.policy(), st.now, c, rec), errors.Join(st.tx.SetCase(c), st.event(ledger.CardProved, c.Card, ""), st.closeOthers(c, open))
 	})
 }
 
 // proved is what a kiosk learns of a genuine card's holder.
-func (s *Server) proved(c cases.Case, rec cases.Record) wire.Proved {
+func proved(p cases.Policy, now time.Time, c cases.Case, rec cases.Record) wire.Proved {
 	out := wire.Proved{
-		Holder:   cases.ShownName(s.Policies.For(rec.Holder.Organisation), rec.Holder.Name),
+		Holder:   cases.ShownName(p, rec.Holder.Name),
 		Channels: []wire.Channel{},
 		Passcode: wire.PasscodeRules{
 			Min: rec.Profile.Passcode.Min, Max: rec.Profile.Passcode.Max, DigitsOnly: rec.Profile.Passcode.DigitsOnly,
 		},
 	}
-	for _, ch := range rec.Channels {
+	for _, ch := range rec.Offered(p, now) {
 		out.Channels = append(out.Channels, wire.Channel{Id: ch.ID, Kind: ch.Kind, Masked: ch.Masked})
 	}
 	if c.State == cases.CodeSent {
-		status := c.CodeStatus(s.Policies.For(rec.Holder.Organisation))
+		status := c.CodeStatus(p)
 		out.Code = &status
 	}
 	return out
@@ -201,10 +194,14 @@ func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (
 			return nil, err
 		}
 		if refused != nil {
-			return nil, also(refused, st.refused(ledger.CodeRefused, c.Card, refused))
+			return nil, also(refused, st.refused(ledger.CodeRefused, c.Card, refused), st.visited(c), st.lockout(rec, refused))
 		}
 		if !rec.Card.Proves() {
-			if err := st.closeOthers(c); err != nil {
+			open, err := st.tx.OpenCases(c.Card)
+			if err != nil {
+				return nil, err
+			}
+			if err := st.closeOthers(c, open); err != nil {
 				return nil, err
 			}
 		}
@@ -224,6 +221,6 @@ func (s *routes) EndCase(ctx context.Context, r wire.EndCaseRequestObject) (wire
 			return nil, err
 		}
 		c.Close(cases.Reason(r.Body.Reason))
-		return nil, errors.Join(st.tx.SetCase(c), st.event(ledger.CaseEnded, c.Card, string(r.Body.Reason)))
+		return nil, errors.Join(st.tx.SetCase(c), st.event(ledger.CaseEnded, c.Card, string(r.Body.Reason)), st.visited(c))
 	})
 }

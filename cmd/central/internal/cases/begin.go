@@ -25,8 +25,12 @@ func MayBegin(p Policy, card Card, holder Holder, profile profiles.Profile, fami
 		return nil
 	case card.Revoked:
 		return Refuse(wire.CodeCardRevoked)
+	case !card.FrozenAt.IsZero():
+		return Refuse(wire.CodeCardFrozen)
 	case !holder.Active:
 		return Refuse(wire.CodeHolderInactive)
+	case !holder.QuarantinedAt.IsZero():
+		return Refuse(wire.CodeHolderQuarantined)
 	case !p.serves(card):
 		return Refuse(wire.CodeCardCannotProve)
 	case card.PUKBlocked || pukTriesLeft == 0:
@@ -108,6 +112,10 @@ type Record struct {
 	Profile  profiles.Profile
 	Channels []Channel // on allowed domains
 	Grants   []Grant   // every grant of the card, oldest first
+	Around   Surroundings
+	Epoch    int64 // central's present one
+	// Recovering: central was restored, and what happened to the card since the backup is not all known yet.
+	Recovering bool
 }
 
 // Unproved says that the card which came back to this case has not shown that it is the one. It ends nothing: it may be a
@@ -131,11 +139,15 @@ func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, sig
 		}
 		return c.end(wire.CodeCardNotGenuine)
 	}
+	c.ProvedAt = now
 	if err := c.stillEligible(p, now, r); err != nil {
 		return err
 	}
 	if err := c.vouchedFor(p, now, r); err != nil {
 		return err
+	}
+	if r.Recovering {
+		return c.end(wire.CodeCardRecovering)
 	}
 	if why := c.referral(r); why != "" {
 		return c.endFor(wire.CodeCardReferred, why)
@@ -146,6 +158,9 @@ func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, sig
 	case len(r.Channels) == 0:
 		return c.end(wire.CodeNoChannel)
 	}
+	if why := r.stepUp(p, now); why != "" {
+		return c.endFor(wire.CodeApprovalNeeded, why)
+	}
 	c.Nonce = nil
 	c.State = Proved
 	if c.Code.Out(now) {
@@ -154,15 +169,20 @@ func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, sig
 	return nil
 }
 
-// stillEligible ends the case of a card or holder that was struck off since it began, and of an expired card.
+// stillEligible ends the case of a card or holder that was struck off, frozen or put in quarantine since it began, and of an
+// expired card.
 func (c *Case) stillEligible(p Policy, now time.Time, r Record) error {
 	switch {
 	case !p.serves(r.Card):
 		return c.end(wire.CodeCardCannotProve)
 	case r.Card.Revoked:
 		return c.end(wire.CodeCardRevoked)
+	case !r.Card.FrozenAt.IsZero():
+		return c.end(wire.CodeCardFrozen)
 	case !r.Holder.Active:
 		return c.end(wire.CodeHolderInactive)
+	case !r.Holder.QuarantinedAt.IsZero():
+		return c.end(wire.CodeHolderQuarantined)
 	case !r.Card.Proves():
 		return nil
 	}

@@ -22,6 +22,8 @@ type Grant struct {
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 	Outcome   *Outcome // nil until the kiosk has reported
+	Epoch     int64    // in which central recorded it
+	Recovered bool     // central had forgotten it, and learnt of it from a kiosk's journal
 }
 
 // Outcome is what a kiosk reported of a grant.
@@ -134,7 +136,7 @@ func (c *Case) Release(p Policy, now time.Time, r Record, kiosk string, proof, c
 	c.State, c.Nonce = Granted, nil
 	return Grant{
 		Case: c.ID, Card: c.Card, Number: number, Kiosk: kiosk, Base: base, First: first, Tries: wanted, Booked: wanted,
-		IssuedAt: now, ExpiresAt: now.Add(p.GrantValidity),
+		IssuedAt: now, ExpiresAt: now.Add(p.GrantValidity), Epoch: r.Epoch,
 	}, nil
 }
 
@@ -179,8 +181,8 @@ func (o Outcome) reason() Reason {
 //     the card, it is not so, and evidence.
 //   - Anything else leaves both candidates standing.
 //
-// The wrong codes are cleared by the newest grant alone: those that were counted on the way to a later one came after this
-// unlock.
+// The wrong codes are cleared, and an approval is used up, by the newest grant alone: those that were counted, or given, on the way
+// to a later one came after this unlock.
 func Settle(r *Record, grant int, o Outcome) {
 	g := &r.Grants[grant]
 	if g.Outcome != nil {
@@ -223,6 +225,7 @@ func Settle(r *Record, grant int, o Outcome) {
 	}
 	if o.Passcode == wire.Yes && r.newest(g.Number) {
 		r.Card.WrongCodes, r.Holder.WrongCodes = 0, 0
+		r.Card.ApprovedUntil = time.Time{}
 	}
 }
 

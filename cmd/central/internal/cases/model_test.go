@@ -147,6 +147,7 @@ type world struct {
 	journals []Evidence // of all kiosks: every durable intent, with its outcome once that is durable
 	sent     []delivery // outcomes on their way, and those that have arrived
 	dead     bool       // central was told that the PUK is blocked
+	epochs   int64      // restores
 	renewed  int        // secrets that the card was given by hand
 	tampered bool       // strangers have tried PUKs on the card
 }
@@ -277,7 +278,12 @@ func (w *world) restore() {
 	w.now = w.now.Add(2 * w.policy.GrantValidity)
 	w.r = w.backup
 	w.r.Grants = slices.Clone(w.backup.Grants)
-	if why := Recover(&w.r, rapid.Permutation(w.journals).Draw(w.T, "evidence")); why != "" {
+	w.epochs++
+	w.r.Epoch = w.epochs
+	evidence := rapid.Permutation(w.journals).Draw(w.T, "evidence")
+	late := rapid.IntRange(0, len(evidence)).Draw(w.T, "comes at first")
+	Recover(&w.r, evidence[:late])
+	if why := Recover(&w.r, evidence[late:]); why != "" {
 		w.Fatalf("with all the evidence the card is referred: %s", why)
 	}
 	if w.dead && !w.r.Card.PUKBlocked {

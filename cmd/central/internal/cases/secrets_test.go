@@ -232,6 +232,7 @@ func TestExposure(t *testing.T) {
 func TestRecovery(t *testing.T) {
 	t.Parallel()
 	r := of("piv")
+	r.Epoch = 2
 	r.Grants = []Grant{{Case: "a", Number: 1, Kiosk: "k1", Tries: 1, Booked: 1, ExpiresAt: epoch}}
 	rotated := &Outcome{Passcode: wire.Yes, Opened: number(0), Rotated: wire.Yes}
 	Recover(&r, []Evidence{

@@ -48,8 +48,9 @@ const (
 	ContactChanged    Kind = "contact-changed"
 	CardFrozen        Kind = "card-frozen"
 	CardUnfrozen      Kind = "card-unfrozen"
-	CardApproved      Kind = "card-approved" // a step-up was
-	CardReleased      Kind = "card-released" // from what a restore waits for
+	CardApproved      Kind = "card-approved"  // a step-up was
+	CardReleased      Kind = "card-released"  // from what a restore waits for
+	CardRecovered     Kind = "card-recovered" // what a restore had forgotten of it was taken from journals
 
 	MessageFailed Kind = "message-failed" // one that had been taken came back
 	BackedUp      Kind = "backed-up"

@@ -46,7 +46,14 @@ func wordKey(mac []byte) string   { return "word/" + string(mac) }
 
 func enrolmentKey(mac []byte) string { return "enrolment/" + string(mac) }
 
+func addressKey(mac []byte) string { return "address/" + string(mac) }
+
 func strikeKey(subject string) string { return "strike/" + subject }
+
+func organisationKey(id string) string { return "organisation/" + id }
+
+// accounts is the key of which holder has which name in the directory that feeds them.
+const accounts = "accounts"
 
 // everything is the key of statements about records that cannot be named beforehand.
 const everything = "everything"

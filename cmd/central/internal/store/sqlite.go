@@ -22,6 +22,7 @@ var migrationFiles embed.FS
 
 // SQLite is a Store in one file. Several processes of one machine may use it at once: the service and its commands.
 type SQLite struct {
+	path  string
 	write *sql.DB // one connection: writers queue for it, instead of polling the file's lock
 	read  *sql.DB
 	queue *queue
@@ -39,7 +40,7 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	s := &SQLite{queue: newQueue()}
+	s := &SQLite{path: path, queue: newQueue()}
 	if s.write, err = sql.Open("sqlite", dsn(path, "immediate")); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}

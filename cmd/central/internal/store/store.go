@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"github.com/pressly/goose/v3"
 )
 
 // Store is a database.
@@ -24,7 +26,13 @@ type Store interface {
 	Update(ctx context.Context, f func(*Tx) error) error
 	// View runs f on one consistent state. f must not write.
 	View(ctx context.Context, f func(*Tx) error) error
+	// Serve says that central serves from the database, until release is called. Restore says that nobody may, and is refused
+	// with ErrServed while somebody does; then it is Serve that is refused.
+	Serve(ctx context.Context) (release func(), err error)
+	Restore(ctx context.Context) (release func(), err error)
 	Close() error
+
+	migrations() (*goose.Provider, error)
 }
 
 // Open opens the database: a URL of PostgreSQL's, or the path of SQLite's file, which is made if need be. Its schema is
@@ -35,6 +43,9 @@ func Open(ctx context.Context, database string) (Store, error) {
 	}
 	return OpenSQLite(ctx, database)
 }
+
+// ErrServed: central serves from this database, or it is being restored.
+var ErrServed = errors.New("the database is in use by a central that serves or restores: stop that first")
 
 // ErrNotFound: there is no such row.
 var ErrNotFound = errors.New("not found")

@@ -66,6 +66,8 @@ type Vault struct {
 	keks  map[KeyID]KEK
 	root  Root
 	codes secret.Value
+
+	tokens tokenKey
 }
 
 // With makes a vault of its keys.

@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
+)
+
+// Whoever serves holds a share of a lock, whoever restores holds it whole, for as long as the process lives: of a file beside
+// SQLite's, or of the engine's for one connection.
+
+// serving names the lock.
+const serving = "serving"
+
+// Serve implements Store.
+func (s *SQLite) Serve(context.Context) (release func(), err error) { return s.hold(unix.LOCK_SH) }
+
+// Restore implements Store.
+func (s *SQLite) Restore(context.Context) (release func(), err error) { return s.hold(unix.LOCK_EX) }
+
+func (s *SQLite) hold(how int) (release func(), err error) {
+	f, err := os.OpenFile(s.path+"."+serving, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock database: %w", err)
+	}
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrServed
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock database: %w", err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// Serve implements Store.
+func (p *PostgreSQL) Serve(ctx context.Context) (release func(), err error) {
+	return p.hold(ctx, `SELECT pg_try_advisory_lock_shared($1)`)
+}
+
+// Restore implements Store.
+func (p *PostgreSQL) Restore(ctx context.Context) (release func(), err error) {
+	return p.hold(ctx, `SELECT pg_try_advisory_lock($1)`)
+}
+
+func (p *PostgreSQL) hold(ctx context.Context, query string) (release func(), err error) {
+	conn, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
+	if err != nil {
+		return nil, fmt.Errorf("lock database: %w", err)
+	}
+	var got bool
+	if err = conn.QueryRow(ctx, query, lockID(serving)).Scan(&got); err == nil && !got {
+		err = ErrServed
+	}
+	release = func() { conn.Close(context.WithoutCancel(ctx)) }
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("lock database: %w", err)
+	}
+	return release, nil
+}
