@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
+	"latchkey/cmd/central/internal/pki"
 	"latchkey/cmd/central/internal/vault"
 )
 
@@ -18,8 +20,9 @@ var template []byte
 func Init(dir string) error {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	config, signing, public := in("central.toml"), in("signing.pem"), in("signing.pub.pem")
+	authority, authorityKey := in("tls/kiosk-ca.crt"), in("kiosk-ca.key")
 	random := []string{in("kek.key"), in("root.key"), in("codes.key")}
-	for _, path := range append([]string{config, signing, public}, random...) {
+	for _, path := range append([]string{config, signing, public, authority, authorityKey}, random...) {
 		if _, err := os.Lstat(path); err == nil {
 			return fmt.Errorf("%s is there already: nothing was made; choose another folder, keys are never overwritten", path)
 		} else if !errors.Is(err, os.ErrNotExist) {
@@ -37,6 +40,9 @@ func Init(dir string) error {
 		}
 	}
 	if err := vault.MakeSigningKey(signing, public); err != nil {
+		return err
+	}
+	if err := pki.Make(authority, authorityKey, time.Now()); err != nil {
 		return err
 	}
 	if err := os.WriteFile(config, template, 0o600); err != nil {
