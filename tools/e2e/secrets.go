@@ -1,18 +1,21 @@
 package main
 
 import (
-	"encoding/base64"
-	"encoding/hex"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"latchkey/tools/cardsim"
+	"latchkey/tools/leaks"
 )
 
-// leaks looks for every secret of the walks, raw, in hexadecimal and in base64, in everything that kiosk, desk and
-// central wrote, and in the command lines of all processes.
+// leaks looks for every secret of the walks in everything that kiosk, desk and central wrote, and in the command lines and
+// environments of all processes.
 func (p *place) leaks() error {
 	secrets := map[string]string{
 		"new passcode": newPasscode, "passcode of any characters": anyPasscode, "PUK of the module's card": modulePUK,
@@ -26,75 +29,115 @@ func (p *place) leaks() error {
 		if c := codeInMail.FindStringSubmatch(m.Text); c != nil {
 			secrets[fmt.Sprintf("code of mail %d", i+1)] = c[1]
 		}
+		if w := wordInMail.FindString(m.Text); w != "" {
+			secrets[fmt.Sprintf("freeze word of mail %d", i+1)] = w
+			secrets[fmt.Sprintf("freeze word of mail %d without its hyphen", i+1)] = strings.Replace(w, "-", "", 1)
+		}
+	}
+	root, err := os.ReadFile(filepath.Join(p.rig.CentralData(), "root.key"))
+	if err != nil {
+		return err
 	}
 	for file, puk := range p.rig.PrintedPUKs() {
 		secrets["printed PUK of "+file] = string(puk.Reveal())
+		c, err := cardsim.Open(p.rig.Card(file))
+		if err != nil {
+			return err
+		}
+		for n := int64(1); n <= 4; n++ {
+			secrets[fmt.Sprintf("PUK %d of %s, of digits", n, file)] = derived(root, c.Serial(), n, digits)
+			secrets[fmt.Sprintf("PUK %d of %s, of any characters", n, file)] = derived(root, c.Serial(), n, alphanumeric)
+		}
+	}
+	keys, err := filepath.Glob(filepath.Join(p.rig.CentralData(), "*.key"))
+	if err != nil {
+		return err
+	}
+	own := map[string]bool{} // findings of keys in their own files
+	for _, path := range keys {
+		name := filepath.Base(path)
+		if b, err := os.ReadFile(path); err != nil {
+			return err
+		} else if len(b) == 32 {
+			secrets[name] = string(b)
+			own[fmt.Sprintf("%s as it is in %s", name, path)] = true
+		}
+	}
+	search, err := leaks.For(secrets)
+	if err != nil {
+		return err
 	}
 
 	dirs := []string{p.rig.KioskData(), p.rig.CentralData()}
 	if desk := filepath.Dir(p.rig.DeviceLog(deskID)); exists(desk) {
 		dirs = append(dirs, desk)
 	}
+	var bad []string
 	for _, dir := range dirs {
-		found, err := search(dir, secrets)
+		found, err := search.Dir(dir)
 		if err != nil {
 			return err
 		}
-		if len(found) > 0 {
-			return fmt.Errorf("found in clear: %s", strings.Join(found, "; "))
+		for _, f := range found {
+			if !own[f] {
+				bad = append(bad, f)
+			}
 		}
 	}
-	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return err
-	}
-	for _, l := range lines {
-		text, _ := os.ReadFile(l) // it may have ended
-		if name, is := holds(text, secrets); is {
-			return fmt.Errorf("the %s stands in the command line of process %s", name, filepath.Base(filepath.Dir(l)))
+	for _, what := range []string{"cmdline", "environ"} {
+		lines, err := filepath.Glob("/proc/[0-9]*/" + what)
+		if err != nil {
+			return err
 		}
+		for _, l := range lines {
+			text, _ := os.ReadFile(l) // it may have ended, or let nobody look
+			for _, f := range search.Text(text) {
+				bad = append(bad, fmt.Sprintf("%s in %s", f, l))
+			}
+		}
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("found in clear: %s", strings.Join(bad, "; "))
 	}
 	// The search itself must be able to find: the mailbox holds the codes.
-	if found, err := search(p.rig.MailDir(), secrets); err != nil || len(messages) > 0 && len(found) == 0 {
+	if found, err := search.Dir(p.rig.MailDir()); err != nil || len(messages) > 0 && len(found) == 0 {
 		return fmt.Errorf("the search finds nothing where codes are: %w", err)
 	}
 	return nil
 }
+
+// wordInMail is what a holder types to freeze a card.
+var wordInMail = regexp.MustCompile(`\b[A-HJ-Z]{4}-[A-HJ-Z]{4}\b`)
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
 
-func search(dir string, secrets map[string]string) (found []string, err error) {
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		if name, is := holds(text, secrets); is {
-			found = append(found, fmt.Sprintf("%s in %s", name, path))
-		}
-		return nil
-	})
-	return found, err
-}
+const (
+	digits       = "0123456789"
+	alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
 
-// holds finds the first secret in a text. Digits count only where no other digit stands beside them: a time in
-// milliseconds is no code.
-func holds(text []byte, secrets map[string]string) (name string, is bool) {
-	for name, s := range secrets {
-		forms := []string{regexp.QuoteMeta(hex.EncodeToString([]byte(s))), regexp.QuoteMeta(base64.StdEncoding.EncodeToString([]byte(s)))}
-		raw := regexp.QuoteMeta(s)
-		if strings.Trim(s, "0123456789") == "" {
-			raw = `(^|[^0-9.])` + raw + `($|[^0-9])`
+// derived is the PUK of a generation that central chose, eight characters, made again from the root as the documentation of central's
+// vault says: so this is also what an RA does that has nothing but root and card left.
+func derived(root []byte, card string, generation int64, alphabet string) string {
+	var puk []byte
+	for block := uint64(0); ; block++ {
+		m := hmac.New(sha256.New, root)
+		for _, field := range [][]byte{
+			[]byte("latchkey-puk-v1"), []byte(card), binary.BigEndian.AppendUint64(nil, uint64(generation)), binary.BigEndian.AppendUint64(nil, block),
+		} {
+			m.Write(binary.BigEndian.AppendUint32(nil, uint32(len(field))))
+			m.Write(field)
 		}
-		if regexp.MustCompile(strings.Join(append(forms, raw), "|")).Match(text) {
-			return name, true
+		for _, b := range m.Sum(nil) {
+			if int(b) < 256-256%len(alphabet) {
+				puk = append(puk, alphabet[int(b)%len(alphabet)])
+			}
+			if len(puk) == 8 {
+				return string(puk)
+			}
 		}
 	}
-	return "", false
 }

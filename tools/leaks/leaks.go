@@ -1,0 +1,118 @@
+// Package leaks looks for secrets in what programs wrote: as they are, in hexadecimal, in base64 wherever in a longer text they
+// stand, and as Go prints bytes. It is for tests; what it looks for is no secret there.
+//
+// It finds what was written in clear by mistake. It does not find what was compressed, encrypted, split or encoded otherwise.
+package leaks
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Search is what is looked for.
+type Search struct{ wanted []wanted }
+
+// wanted is a secret in one form.
+type wanted struct {
+	name, form string
+	text       []byte
+	anyCase    bool // of hexadecimal
+	number     bool // counts only where no other digit stands beside it: a time in milliseconds is no code
+}
+
+// shortest is the length of what can be told from chance, bytes: its base64 in the midst of a longer text keeps 7 characters of 64.
+const shortest = 6
+
+// For makes a Search for secrets by name. One that is too short to be told from chance is an error.
+func For(secrets map[string]string) (*Search, error) {
+	s := &Search{}
+	for name, plain := range secrets {
+		if len(plain) < shortest {
+			return nil, fmt.Errorf("the %s has %d bytes: fewer than %d cannot be told from chance", name, len(plain), shortest)
+		}
+		raw := []byte(plain)
+		number := strings.Trim(plain, "0123456789") == ""
+		s.wanted = append(s.wanted,
+			wanted{name, "as it is", raw, false, number},
+			wanted{name, "in hexadecimal", []byte(hex.EncodeToString(raw)), true, false},
+			wanted{name, "in hexadecimal with spaces", fmt.Appendf(nil, "% x", raw), true, false},
+			wanted{name, "as decimal bytes", bytes.Trim(fmt.Append(nil, raw), "[]"), false, true},
+		)
+		for before := range 3 {
+			for encoding, e := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64 of URLs": base64.RawURLEncoding} {
+				s.wanted = append(s.wanted, wanted{name, fmt.Sprintf("in %s after %d bytes", encoding, before), within(e, before, raw), false, false})
+			}
+		}
+	}
+	slices.SortFunc(s.wanted, func(a, b wanted) int { return strings.Compare(a.name+"\x00"+a.form, b.name+"\x00"+b.form) })
+	return s, nil
+}
+
+// within is the part of a longer text's base64 that depends on the secret alone, with so many bytes before it, modulo three.
+func within(e *base64.Encoding, before int, raw []byte) []byte {
+	text := e.EncodeToString(append(make([]byte, before), raw...))
+	from := (8*before + 5) / 6        // characters that also hold bits of what stands before
+	to := 8 * (before + len(raw)) / 6 // and behind
+	return []byte(text[from:to])
+}
+
+// Text says which secrets stand in a text and how, each once.
+func (s *Search) Text(text []byte) (found []string) {
+	lower := bytes.ToLower(text)
+	for _, w := range s.wanted {
+		in := text
+		if w.anyCase {
+			in = lower
+		}
+		says := fmt.Sprintf("%s %s", w.name, w.form)
+		if w.in(in) && !slices.Contains(found, says) {
+			found = append(found, says)
+		}
+	}
+	return found
+}
+
+func (w wanted) in(text []byte) bool {
+	if !w.number {
+		return bytes.Contains(text, w.text)
+	}
+	for at := 0; ; {
+		i := bytes.Index(text[at:], w.text)
+		if i < 0 {
+			return false
+		}
+		i += at
+		end := i + len(w.text)
+		if (i == 0 || !digit(text[i-1]) && text[i-1] != '.') && (end == len(text) || !digit(text[end])) {
+			return true
+		}
+		at = i + 1
+	}
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
+
+// Dir says which secrets stand in the files of a folder and all below it, how, and where.
+func (s *Search) Dir(dir string) (found []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, f := range s.Text(text) {
+			found = append(found, fmt.Sprintf("%s in %s", f, path))
+		}
+		return err
+	})
+	if err != nil {
+		return found, fmt.Errorf("look for secrets: %w", err)
+	}
+	return found, nil
+}
