@@ -18,6 +18,3 @@ type Place struct {
 	Token   string // label
 	PINFile string // the user's PIN alone, readable by its owner
 }
-
-// keyIDLen is the length of the random CKA_ID that keys are made with, bytes.
-const keyIDLen = 16

@@ -19,6 +19,7 @@ const (
 	nonceLen = 12 // bytes (NIST SP 800-38D §8.2.2)
 	tagLen   = 16 // bytes
 	keyLen   = 32 // bytes, of both keys
+	keyIDLen = 16 // bytes, of the random CKA_ID that a KEK is made with
 )
 
 // aesKey wraps and unwraps DEKs.
