@@ -64,7 +64,8 @@ const (
 
 // Words are what a holder is told, in one or two short sentences that fit a kiosk's screen.
 type Words struct {
-	EN, CY string // English, Welsh
+	EN string `json:"en"` // English
+	CY string `json:"cy"` // Welsh
 }
 
 // In is the words in a language, by its BCP 47 tag; English if there are none in it.
@@ -254,5 +255,5 @@ func NewProblem(c Code) Problem {
 	if !ok || e.Status == 0 {
 		panic("wire: no such problem: " + string(c))
 	}
-	return Problem{Code: c, Title: e.Title, Status: e.Status}
+	return Problem{Code: c, Title: e.Title, Status: e.Status, Fixer: e.Fixer, Holder: &e.Holder}
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -23,8 +24,19 @@ func TestCatalogueIsWhole(t *testing.T) {
 		if kiosk {
 			continue
 		}
-		if p := NewProblem(e.Code); p.Code != e.Code || p.Status != e.Status || p.Title != e.Title {
-			t.Errorf("%s: problem %+v", e.Code, p)
+		p := NewProblem(e.Code)
+		b, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back struct {
+			Code, Title, Fixer string
+			Status             int
+			Holder             map[string]string
+		}
+		if err := json.Unmarshal(b, &back); err != nil || back.Code != string(e.Code) || back.Status != e.Status || back.Title != e.Title ||
+			back.Fixer != string(e.Fixer) || back.Holder["en"] != e.Holder.EN || back.Holder["cy"] != e.Holder.CY {
+			t.Errorf("%s travels as %s", e.Code, b)
 		}
 	}
 	src, err := os.ReadFile("catalogue.go")

@@ -295,10 +295,18 @@ type Problem struct {
 	AttemptsLeft *int `json:"attempts_left,omitempty"`
 	Code         Code `json:"code"`
 
+	// Fixer Who can put it right: holder, ra, engineer or wait.
+	Fixer Fixer `json:"fixer,omitempty"`
+
+	// Holder What a holder is told, for kiosks that do not know the code.
+	Holder *Words `json:"holder,omitempty"`
+
 	// RetryAt With rate-limited and resend-too-soon.
 	RetryAt *int64 `json:"retry_at,omitempty"`
 	Status  int    `json:"status"`
-	Title   string `json:"title"`
+
+	// Title The cause; names no person.
+	Title string `json:"title"`
 }
 
 // ProofRequest defines model for ProofRequest.
