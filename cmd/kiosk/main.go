@@ -44,6 +44,7 @@ The configuration is TOML. Relative paths count from its folder; a setting that 
 	}
 	cmd.Flags().StringVar(&path, "config", "", "the kiosk's configuration `file`, TOML as above")
 	_ = cmd.MarkFlagRequired("config")
+	cmd.AddCommand(enrolCommand())
 	// A kiosk has no user who may stop it from its own keyboard.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -58,14 +58,14 @@ func (w *walkKey) opener(id Identity, caseID string) func(*wire.Grant) (unlock.G
 
 // open verifies a grant and opens it. It believes nothing that central's key did not sign.
 func (w *walkKey) open(id Identity, caseID string, g *wire.Grant) (unlock.Grant, error) {
-	digest := wire.GrantDigest(caseID, id.Certificate, g)
-	if !ecdsa.VerifyASN1(id.CentralKey, digest[:], g.Signature) {
+	certificate := id.signedFor(caseID, g)
+	if certificate == nil {
 		return unlock.Grant{}, errors.New("grant: central's signature does not verify")
 	}
 	if w.private == nil || g.Card != w.serial {
 		return unlock.Grant{}, errors.New("grant: for another card")
 	}
-	recipient, err := hpke.NewRecipient(g.Enc, w.private, wire.KDF(), wire.AEAD(), wire.GrantInfo(caseID, id.Certificate, g))
+	recipient, err := hpke.NewRecipient(g.Enc, w.private, wire.KDF(), wire.AEAD(), wire.GrantInfo(caseID, certificate, g))
 	if err != nil {
 		return unlock.Grant{}, fmt.Errorf("grant: %w", err)
 	}
@@ -79,4 +79,15 @@ func (w *walkKey) open(id Identity, caseID string, g *wire.Grant) (unlock.Grant,
 		return unlock.Grant{}, errors.New("grant: what it seals is not a pair of candidates")
 	}
 	return unlock.Grant{Base: g.Base, First: g.First, Tries: g.Tries, Current: c.Current.Value, Next: c.Next.Value}, nil
+}
+
+// signedFor is the certificate of this kiosk's that central signed a grant for; nil if it is none.
+func (id Identity) signedFor(caseID string, g *wire.Grant) []byte {
+	for _, certificate := range id.Certificates() {
+		digest := wire.GrantDigest(caseID, certificate, g)
+		if ecdsa.VerifyASN1(id.CentralKey, digest[:], g.Signature) {
+			return certificate
+		}
+	}
+	return nil
 }

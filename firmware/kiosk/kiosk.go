@@ -27,9 +27,10 @@ import (
 
 // Identity is who this kiosk is, and whom it believes.
 type Identity struct {
-	ID          string // the certificate's common name
-	Key         crypto.Signer
-	Certificate []byte // DER
+	ID  string // the certificate's common name
+	Key crypto.Signer
+	// Certificates (DER) under which central may have answered, the newest first: one can be renewed while a request is on its way.
+	Certificates func() [][]byte
 	// CentralKey signs grants and receipts; the kiosk learns it when it is enrolled.
 	CentralKey *ecdsa.PublicKey
 }

@@ -104,7 +104,7 @@ func (b *bench) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	k := New(Config{
-		Identity: Identity{ID: "kiosk-1", Key: b.central.kiosk, Certificate: []byte("kiosk certificate"), CentralKey: &b.central.key.PublicKey},
+		Identity: Identity{ID: "kiosk-1", Key: b.central.kiosk, Certificates: certificates, CentralKey: &b.central.key.PublicKey},
 		Machine:  unlock.DefaultConfig, Central: b.central, Journal: b.journal, Reader: b.reader,
 		Open:   b.open,
 		Holder: b.holder, Show: func(v unlock.View, _ time.Time) { b.shown <- v },
@@ -352,4 +352,9 @@ func TestReceiptsOfOthers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// certificates of a kiosk that renewed its own a moment ago; central still answers for the one before.
+func certificates() [][]byte {
+	return [][]byte{[]byte("renewed certificate"), []byte("kiosk certificate")}
 }

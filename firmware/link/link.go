@@ -25,7 +25,9 @@ import (
 type Config struct {
 	URL         string // https://host:port
 	Roots       *x509.CertPool
-	Certificate tls.Certificate
+	Certificate tls.Certificate // without one, only Enrol is answered
+	// Now is by which central's certificate is judged, as long as central has not told its time. Default: the clock.
+	Now func() time.Time
 	// Patience is how long a request may take with all its repeats before central counts as unreachable. Default 8 s.
 	Patience time.Duration
 }
@@ -41,16 +43,11 @@ func New(c Config) (*Central, error) {
 	if c.Patience == 0 {
 		c.Patience = 8 * time.Second
 	}
-	d := &doer{patience: c.Patience, client: &http.Client{Transport: &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   3 * time.Second,
-		ResponseHeaderTimeout: 15 * time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConns:          4,
-		TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS13, RootCAs: c.Roots, Certificates: []tls.Certificate{c.Certificate},
-		},
-	}}}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	d := &doer{patience: c.Patience, roots: c.Roots, now: c.Now}
+	d.use(c.Certificate)
 	client, err := wire.NewClientWithResponses(c.URL, wire.WithHTTPClient(d))
 	if err != nil {
 		return nil, fmt.Errorf("link to %q: %w", c.URL, err)
@@ -61,6 +58,37 @@ func New(c Config) (*Central, error) {
 // Local turns central's milliseconds into the kiosk's clock, which may be wrong: what counts is the distance to now.
 func (c *Central) Local(ms int64) time.Time {
 	return time.UnixMilli(ms - c.doer.ahead.Load())
+}
+
+// Clock is central's; known is false until it has answered once.
+func (c *Central) Clock() (now time.Time, known bool) {
+	return time.Now().Add(time.Duration(c.doer.ahead.Load()) * time.Millisecond), c.doer.heard.Load()
+}
+
+// Use has every request from here on show this certificate. One that is on its way and is refused for the certificate before is sent
+// again.
+func (c *Central) Use(certificate tls.Certificate) { c.doer.use(certificate) }
+
+// Enrol asks for a kiosk's first certificate.
+func (c *Central) Enrol(ctx context.Context, body wire.EnrolRequest) (*wire.Enrolled, error) {
+	r, err := c.client.EnrolWithResponse(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON201, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
+// Renew asks for the next certificate (DER), for the key of the present one.
+func (c *Central) Renew(ctx context.Context, csr []byte) ([]byte, error) {
+	r, err := c.client.RenewWithResponse(ctx, wire.RenewRequest{Csr: csr})
+	if err != nil {
+		return nil, err
+	}
+	renewed, err := answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+	if err != nil {
+		return nil, err
+	}
+	return renewed.Certificate, nil
 }
 
 // Status asks whether central serves this kiosk.
@@ -161,9 +189,39 @@ func answer[T any](ok *T, problem *wire.Problem, r *http.Response) (*T, error) {
 
 // doer sends a request until it is answered, bounds the answer, and keeps central's clock.
 type doer struct {
-	client   *http.Client
+	client   atomic.Pointer[http.Client] // of the newest certificate
 	patience time.Duration
+	roots    *x509.CertPool
+	now      func() time.Time
 	ahead    atomic.Int64 // central's clock minus ours, milliseconds
+	heard    atomic.Bool  // central's clock was
+}
+
+// use makes connections with this certificate from here on.
+func (d *doer) use(certificate tls.Certificate) {
+	config := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: d.roots, Time: d.time}
+	if len(certificate.Certificate) > 0 {
+		config.Certificates = []tls.Certificate{certificate}
+	}
+	was := d.client.Swap(&http.Client{Transport: &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   3 * time.Second,
+		ResponseHeaderTimeout: 15 * time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConns:          4,
+		TLSClientConfig:       config,
+	}})
+	if was != nil {
+		was.CloseIdleConnections()
+	}
+}
+
+// time is central's, once that was heard.
+func (d *doer) time() time.Time {
+	if d.heard.Load() {
+		return time.Now().Add(time.Duration(d.ahead.Load()) * time.Millisecond)
+	}
+	return d.now()
 }
 
 var errBusy = errors.New("central is not ready")
@@ -181,14 +239,23 @@ func (d *doer) Do(req *http.Request) (*http.Response, error) {
 			}
 			try.Body = body
 		}
-		resp, err := d.client.Do(try)
-		if err == nil && resp.StatusCode == http.StatusServiceUnavailable {
+		client := d.client.Load()
+		resp, err := client.Do(try)
+		switch {
+		case err != nil:
+		case resp.StatusCode == http.StatusServiceUnavailable:
 			resp.Body.Close()
 			err = errBusy
+		case resp.StatusCode == http.StatusForbidden && d.client.Load() != client:
+			// The next certificate was used meanwhile, which ended the one that this request was sent with.
+			resp.Body.Close()
+			client.CloseIdleConnections()
+			continue
 		}
 		if err == nil {
 			if ms, bad := strconv.ParseInt(resp.Header.Get(wire.TimeHeader), 10, 64); bad == nil {
 				d.ahead.Store(ms - time.Now().UnixMilli())
+				d.heard.Store(true)
 			}
 			resp.Body = &body{ReadCloser: http.MaxBytesReader(nil, resp.Body, wire.MaxBody), done: cancel}
 			return resp, nil

@@ -127,7 +127,7 @@ func TestPatienceEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.doer.client.Transport = nobody{}
+		c.doer.client.Store(&http.Client{Transport: nobody{}})
 		begun := time.Now()
 		if err := c.Status(context.Background()); err == nil {
 			t.Fatal("somebody answered")

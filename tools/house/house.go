@@ -38,6 +38,7 @@ var allowed = []struct {
 	{"firmware/audit", nil},
 	{"firmware/unlock", []string{"firmware/wire", "firmware/audit", "card"}},
 	{"firmware/journal", []string{"firmware/wire", "firmware/audit"}},
+	{"firmware/identity", []string{"firmware/wire"}},
 	{"firmware/link", []string{"firmware/wire", "firmware/audit"}},
 	{"firmware/kiosk", []string{"firmware/unlock", "firmware/wire", "firmware/audit", "firmware/journal", "card", "board/..."}},
 	{"card", nil},
@@ -73,6 +74,7 @@ var libraries = []struct {
 	{"github.com/gdamore/tcell", []string{"ui/..."}},
 	{"periph.io/x", []string{"board/..."}},
 	{"go.etcd.io/bbolt", []string{"firmware/journal"}},
+	{"github.com/google/go-tpm", []string{"firmware/identity"}},
 }
 
 // machine is pure: the same state and the same event give the same effects, so that a transcript can be replayed.

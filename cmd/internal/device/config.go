@@ -16,6 +16,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"latchkey/card/profiles"
+	"latchkey/firmware/identity"
 	"latchkey/firmware/kiosk"
 	"latchkey/firmware/unlock"
 )
@@ -23,13 +24,15 @@ import (
 // Example is a configuration with every setting, for help texts. What is commented out shows the default.
 const Example = `central = "https://central.example.nhs.uk:8443"
 central_ca = "central-ca.pem"    # who vouches for central's certificate
-central_key = "signing.pub.pem"  # as "central init" made it: signs grants and receipts
-certificate = "kiosk.pem"        # this device's; its common name is the device's name
-key = "kiosk.key"                # its P-256 key, mode 0600
+identity = "data/identity"       # folder that "kiosk enrol" filled; the certificate in it is renewed by itself
 data = "data"                    # folder for the journal and the log
 help = "Call extension 4050."    # who helps, as holders are told
 #time_zone = "Europe/London"
 #profiles = ""                   # folder with card profiles of your own; central needs the same
+#tpm = "/dev/tpmrm0"             # where the identity's key is in a TPM
+#certificate = "kiosk.pem"        # this and the next two instead of identity, where another authority certifies devices:
+#key = "kiosk.key"                # the device's P-256 key, mode 0600; the certificate's common name is the device's name
+#central_key = "signing.pub.pem"  # as "central init" made it: signs grants and receipts
 
 [idle]
 #walk = "1m"     # without a touch, before a visit ends
@@ -42,6 +45,8 @@ help = "Call extension 4050."    # who helps, as holders are told
 type Config struct {
 	Central        string `toml:"central"`
 	CentralCA      string `toml:"central_ca"`
+	IdentityFolder string `toml:"identity"`
+	TPM            string `toml:"tpm"`
 	CentralKey     string `toml:"central_key"`
 	Certificate    string `toml:"certificate"`
 	Key            string `toml:"key"`
@@ -62,6 +67,7 @@ type Config struct {
 	Zone     *time.Location `toml:"-"`
 	Profiles profiles.Set   `toml:"-"`
 
+	enrolled    *identity.Identity // nil where another authority certified the device
 	certificate tls.Certificate
 	roots       *x509.CertPool
 }
@@ -87,7 +93,7 @@ func (d duration) or(otherwise time.Duration) time.Duration {
 // ReadConfig reads a configuration and what it names. Relative paths count from its folder. help is the command that
 // prints Example, for those who left something out.
 func ReadConfig(path, help string) (*Config, error) {
-	c := &Config{TimeZone: "Europe/London"}
+	c := &Config{TimeZone: "Europe/London", TPM: DefaultTPM}
 	meta, err := toml.DecodeFile(path, c)
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
@@ -95,13 +101,19 @@ func ReadConfig(path, help string) (*Config, error) {
 	if extra := meta.Undecoded(); len(extra) > 0 {
 		return nil, fmt.Errorf("configuration %s: there is no setting %q; remove it or mend its name", path, extra[0])
 	}
-	for _, s := range []struct{ name, value string }{{"central", c.Central}, {"central_ca", c.CentralCA}, {"central_key", c.CentralKey},
-		{"certificate", c.Certificate}, {"key", c.Key}, {"data", c.Data}, {"help", c.Help}} {
+	type setting struct{ name, value string }
+	needed := []setting{{"central", c.Central}, {"central_ca", c.CentralCA}, {"data", c.Data}, {"help", c.Help}}
+	if c.IdentityFolder == "" {
+		needed = append(needed, setting{"certificate", c.Certificate}, setting{"key", c.Key}, setting{"central_key", c.CentralKey})
+	} else if c.Certificate != "" || c.Key != "" || c.CentralKey != "" {
+		return nil, fmt.Errorf("configuration %s: identity stands for certificate, key and central_key; remove those, or identity", path)
+	}
+	for _, s := range needed {
 		if s.value == "" {
 			return nil, fmt.Errorf("configuration %s: %s is not set; %q shows every setting", path, s.name, help)
 		}
 	}
-	for _, file := range []*string{&c.CentralCA, &c.CentralKey, &c.Certificate, &c.Key, &c.Data, &c.ProfilesFolder} {
+	for _, file := range []*string{&c.CentralCA, &c.IdentityFolder, &c.CentralKey, &c.Certificate, &c.Key, &c.Data, &c.ProfilesFolder} {
 		if *file != "" && !filepath.IsAbs(*file) {
 			*file = filepath.Join(filepath.Dir(path), *file)
 		}
@@ -121,18 +133,39 @@ func ReadConfig(path, help string) (*Config, error) {
 	c.Machine = unlock.DefaultConfig
 	c.Machine.Idle, c.Machine.CodeIdle = c.Idle.Walk.or(c.Machine.Idle), c.Idle.Code.or(c.Machine.CodeIdle)
 	c.Machine.Warn, c.Machine.Linger = c.Idle.Warn.or(c.Machine.Warn), c.Idle.Linger.or(c.Machine.Linger)
-	return c, c.readKeys()
+	if c.roots, err = roots(c.CentralCA); err != nil {
+		return nil, fmt.Errorf("central_ca: %w", err)
+	}
+	if c.IdentityFolder == "" {
+		return c, c.readKeys()
+	}
+	if c.enrolled, err = identity.Open(c.IdentityFolder, c.TPM); err != nil {
+		return nil, err
+	}
+	c.certificate = c.enrolled.TLS()
+	c.Identity = kiosk.Identity{
+		ID: c.enrolled.Name(), Key: c.enrolled.Key(), Certificates: c.enrolled.Certificates, CentralKey: c.enrolled.CentralKey(),
+	}
+	return c, nil
 }
 
-func (c *Config) readKeys() error {
-	ca, err := os.ReadFile(c.CentralCA)
+// DefaultTPM is the kernel's device of the TPM, with its resource manager.
+const DefaultTPM = "/dev/tpmrm0"
+
+// roots reads who vouches for central.
+func roots(path string) (*x509.CertPool, error) {
+	ca, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("central_ca: %w", err)
+		return nil, err
 	}
-	c.roots = x509.NewCertPool()
-	if !c.roots.AppendCertsFromPEM(ca) {
-		return fmt.Errorf("central_ca: %s holds no certificate in PEM", c.CentralCA)
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", path)
 	}
+	return pool, nil
+}
+
+func (c *Config) readKeys() (err error) {
 	if info, err := os.Stat(c.Key); err != nil {
 		return fmt.Errorf("key: %w", err)
 	} else if info.Mode().Perm()&0o077 != 0 {
@@ -166,6 +199,7 @@ func (c *Config) readKeys() error {
 	if !ok || centralKey.Curve != elliptic.P256() {
 		return fmt.Errorf("central_key: %s is not a P-256 key; take signing.pub.pem, which \"central init\" made", c.CentralKey)
 	}
-	c.Identity = kiosk.Identity{ID: leaf.Subject.CommonName, Key: signer, Certificate: leaf.Raw, CentralKey: centralKey}
+	c.Identity = kiosk.Identity{ID: leaf.Subject.CommonName, Key: signer, CentralKey: centralKey,
+		Certificates: func() [][]byte { return [][]byte{leaf.Raw} }}
 	return nil
 }

@@ -6,11 +6,16 @@
 package device
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
+	"latchkey/firmware/identity"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/kiosk"
 	"latchkey/firmware/link"
@@ -24,6 +29,8 @@ type Device struct {
 	Central *link.Central
 
 	logFile *os.File
+	stop    context.CancelFunc
+	beside  sync.WaitGroup // keeps the certificate valid
 }
 
 // Open opens the log of this name, the journal, and the link to central, which connects to nothing yet. The program must
@@ -34,7 +41,7 @@ func Open(c *Config, logName string) (_ *Device, err error) {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
 	d.Log = slog.New(slog.NewTextHandler(d.logFile, nil))
-	if d.Central, err = link.New(link.Config{URL: c.Central, Roots: c.roots, Certificate: c.certificate}); err != nil {
+	if d.Central, err = link.New(link.Config{URL: c.Central, Roots: c.roots, Certificate: c.certificate, Now: c.now}); err != nil {
 		d.logFile.Close()
 		return nil, err
 	}
@@ -47,12 +54,32 @@ func Open(c *Config, logName string) (_ *Device, err error) {
 		d.Log.Error("the journal was damaged; it was set aside and a new one begun", "damaged", quarantined)
 	}
 	d.Journal = evidence
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	if c.enrolled != nil {
+		d.beside.Go(func() {
+			c.enrolled.KeepValid(ctx, identity.Renewal{Ask: d.Central.Renew, Clock: d.Central.Clock, Use: d.Central.Use, Log: d.Log})
+		})
+	}
 	return d, nil
 }
 
-// Close closes journal and log.
+// now is the clock, or what has surely passed where that is behind.
+func (c *Config) now() time.Time {
+	if c.enrolled != nil {
+		return c.enrolled.Now(time.Now())
+	}
+	return identity.AfterBuild(time.Now())
+}
+
+// Close closes journal, identity and log.
 func (d *Device) Close() error {
+	d.stop()
+	d.beside.Wait()
 	err := d.Journal.Close()
+	if d.enrolled != nil {
+		err = errors.Join(err, d.enrolled.Close())
+	}
 	d.logFile.Close() // what was written is in the file
 	return err
 }
