@@ -83,7 +83,7 @@ func TestAfterALostGrant(t *testing.T) {
 
 func TestTheLastTryIsNeverGiven(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(p *cases.Policy) { p.CardSends, p.HolderSends = 60, 60 })
+	w := newWorld(t, func(p *cases.Policy) { p.CardSends, p.HolderSends, p.AddressSends = 60, 60, 60 })
 	k := w.kiosk("k1")
 	for range 2 {
 		v := k.accepted(w.card)

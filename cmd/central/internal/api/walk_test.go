@@ -289,7 +289,7 @@ func TestHolderTakesTheCardToReadMail(t *testing.T) {
 
 func TestWrongCodes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(p *cases.Policy) { p.CardSends, p.HolderSends = 60, 60 })
+	w := newWorld(t, func(p *cases.Policy) { p.CardSends, p.HolderSends, p.AddressSends = 60, 60, 60 })
 	k := w.kiosk("k1")
 	wrong := 0
 	for visits := 0; visits < 3; visits++ {

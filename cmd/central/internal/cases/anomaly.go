@@ -67,17 +67,17 @@ func (r Record) offers(p Policy, now time.Time, channel Channel) bool {
 }
 
 // stepUp is why the RA has to approve the card first; empty if it need not.
-func (r Record) stepUp(p Policy, now time.Time, around Surroundings) Why {
+func (r Record) stepUp(p Policy, now time.Time) Why {
 	switch {
 	case r.Card.Approved(now):
 		return ""
 	case len(r.Offered(p, now)) == 0:
 		return WhyChannelChanged
-	case p.KioskCards > 0 && around.OtherCards >= p.KioskCards:
+	case p.KioskCards > 0 && r.Around.OtherCards >= p.KioskCards:
 		return WhyBusyKiosk
 	}
-	for _, seen := range around.Elsewhere {
-		if p.TravelKMH > 0 && tooFar(around.Place, seen.Place, now.Sub(seen.At), p.TravelKMH) {
+	for _, seen := range r.Around.Elsewhere {
+		if p.TravelKMH > 0 && tooFar(r.Around.Place, seen.Place, now.Sub(seen.At), p.TravelKMH) {
 			return WhyDistantKiosk
 		}
 	}

@@ -22,7 +22,7 @@ var (
 	policy = Policy{
 		CodeDigits: 6, CodeValidity: 15 * time.Minute, Attempts: 3, Sends: 3, ResendAfter: time.Minute, LockoutAfter: 10,
 		CaseValidity: 30 * time.Minute, GrantValidity: time.Minute, Domains: []string{"nhs.net", "nhs.uk", "gov.uk", "mod.uk"},
-		CardSends: 6, HolderSends: 6, KioskSends: 120, WithoutProof: []string{"gids", "isoapplet", "openpgp"}, Issuers: Issuers{Roots: pool(issuer)},
+		CardSends: 6, HolderSends: 6, AddressSends: 12, KioskSends: 120, WithoutProof: []string{"gids", "isoapplet", "openpgp"}, Issuers: Issuers{Roots: pool(issuer)},
 	}
 	issuer       = newAuthority(epoch.AddDate(100, 0, 0), nil)
 	right, wrong = []byte("mac of the right code"), []byte("mac of a wrong code")
@@ -135,7 +135,7 @@ func record(t testing.TB, s signer) Record {
 		Card:     Card{Serial: "0a0b", Profile: "piv", Holder: "h1", Certificate: s.cert, HasSecret: true},
 		Holder:   Holder{ID: "h1", Name: "Mr John Rigby", Active: true},
 		Profile:  profile(t),
-		Channels: Channels(policy, "john.rigby@nhs.net"),
+		Channels: Channels(policy, "john.rigby@nhs.net", ""),
 	}
 }
 
@@ -371,10 +371,11 @@ func TestRateLimits(t *testing.T) {
 		sends Sends
 		want  wire.Code
 	}{
-		"below":  {Sends{times(5), times(5), times(119)}, ""},
-		"card":   {Sends{Card: times(6)}, wire.CodeRateLimited},
-		"holder": {Sends{Holder: times(6)}, wire.CodeRateLimited},
-		"kiosk":  {Sends{Kiosk: times(120)}, wire.CodeRateLimited},
+		"below":   {Sends{times(5), times(5), times(119), times(11)}, ""},
+		"card":    {Sends{Card: times(6)}, wire.CodeRateLimited},
+		"holder":  {Sends{Holder: times(6)}, wire.CodeRateLimited},
+		"kiosk":   {Sends{Kiosk: times(120)}, wire.CodeRateLimited},
+		"address": {Sends{Address: times(12)}, wire.CodeRateLimited},
 	} {
 		c, r, _ := proved(t)
 		refusal := want(t, c.Send(policy, epoch, r, tc.sends, r.Channels[0], right), tc.want)
@@ -519,11 +520,11 @@ func TestMasksAndDomains(t *testing.T) {
 		}
 	}
 	for got, want := range map[string]string{
-		MaskEmail("john.rigby@nhs.net"):                        "j•••@nhs.net",
-		MaskEmail("élan@nhs.net"):                              "é•••@nhs.net",
-		ShownName(Policy{}, "Mr John Rigby"):                   "Mr John Rigby",
-		ShownName(Policy{MaskName: true}, "Mr John Rigby"):     "M••• J••• R•••",
-		fmt.Sprint(len(Channels(policy, "someone@mail.test"))): "0",
+		MaskEmail("john.rigby@nhs.net"):                            "j•••@nhs.net",
+		MaskEmail("élan@nhs.net"):                                  "é•••@nhs.net",
+		ShownName(Policy{}, "Mr John Rigby"):                       "Mr John Rigby",
+		ShownName(Policy{MaskName: true}, "Mr John Rigby"):         "M••• J••• R•••",
+		fmt.Sprint(len(Channels(policy, "someone@mail.test", ""))): "0",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

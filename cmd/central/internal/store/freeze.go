@@ -33,3 +33,22 @@ func (t *Tx) FreezeWord(mac []byte) (FreezeWord, error) {
 	w.ExpiresAt = moment(expires)
 	return w, nil
 }
+
+// FreezeCard freezes a card, or ends that with the zero Time.
+func (t *Tx) FreezeCard(serial string, at time.Time) error {
+	if err := t.exec(keys{cardKey(serial)}, `UPDATE cards SET frozen_at = $2 WHERE serial = $1`, serial, millis(at)); err != nil {
+		return fmt.Errorf("freeze card: %w", err)
+	}
+	return nil
+}
+
+// UnfreezeCard ends a freeze.
+func (t *Tx) UnfreezeCard(serial string) error { return t.FreezeCard(serial, time.Time{}) }
+
+// ApproveCard lets a card pass what steps up until a time; the zero Time ends that.
+func (t *Tx) ApproveCard(serial string, until time.Time) error {
+	if err := t.exec(keys{cardKey(serial)}, `UPDATE cards SET approved_until = $2 WHERE serial = $1`, serial, millis(until)); err != nil {
+		return fmt.Errorf("approve card: %w", err)
+	}
+	return nil
+}

@@ -103,13 +103,13 @@ func testWhatIsStoredComesBack(t *testing.T, another func() Store) {
 		ID: "c1", Card: "0a0b", Holder: "h1", Kiosk: "k1", State: cases.CodeSent, BegunAt: now, ExpiresAt: now.Add(time.Hour),
 		Nonce: []byte{1}, HPKE: []byte{2}, Attempts: 1, Sends: 2,
 		Code:         cases.Code{MAC: []byte{3}, Channel: "email", Masked: "j•••@nhs.net", SentAt: now, ExpiresAt: now.Add(time.Minute)},
-		PUKTriesLeft: 2, PUKReadAt: now,
+		PUKTriesLeft: 2, PUKReadAt: now, ProvedAt: now,
 	}
 	opened := int64(0)
 	g := cases.Grant{Case: "c1", Card: "0a0b", Number: 1, Kiosk: "k1", Tries: 1, Booked: 1, IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
 	a := Answer{Kiosk: "k1", Route: "r", Key: "key", BodyMAC: []byte{9}, Case: "c1", At: now, Status: 200, Body: []byte("{}"), DiesAt: now.Add(time.Hour)}
 	update(t, s, func(tx *Tx) error {
-		return errors.Join(tx.SetCase(c), tx.AddGrant(g), tx.SetAnswer(a), tx.AddSend(c, now), tx.SetSecret("0a0b", 0, []byte{7}))
+		return errors.Join(tx.SetCase(c), tx.AddGrant(g), tx.SetAnswer(a), tx.AddSend(c, []byte{8}, now), tx.SetSecret("0a0b", 0, []byte{7}))
 	})
 	check := func(f func(tx *Tx) (got, want any, err error)) {
 		t.Helper()
@@ -134,9 +134,9 @@ func testWhatIsStoredComesBack(t *testing.T, another func() Store) {
 		return got, []Secret{{Sealed: []byte{7}}}, err
 	})
 	check(func(tx *Tx) (any, any, error) {
-		got, err := tx.Sends(c, now.Add(-time.Millisecond))
+		got, err := tx.Sends(c, []byte{8}, now.Add(-time.Millisecond))
 		at := []time.Time{now}
-		return got, cases.Sends{Card: at, Holder: at, Kiosk: at}, err
+		return got, cases.Sends{Card: at, Holder: at, Kiosk: at, Address: at}, err
 	})
 
 	g.Booked, g.Outcome = 0, &cases.Outcome{At: now, Passcode: wire.Yes, Opened: &opened, Rotated: wire.Yes, Tries: -1, PUKBlocked: true}
@@ -300,11 +300,11 @@ func testALimitOnRowsThatAreAddedHolds(t *testing.T, another func() Store) {
 		wg.Go(func() {
 			c := cases.Case{ID: fmt.Sprint(i), Card: "0a0b", Holder: "h1", Kiosk: "k1"}
 			err := stores[i%len(stores)].Update(context.Background(), func(tx *Tx) error {
-				sent, err := tx.Sends(c, time.Time{})
+				sent, err := tx.Sends(c, []byte{8}, time.Time{})
 				if err != nil || len(sent.Holder) >= limit {
 					return err
 				}
-				return tx.AddSend(c, now)
+				return tx.AddSend(c, []byte{8}, now)
 			})
 			if err != nil {
 				t.Error(err)
@@ -313,8 +313,8 @@ func testALimitOnRowsThatAreAddedHolds(t *testing.T, another func() Store) {
 	}
 	wg.Wait()
 	update(t, stores[0], func(tx *Tx) error {
-		sent, err := tx.Sends(cases.Case{Card: "0a0b", Holder: "h1", Kiosk: "k1"}, time.Time{})
-		if len(sent.Card) != limit || len(sent.Holder) != limit || len(sent.Kiosk) != limit {
+		sent, err := tx.Sends(cases.Case{Card: "0a0b", Holder: "h1", Kiosk: "k1"}, []byte{8}, time.Time{})
+		if len(sent.Card) != limit || len(sent.Holder) != limit || len(sent.Kiosk) != limit || len(sent.Address) != limit {
 			t.Errorf("%d sends, want %d", len(sent.Card), limit)
 		}
 		return err

@@ -1,0 +1,55 @@
+package cases
+
+import (
+	"time"
+
+	"latchkey/firmware/wire"
+)
+
+// What counts against a kiosk, a network address or a holder is a strike. Strikes are booked with refusals and with the
+// ends of visits, never on a good walk, and judged when one is booked.
+
+// StrikeWindow is over which the strikes of kiosks and networks are counted.
+const StrikeWindow = time.Hour
+
+// Over which visits of a holder without success are counted, and lockouts.
+const (
+	VisitWindow   = 24 * time.Hour
+	LockoutWindow = 30 * 24 * time.Hour
+)
+
+// Lockouts of a holder within LockoutWindow until quarantine: somebody goes on guessing after the RA has forgiven.
+const Lockouts = 2
+
+// Strikes says whether a refusal counts against the kiosk: it answers what no good kiosk asks again and again.
+//
+// That no authority vouches for a genuine card is no fault of theirs.
+func Strikes(r *Refusal) bool {
+	if r.Why != "" {
+		return false
+	}
+	switch r.Code {
+	case wire.CodeSignatureInvalid, wire.CodeCardNotGenuine, wire.CodeIdempotencyConflict, wire.CodeEntriesDoNotExtend, wire.CodeCardUnknown:
+		return true
+	}
+	return false
+}
+
+// Fruitless says whether a case that is over counts as a visit of the card's holder without success. One of a card that
+// cannot prove itself does not: whoever copies its number should not keep the holder out. Nor does one that a freeze ended:
+// that was the holder's.
+func (c *Case) Fruitless(card Card) bool {
+	return c.State.Over() && !c.ProvedAt.IsZero() && card.Proves() && c.Reason != ReasonUnlocked && c.Reason != ReasonUnknown &&
+		c.Reason != Reason(wire.CodeCardFrozen)
+}
+
+// VisitsSince is from when on fruitless visits count: the last unlock, or the window's begin.
+func (r Record) VisitsSince(now time.Time) time.Time {
+	since := now.Add(-VisitWindow)
+	for _, g := range r.Grants {
+		if o := g.Outcome; o != nil && o.Passcode == wire.Yes && o.At.After(since) {
+			since = o.At
+		}
+	}
+	return since
+}
