@@ -7,7 +7,10 @@
 // would lock the token.
 package hsm
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrNotBuilt: this program cannot speak PKCS#11.
 var ErrNotBuilt = errors.New("this program was built without PKCS#11: use one that was built with the tag pkcs11, or key files instead of [keys.hsm]")
@@ -17,4 +20,11 @@ type Place struct {
 	Module  string // path of the maker's PKCS#11 library
 	Token   string // label
 	PINFile string // the user's PIN alone, readable by its owner
+}
+
+// TakenError: there is a key with the label already, and keys are never overwritten.
+type TakenError struct{ Label string }
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("there is a key %q already: nothing was made; choose another label, keys are never overwritten", e.Label)
 }

@@ -164,7 +164,8 @@ func (k *hmacKey) MAC(b []byte) ([]byte, error) {
 	})
 }
 
-// MakeKEK makes an AES-256 key in the token that cannot be taken out of it. A label that is taken is an error.
+// MakeKEK makes an AES-256 key in the token that cannot be taken out of it. A label that is taken is a
+// *TakenError.
 func (t *Token) MakeKEK(label string) (id vault.KeyID, err error) {
 	name := make([]byte, keyIDLen)
 	rand.Read(name)
@@ -188,7 +189,8 @@ func (t *Token) MakeKEK(label string) (id vault.KeyID, err error) {
 }
 
 // MakeRoot makes a generic secret in the token that cannot be taken out of it, or puts one there that was in a file until now, so
-// that the PUKs of all cards stay the same; it is the caller's to wipe. A label that is taken is an error.
+// that the PUKs of all cards stay the same; it is the caller's to wipe. A label that is taken is a
+// *TakenError.
 func (t *Token) MakeRoot(label string, from secret.Value) error {
 	copied := bytes.Clone(from.Reveal())
 	err := t.make(key{label, pkcs11.CKK_GENERIC_SECRET}, func(s session, common []*pkcs11.Attribute) error {
@@ -213,7 +215,7 @@ func (t *Token) make(k key, with func(session, []*pkcs11.Attribute) error, lent 
 		if list, err := t.labelled(s, k); err != nil {
 			return none, err
 		} else if len(list) > 0 {
-			return none, fmt.Errorf("there is a key %q already: nothing was made; choose another label, keys are never overwritten", k.label)
+			return none, &TakenError{k.label}
 		}
 		err = with(s, []*pkcs11.Attribute{
 			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),

@@ -215,8 +215,14 @@ func TestInitTakesTheRootThatCardsHavePUKsOf(t *testing.T) {
 	if err != nil || string(got.Reveal()) != "74131529" {
 		t.Errorf("derived %q, %v, want 74131529", got.Reveal(), err)
 	}
-	if _, err := Init(p, "", "root", file); err == nil || !strings.Contains(err.Error(), "nothing was made") {
-		t.Errorf("made twice: %v", err)
+	says, err = Init(p, "kek-2027", "root", file)
+	must(t, err)
+	if len(says) != 2 || !strings.Contains(says[0], "made the key-encryption key \"kek-2027\"") || !strings.Contains(says[1], "is there already") {
+		t.Errorf("a second time: %q", says)
+	}
+	must(t, os.WriteFile(file, value(7).Reveal(), 0o600))
+	if _, err := Init(p, "kek", "root", file); err == nil || !strings.Contains(err.Error(), "is another than") {
+		t.Errorf("another root in the file: %v", err)
 	}
 	if says, err := Init(p, "", "another root", file+"-that-is-not-there"); err != nil || !strings.Contains(says[0], "back up the token") {
 		t.Errorf("%q, %v", says, err)
