@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -11,7 +12,93 @@ import (
 )
 
 func cardCommand(o *options) *cobra.Command {
-	return group("card", "Cards: what central has on record of them", cardList(o), cardShow(o), cardResetAttempts(o))
+	return group("card", "Cards: what central has on record of them", cardList(o), cardShow(o), cardResetAttempts(o), cardApprove(o), cardFreeze(o), cardUnfreeze(o),
+		cardRelease(o), cardEscrow(o))
+}
+
+func cardApprove(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "approve SERIAL",
+		Short: "Let a card pass what is unusual about its visit, until its next unlock and for no longer than policy says",
+		Long: `Let a card pass what is unusual about its visit, until its next unlock and for no longer than policy says.
+
+Whoever approves has seen the holder and the card.`,
+		Args: takes(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := o.running()
+			if err != nil {
+				return err
+			}
+			a, err := c.ApproveCardWithResponse(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s approved until %s\n", args[0], clock(a.JSON200.Until))
+			return nil
+		},
+	}
+}
+
+func cardFreeze(o *options) *cobra.Command {
+	return o.act("freeze SERIAL", "Release nothing more for a card; its open visits end and its holder is told", "frozen",
+		func(ctx context.Context, c *ra.ClientWithResponses, serial string) error {
+			_, err := c.FreezeCardWithResponse(ctx, serial)
+			return err
+		})
+}
+
+func cardUnfreeze(o *options) *cobra.Command {
+	return o.act("unfreeze SERIAL", "End a card's freeze, after speaking with its holder", "unfrozen",
+		func(ctx context.Context, c *ra.ClientWithResponses, serial string) error {
+			_, err := c.UnfreezeCardWithResponse(ctx, serial)
+			return err
+		})
+}
+
+func cardRelease(o *options) *cobra.Command {
+	return o.act("release SERIAL", "After a restore, serve a card whose holder was at none of the missing kiosks since the backup", "released",
+		func(ctx context.Context, c *ra.ClientWithResponses, serial string) error {
+			_, err := c.ReleaseCardWithResponse(ctx, serial)
+			return err
+		})
+}
+
+func cardEscrow(o *options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "escrow",
+		Short: "List the cards in service that have no usable secret, and what puts each right",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := o.running()
+			if err != nil {
+				return err
+			}
+			list, err := c.CheckEscrowWithResponse(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return show(cmd, asJSON, list.JSON200, func(w *tabwriter.Writer) {
+				if n := len(list.JSON200.Unusable); n > 0 {
+					fmt.Fprintln(w, "CARD\tPROFILE\tWHY\tCURE")
+				}
+				for _, u := range list.JSON200.Unusable {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Card, u.Profile, u.Why, u.Cure)
+				}
+				fmt.Fprintf(w, "%d cards in service, %d without a usable secret\n", list.JSON200.Checked, len(list.JSON200.Unusable))
+			})
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func holderRelease(o *options) *cobra.Command {
+	return o.act("release SERIAL", "Let the holder of this card out of quarantine, and forgive the wrong codes", "holder released",
+		func(ctx context.Context, c *ra.ClientWithResponses, serial string) error {
+			_, err := c.ReleaseHolderWithResponse(ctx, serial)
+			return err
+		})
 }
 
 func cardList(o *options) *cobra.Command {
@@ -74,6 +161,23 @@ func cardShow(o *options) *cobra.Command {
 				}
 				if r.ApprovedUntil != nil {
 					fmt.Fprintf(w, "approved until\t%s\n", clock(*r.ApprovedUntil))
+				}
+				for _, g := range r.Generations {
+					of := "derived"
+					if g.Imported {
+						of = "imported"
+					}
+					if g.Settled {
+						of += ", settled"
+					}
+					for _, to := range g.Given {
+						what := "given to"
+						if to.Answered {
+							what = "answered for"
+						}
+						of += fmt.Sprintf("; %s %s %s", what, to.Kiosk, clock(to.At))
+					}
+					fmt.Fprintf(w, "generation %d\t%s\n", g.Number, of)
 				}
 				for _, g := range r.Grants {
 					outcome := "no outcome"

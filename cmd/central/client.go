@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"latchkey/cmd/central/internal/config"
 	"latchkey/firmware/wire/ra"
 )
@@ -32,6 +34,25 @@ func (o *options) running() (*ra.ClientWithResponses, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}
 	return ra.NewClientWithResponses("http://central", ra.WithHTTPClient(c)) // the name is nobody's: the socket is the address
+}
+
+// act is a command that does one thing to what its argument names, and says that it is done.
+func (o *options) act(use, short, done string, do func(ctx context.Context, c *ra.ClientWithResponses, name string) error) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  takes(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := o.running()
+			if err == nil {
+				err = do(cmd.Context(), c, args[0])
+			}
+			if err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", args[0], done)
+			}
+			return err
+		},
+	}
 }
 
 // Do implements ra.HttpRequestDoer. A problem is an error here.

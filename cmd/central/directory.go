@@ -22,7 +22,12 @@ func importCommand(o *options) *cobra.Command {
 		Long: `Take in holders and cards: all of them, or none and a sentence for each bad line.
 
   holder_id,name,email,mobile,status                      status: active, left
+      may go on with organisation,language,user_name      language: en, cy
   serial,profile,holder_id,secret,card_certificate,status status: issued, revoked
+  id,name                                                 organisations
+  holder_id,organisation,role,workgroup                   positions
+
+Each file is told by its first line; any of them, in any order.
 
 The secret is what lets another set the card's passcode: PUK, reset code, administrator's PIN, or for "gids" the
 administrator's key as 48 hex digits; empty if it is not known. The card_certificate is that of the card authentication
@@ -47,18 +52,20 @@ card does not have.`,
 				return err
 			}
 			if asJSON {
-				if err := showJSON(cmd, r); err != nil {
-					return err
+				err = showJSON(cmd, r)
+			} else {
+				for _, f := range r.Warnings {
+					fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s line %d: %s\n", f.File, f.Line, f.Says)
 				}
-			}
-			if len(r.Flaws) > 0 {
 				for _, f := range r.Flaws {
 					fmt.Fprintf(cmd.ErrOrStderr(), "%s line %d: %s\n", f.File, f.Line, f.Says)
 				}
+			}
+			if len(r.Flaws) > 0 {
 				return fmt.Errorf("nothing was imported; lines to correct: %d", len(r.Flaws))
 			}
-			if asJSON {
-				return nil
+			if asJSON || err != nil {
+				return err
 			}
 			verb := "imported"
 			if !r.Imported {
@@ -68,7 +75,14 @@ card does not have.`,
 			if params.Reissued {
 				fmt.Fprintf(cmd.OutOrStdout(), ", %d served before and given a secret anew", r.Reissued)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), ")")
+			fmt.Fprint(cmd.OutOrStdout(), ")")
+			if r.Organisations > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), ", %d organisations", r.Organisations)
+			}
+			if r.Positions > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), ", %d positions", r.Positions)
+			}
+			fmt.Fprintln(cmd.OutOrStdout())
 			return nil
 		},
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"text/tabwriter"
@@ -12,7 +14,77 @@ import (
 )
 
 func kioskCommand(o *options) *cobra.Command {
-	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskDisable(o), kioskList(o))
+	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskRelease(o))
+}
+
+func kioskEnrol(o *options) *cobra.Command {
+	var kind string
+	var place ra.Place
+	var body ra.NewEnrolment
+	cmd := &cobra.Command{
+		Use:   "enrol NAME",
+		Short: "Make the one-time code with which a kiosk asks central for its certificate",
+		Long: `Make the one-time code with which a kiosk asks central for its certificate. It is shown once, and can be used for a day.
+
+At the kiosk, "kiosk enrol" takes the code and shows the fingerprint of the key that it made. The kiosk is served when that was
+confirmed here with "central kiosk confirm NAME FINGERPRINT".
+
+For a kiosk that is known already it makes a code for the key that the kiosk has, such as when its certificate has run out.`,
+		Args: takes(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body.Name, body.Kind = args[0], ra.KioskKind(kind)
+			if at := cmd.Flags().Changed("latitude"); at != cmd.Flags().Changed("longitude") {
+				return errors.New("--latitude and --longitude belong together: write both or neither")
+			} else if at {
+				body.Place = &place
+			}
+			c, err := o.running()
+			if err != nil {
+				return err
+			}
+			r, err := c.EnrolKioskWithResponse(cmd.Context(), body)
+			if err != nil {
+				return err
+			}
+			defer clear(r.Body)
+			code := r.JSON201.Code
+			defer code.Wipe()
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\n", code.Reveal())
+			fmt.Fprintf(cmd.ErrOrStderr(), "This is the code of %s, good once and until %s. Then: central kiosk confirm %[1]s FINGERPRINT\n", args[0], clock(r.JSON201.ExpiresAt))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&kind, "kind", string(ra.KioskKindKiosk), "what it is, kiosk or desk")
+	cmd.Flags().StringVar(&body.Site, "site", "", "where it stands, as people call it")
+	cmd.Flags().Float64Var(&place.Latitude, "latitude", 0, "where it stands, in degrees north")
+	cmd.Flags().Float64Var(&place.Longitude, "longitude", 0, "where it stands, in degrees east")
+	return cmd
+}
+
+func kioskConfirm(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "confirm NAME FINGERPRINT",
+		Short: "Serve an enrolled kiosk whose screen shows this fingerprint of its key",
+		Args:  takes(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := o.running()
+			if err != nil {
+				return err
+			}
+			if _, err := c.ConfirmKioskWithResponse(cmd.Context(), args[0], ra.Confirmation{Fingerprint: args[1]}); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s confirmed\n", args[0])
+			return nil
+		},
+	}
+}
+
+func kioskRelease(o *options) *cobra.Command {
+	return o.act("release NAME", "Let a kiosk out of quarantine", "released", func(ctx context.Context, c *ra.ClientWithResponses, name string) error {
+		_, err := c.ReleaseKioskWithResponse(ctx, name)
+		return err
+	})
 }
 
 func kioskAdd(o *options) *cobra.Command {

@@ -48,7 +48,7 @@ func TestALargeImport(t *testing.T) {
 	fmt.Fprintln(&b, "holder_id,name,email,mobile,status")
 	const n = 20000
 	for i := range n {
-		fmt.Fprintf(&b, "h%d,Mr John Rigby,,,active\n", i)
+		fmt.Fprintf(&b, "h%d,Mr John Rigby,john.rigby%d@nhs.net,,active\n", i, i)
 	}
 	write := func(path string, b []byte) {
 		t.Helper()

@@ -109,7 +109,7 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	staff := &office.Server{Store: of.store, Vault: v, Profiles: c.Profiles, Issuers: c.Policies.Issuers, Log: logger, Now: time.Now}
+	staff := &office.Server{Store: of.store, Vault: v, Profiles: c.Profiles, Policies: c.Policies, Log: logger, Now: time.Now}
 	drained := make(chan struct{})
 	parts := []func(context.Context) error{
 		func(ctx context.Context) error {

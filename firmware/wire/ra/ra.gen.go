@@ -18,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/firmware/wire"
+
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
@@ -82,6 +84,17 @@ func (e KioskKind) Valid() bool {
 	}
 }
 
+// Approval defines model for Approval.
+type Approval struct {
+	Until time.Time `json:"until"`
+}
+
+// Bounced defines model for Bounced.
+type Bounced struct {
+	// News False if it was known, or if the host still tries.
+	News bool `json:"news"`
+}
+
 // Card defines model for Card.
 type Card struct {
 	// ApprovedUntil Until then the RA lets it pass what steps up; absent if it did not.
@@ -93,11 +106,14 @@ type Card struct {
 
 	// FrozenAt Absent if it is not frozen.
 	FrozenAt *time.Time `json:"frozen_at,omitempty"`
-	Grants   []Grant    `json:"grants"`
-	Profile  string     `json:"profile"`
-	Revoked  bool       `json:"revoked"`
-	Serial   string     `json:"serial"`
-	Settled  int64      `json:"settled"`
+
+	// Generations Those that it had or may have, and who received them.
+	Generations []Generation `json:"generations"`
+	Grants      []Grant      `json:"grants"`
+	Profile     string       `json:"profile"`
+	Revoked     bool         `json:"revoked"`
+	Serial      string       `json:"serial"`
+	Settled     int64        `json:"settled"`
 
 	// State "in order", or what is wrong.
 	State string `json:"state"`
@@ -142,10 +158,47 @@ type Case struct {
 	State     string    `json:"state"`
 }
 
+// Confirmation defines model for Confirmation.
+type Confirmation struct {
+	// Fingerprint Of the key, as the kiosk shows it.
+	Fingerprint string `json:"fingerprint"`
+}
+
 // Disabled defines model for Disabled.
 type Disabled struct {
 	// Exposed Cards that may still have a PUK which the kiosk was given.
 	Exposed int `json:"exposed"`
+}
+
+// Enrolment defines model for Enrolment.
+type Enrolment struct {
+	Code      wire.Secret `json:"code"`
+	ExpiresAt time.Time   `json:"expires_at"`
+}
+
+// Epoch defines model for Epoch.
+type Epoch struct {
+	// BackupAt When the backup was made; absent of the first epoch.
+	BackupAt *time.Time `json:"backup_at,omitempty"`
+
+	// Missing Kiosks that have not sent their journal again. While there are some, cards are not served.
+	Missing []string `json:"missing"`
+
+	// Number 1 if central never was restored.
+	Number int64 `json:"number"`
+
+	// OpenedAt Absent of the first epoch.
+	OpenedAt *time.Time `json:"opened_at,omitempty"`
+
+	// Recovering Kiosks still have to send their journals again.
+	Recovering bool `json:"recovering"`
+}
+
+// Escrow defines model for Escrow.
+type Escrow struct {
+	// Checked Cards in service.
+	Checked  int        `json:"checked"`
+	Unusable []Unusable `json:"unusable"`
 }
 
 // Event defines model for Event.
@@ -181,6 +234,27 @@ type Forgiven struct {
 	Holder int `json:"holder"`
 }
 
+// Generation One of a card's secrets, and who received it.
+type Generation struct {
+	Given []Given `json:"given"`
+
+	// Imported Else it was derived.
+	Imported bool  `json:"imported"`
+	Number   int64 `json:"number"`
+
+	// Settled The card is known to have it.
+	Settled bool `json:"settled"`
+}
+
+// Given defines model for Given.
+type Given struct {
+	// Answered The answer to one challenge was given, not the secret.
+	Answered bool      `json:"answered,omitempty"`
+	At       time.Time `json:"at"`
+	Case     string    `json:"case"`
+	Kiosk    string    `json:"kiosk"`
+}
+
 // Grant Who was given which generations: base and the next one.
 type Grant struct {
 	Base      int64     `json:"base"`
@@ -203,12 +277,17 @@ type Import struct {
 	Holders int    `json:"holders"`
 
 	// Imported False of a dry run, and if there are flaws.
-	Imported   bool `json:"imported"`
-	NewCards   int  `json:"new_cards"`
-	NewHolders int  `json:"new_holders"`
+	Imported      bool `json:"imported"`
+	NewCards      int  `json:"new_cards"`
+	NewHolders    int  `json:"new_holders"`
+	Organisations int  `json:"organisations"`
+	Positions     int  `json:"positions"`
 
 	// Reissued Cards that were served before and given a secret anew.
 	Reissued int `json:"reissued"`
+
+	// Warnings What was taken and may not be as it was meant.
+	Warnings []Flaw `json:"warnings"`
 }
 
 // Kiosk defines model for Kiosk.
@@ -245,6 +324,19 @@ type KioskState string
 // KioskKind A desk is attended; central serves both alike.
 type KioskKind string
 
+// NewEnrolment defines model for NewEnrolment.
+type NewEnrolment struct {
+	// Kind A desk is attended; central serves both alike.
+	Kind KioskKind `json:"kind"`
+	Name string    `json:"name"`
+
+	// Place WGS 84, in degrees.
+	Place *Place `json:"place,omitempty"`
+
+	// Site As people call it.
+	Site string `json:"site,omitempty"`
+}
+
 // NewKiosk defines model for NewKiosk.
 type NewKiosk struct {
 	// Certificate DER.
@@ -275,6 +367,12 @@ type Outcome struct {
 	Tries int `json:"tries"`
 }
 
+// Place WGS 84, in degrees.
+type Place struct {
+	Latitude  float64 `json:"latitude"`
+	Longitude float64 `json:"longitude"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Detail One sentence: what is wrong, and the cure.
@@ -283,6 +381,40 @@ type Problem struct {
 
 	// Title The HTTP status in words.
 	Title string `json:"title"`
+}
+
+// Rewrapped defines model for Rewrapped.
+type Rewrapped struct {
+	// Done What was wrapped anew, by its kind.
+	Done map[string]int `json:"done"`
+
+	// Key Id of the key that all is under now.
+	Key string `json:"key"`
+
+	// Old What is under other keys still, by the key's id.
+	Old map[string]int `json:"old"`
+
+	// Says Whether the old key can go.
+	Says  string  `json:"says"`
+	Stuck []Stuck `json:"stuck"`
+}
+
+// Stuck No key that this central has opens it.
+type Stuck struct {
+	Generation int64  `json:"generation"`
+	Id         string `json:"id"`
+	Kind       string `json:"kind"`
+	Why        string `json:"why"`
+}
+
+// Unusable defines model for Unusable.
+type Unusable struct {
+	Card string `json:"card"`
+
+	// Cure One sentence.
+	Cure    string `json:"cure"`
+	Profile string `json:"profile"`
+	Why     string `json:"why"`
 }
 
 // Name defines model for Name.
@@ -323,11 +455,17 @@ type ImportFilesParams struct {
 	Reissued bool `form:"reissued,omitempty" json:"reissued,omitempty"`
 }
 
+// EnrolKioskJSONRequestBody defines body for EnrolKiosk for application/json ContentType.
+type EnrolKioskJSONRequestBody = NewEnrolment
+
 // ImportFilesMultipartRequestBody defines body for ImportFiles for multipart/form-data ContentType.
 type ImportFilesMultipartRequestBody ImportFilesMultipartBody
 
 // AddKioskJSONRequestBody defines body for AddKiosk for application/json ContentType.
 type AddKioskJSONRequestBody = NewKiosk
+
+// ConfirmKioskJSONRequestBody defines body for ConfirmKiosk for application/json ContentType.
+type ConfirmKioskJSONRequestBody = Confirmation
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -403,6 +541,13 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// BounceMessageWithBody Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/bounces (the `BounceMessage` operationId).
+	BounceMessageWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListCards All cards, by serial.
 	//
 	// Corresponds with GET /v1/cards (the `ListCards` operationId).
@@ -413,10 +558,35 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/cards/{serial} (the `ShowCard` operationId).
 	ShowCard(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ApproveCard Lets a card pass what steps up, once and for as long as policy says. Whoever approves has seen the holder and the card.
+	//
+	// Corresponds with POST /v1/cards/{serial}/approve (the `ApproveCard` operationId).
+	ApproveCard(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FreezeCard Freezes a card, ends its open cases and tells its holder.
+	//
+	// Corresponds with POST /v1/cards/{serial}/freeze (the `FreezeCard` operationId).
+	FreezeCard(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseCard After a restore, serves a card although kiosks are missing.
+	//
+	// Corresponds with POST /v1/cards/{serial}/release (the `ReleaseCard` operationId).
+	ReleaseCard(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseHolder Ends the quarantine of a card's holder and forgives the wrong codes.
+	//
+	// Corresponds with POST /v1/cards/{serial}/release-holder (the `ReleaseHolder` operationId).
+	ReleaseHolder(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResetAttempts Forgives the wrong codes of a card and of its holder.
 	//
 	// Corresponds with POST /v1/cards/{serial}/reset-attempts (the `ResetAttempts` operationId).
 	ResetAttempts(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnfreezeCard Ends a card's freeze.
+	//
+	// Corresponds with POST /v1/cards/{serial}/unfreeze (the `UnfreezeCard` operationId).
+	UnfreezeCard(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCases The newest cases, at most 1000, oldest of them first.
 	//
@@ -427,6 +597,30 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/cases/{case} (the `ShowCase` operationId).
 	ShowCase(ctx context.Context, pCase string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EnrolKioskWithBody Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/enrolments (the `EnrolKiosk` operationId).
+	EnrolKioskWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EnrolKiosk Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/enrolments (the `EnrolKiosk` operationId).
+	EnrolKiosk(ctx context.Context, body EnrolKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowEpoch Was central restored, and which kiosks does it wait for?
+	//
+	// Corresponds with GET /v1/epoch (the `ShowEpoch` operationId).
+	ShowEpoch(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckEscrow Which cards in service have no usable secret?
+	//
+	// Corresponds with GET /v1/escrow (the `CheckEscrow` operationId).
+	CheckEscrow(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 	//
@@ -441,6 +635,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/imports (the `ImportFiles` operationId).
 	ImportFilesWithBody(ctx context.Context, params *ImportFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RewrapKeys Puts all that is sealed under the newest key-encryption key, while kiosks are served. Can be ended and asked for again.
+	//
+	// Corresponds with POST /v1/keys/rewrap (the `RewrapKeys` operationId).
+	RewrapKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKiosks All kiosks, by name.
 	//
@@ -461,10 +660,51 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/kiosks (the `AddKiosk` operationId).
 	AddKiosk(ctx context.Context, body AddKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ConfirmKioskWithBody Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
+	ConfirmKioskWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmKiosk Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
+	ConfirmKiosk(ctx context.Context, name Name, body ConfirmKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DisableKiosk Serves a kiosk no longer, from this moment and for good.
 	//
 	// Corresponds with POST /v1/kiosks/{name}/disable (the `DisableKiosk` operationId).
 	DisableKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GiveUpKiosk After a restore, waits no longer for a kiosk to send its journal.
+	//
+	// Corresponds with POST /v1/kiosks/{name}/give-up (the `GiveUpKiosk` operationId).
+	GiveUpKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseKiosk Ends a kiosk's quarantine.
+	//
+	// Corresponds with POST /v1/kiosks/{name}/release (the `ReleaseKiosk` operationId).
+	ReleaseKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// BounceMessageWithBody Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/bounces (the `BounceMessage` operationId).
+func (c *Client) BounceMessageWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBounceMessageRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListCards All cards, by serial.
@@ -497,11 +737,86 @@ func (c *Client) ShowCard(ctx context.Context, serial Serial, reqEditors ...Requ
 	return c.Client.Do(req)
 }
 
+// ApproveCard Lets a card pass what steps up, once and for as long as policy says. Whoever approves has seen the holder and the card.
+//
+// Corresponds with POST /v1/cards/{serial}/approve (the `ApproveCard` operationId).
+func (c *Client) ApproveCard(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveCardRequest(c.Server, serial)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FreezeCard Freezes a card, ends its open cases and tells its holder.
+//
+// Corresponds with POST /v1/cards/{serial}/freeze (the `FreezeCard` operationId).
+func (c *Client) FreezeCard(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFreezeCardRequest(c.Server, serial)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseCard After a restore, serves a card although kiosks are missing.
+//
+// Corresponds with POST /v1/cards/{serial}/release (the `ReleaseCard` operationId).
+func (c *Client) ReleaseCard(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseCardRequest(c.Server, serial)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseHolder Ends the quarantine of a card's holder and forgives the wrong codes.
+//
+// Corresponds with POST /v1/cards/{serial}/release-holder (the `ReleaseHolder` operationId).
+func (c *Client) ReleaseHolder(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseHolderRequest(c.Server, serial)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ResetAttempts Forgives the wrong codes of a card and of its holder.
 //
 // Corresponds with POST /v1/cards/{serial}/reset-attempts (the `ResetAttempts` operationId).
 func (c *Client) ResetAttempts(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResetAttemptsRequest(c.Server, serial)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnfreezeCard Ends a card's freeze.
+//
+// Corresponds with POST /v1/cards/{serial}/unfreeze (the `UnfreezeCard` operationId).
+func (c *Client) UnfreezeCard(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnfreezeCardRequest(c.Server, serial)
 	if err != nil {
 		return nil, err
 	}
@@ -542,6 +857,70 @@ func (c *Client) ShowCase(ctx context.Context, pCase string, reqEditors ...Reque
 	return c.Client.Do(req)
 }
 
+// EnrolKioskWithBody Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/enrolments (the `EnrolKiosk` operationId).
+func (c *Client) EnrolKioskWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEnrolKioskRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EnrolKiosk Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/enrolments (the `EnrolKiosk` operationId).
+func (c *Client) EnrolKiosk(ctx context.Context, body EnrolKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEnrolKioskRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowEpoch Was central restored, and which kiosks does it wait for?
+//
+// Corresponds with GET /v1/epoch (the `ShowEpoch` operationId).
+func (c *Client) ShowEpoch(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowEpochRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckEscrow Which cards in service have no usable secret?
+//
+// Corresponds with GET /v1/escrow (the `CheckEscrow` operationId).
+func (c *Client) CheckEscrow(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckEscrowRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 //
 // Corresponds with GET /v1/events (the `ListEvents` operationId).
@@ -566,6 +945,21 @@ func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEd
 // Corresponds with POST /v1/imports (the `ImportFiles` operationId).
 func (c *Client) ImportFilesWithBody(ctx context.Context, params *ImportFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewImportFilesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RewrapKeys Puts all that is sealed under the newest key-encryption key, while kiosks are served. Can be ended and asked for again.
+//
+// Corresponds with POST /v1/keys/rewrap (the `RewrapKeys` operationId).
+func (c *Client) RewrapKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRewrapKeysRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -625,6 +1019,40 @@ func (c *Client) AddKiosk(ctx context.Context, body AddKioskJSONRequestBody, req
 	return c.Client.Do(req)
 }
 
+// ConfirmKioskWithBody Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
+func (c *Client) ConfirmKioskWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmKioskRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmKiosk Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
+func (c *Client) ConfirmKiosk(ctx context.Context, name Name, body ConfirmKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmKioskRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DisableKiosk Serves a kiosk no longer, from this moment and for good.
 //
 // Corresponds with POST /v1/kiosks/{name}/disable (the `DisableKiosk` operationId).
@@ -638,6 +1066,65 @@ func (c *Client) DisableKiosk(ctx context.Context, name Name, reqEditors ...Requ
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// GiveUpKiosk After a restore, waits no longer for a kiosk to send its journal.
+//
+// Corresponds with POST /v1/kiosks/{name}/give-up (the `GiveUpKiosk` operationId).
+func (c *Client) GiveUpKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGiveUpKioskRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseKiosk Ends a kiosk's quarantine.
+//
+// Corresponds with POST /v1/kiosks/{name}/release (the `ReleaseKiosk` operationId).
+func (c *Client) ReleaseKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseKioskRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// NewBounceMessageRequestWithBody constructs an http.Request for the BounceMessage method, with any body, and a specified content type
+func NewBounceMessageRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/bounces")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
 }
 
 // NewListCardsRequest constructs an http.Request for the ListCards method
@@ -724,6 +1211,142 @@ func NewShowCardRequest(server string, serial Serial) (*http.Request, error) {
 	return req, nil
 }
 
+// NewApproveCardRequest constructs an http.Request for the ApproveCard method
+func NewApproveCardRequest(server string, serial Serial) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "serial", serial, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/approve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewFreezeCardRequest constructs an http.Request for the FreezeCard method
+func NewFreezeCardRequest(server string, serial Serial) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "serial", serial, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/freeze", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReleaseCardRequest constructs an http.Request for the ReleaseCard method
+func NewReleaseCardRequest(server string, serial Serial) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "serial", serial, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/release", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReleaseHolderRequest constructs an http.Request for the ReleaseHolder method
+func NewReleaseHolderRequest(server string, serial Serial) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "serial", serial, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/release-holder", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewResetAttemptsRequest constructs an http.Request for the ResetAttempts method
 func NewResetAttemptsRequest(server string, serial Serial) (*http.Request, error) {
 	var err error
@@ -741,6 +1364,40 @@ func NewResetAttemptsRequest(server string, serial Serial) (*http.Request, error
 	}
 
 	operationPath := fmt.Sprintf("/v1/cards/%s/reset-attempts", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUnfreezeCardRequest constructs an http.Request for the UnfreezeCard method
+func NewUnfreezeCardRequest(server string, serial Serial) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "serial", serial, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/unfreeze", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -802,6 +1459,100 @@ func NewShowCaseRequest(server string, pCase string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/v1/cases/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEnrolKioskRequest calls the generic EnrolKiosk builder with application/json body
+func NewEnrolKioskRequest(server string, body EnrolKioskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEnrolKioskRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewEnrolKioskRequestWithBody constructs an http.Request for the EnrolKiosk method, with any body, and a specified content type
+func NewEnrolKioskRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/enrolments")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowEpochRequest constructs an http.Request for the ShowEpoch method
+func NewShowEpochRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/epoch")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCheckEscrowRequest constructs an http.Request for the CheckEscrow method
+func NewCheckEscrowRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/escrow")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -957,6 +1708,33 @@ func NewImportFilesRequestWithBody(server string, params *ImportFilesParams, con
 	return req, nil
 }
 
+// NewRewrapKeysRequest constructs an http.Request for the RewrapKeys method
+func NewRewrapKeysRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/keys/rewrap")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListKiosksRequest constructs an http.Request for the ListKiosks method
 func NewListKiosksRequest(server string) (*http.Request, error) {
 	var err error
@@ -1024,6 +1802,53 @@ func NewAddKioskRequestWithBody(server string, contentType string, body io.Reade
 	return req, nil
 }
 
+// NewConfirmKioskRequest calls the generic ConfirmKiosk builder with application/json body
+func NewConfirmKioskRequest(server string, name Name, body ConfirmKioskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfirmKioskRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewConfirmKioskRequestWithBody constructs an http.Request for the ConfirmKiosk method, with any body, and a specified content type
+func NewConfirmKioskRequestWithBody(server string, name Name, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/kiosks/%s/confirm", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewDisableKioskRequest constructs an http.Request for the DisableKiosk method
 func NewDisableKioskRequest(server string, name Name) (*http.Request, error) {
 	var err error
@@ -1041,6 +1866,74 @@ func NewDisableKioskRequest(server string, name Name) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/v1/kiosks/%s/disable", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGiveUpKioskRequest constructs an http.Request for the GiveUpKiosk method
+func NewGiveUpKioskRequest(server string, name Name) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/kiosks/%s/give-up", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReleaseKioskRequest constructs an http.Request for the ReleaseKiosk method
+func NewReleaseKioskRequest(server string, name Name) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/kiosks/%s/release", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1102,6 +1995,13 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// BounceMessageWithBodyWithResponse Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/bounces (the `BounceMessage` operationId).
+	BounceMessageWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BounceMessageResponse, error)
+
 	// ListCardsWithResponse All cards, by serial.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -1116,12 +2016,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/cards/{serial} (the `ShowCard` operationId).
 	ShowCardWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*ShowCardResponse, error)
 
+	// ApproveCardWithResponse Lets a card pass what steps up, once and for as long as policy says. Whoever approves has seen the holder and the card.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{serial}/approve (the `ApproveCard` operationId).
+	ApproveCardWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*ApproveCardResponse, error)
+
+	// FreezeCardWithResponse Freezes a card, ends its open cases and tells its holder.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{serial}/freeze (the `FreezeCard` operationId).
+	FreezeCardWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*FreezeCardResponse, error)
+
+	// ReleaseCardWithResponse After a restore, serves a card although kiosks are missing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{serial}/release (the `ReleaseCard` operationId).
+	ReleaseCardWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*ReleaseCardResponse, error)
+
+	// ReleaseHolderWithResponse Ends the quarantine of a card's holder and forgives the wrong codes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{serial}/release-holder (the `ReleaseHolder` operationId).
+	ReleaseHolderWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*ReleaseHolderResponse, error)
+
 	// ResetAttemptsWithResponse Forgives the wrong codes of a card and of its holder.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/cards/{serial}/reset-attempts (the `ResetAttempts` operationId).
 	ResetAttemptsWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*ResetAttemptsResponse, error)
+
+	// UnfreezeCardWithResponse Ends a card's freeze.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{serial}/unfreeze (the `UnfreezeCard` operationId).
+	UnfreezeCardWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*UnfreezeCardResponse, error)
 
 	// ListCasesWithResponse The newest cases, at most 1000, oldest of them first.
 	//
@@ -1136,6 +2071,34 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/cases/{case} (the `ShowCase` operationId).
 	ShowCaseWithResponse(ctx context.Context, pCase string, reqEditors ...RequestEditorFn) (*ShowCaseResponse, error)
+
+	// EnrolKioskWithBodyWithResponse Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/enrolments (the `EnrolKiosk` operationId).
+	EnrolKioskWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EnrolKioskResponse, error)
+
+	// EnrolKioskWithResponse Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/enrolments (the `EnrolKiosk` operationId).
+	EnrolKioskWithResponse(ctx context.Context, body EnrolKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*EnrolKioskResponse, error)
+
+	// ShowEpochWithResponse Was central restored, and which kiosks does it wait for?
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/epoch (the `ShowEpoch` operationId).
+	ShowEpochWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowEpochResponse, error)
+
+	// CheckEscrowWithResponse Which cards in service have no usable secret?
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/escrow (the `CheckEscrow` operationId).
+	CheckEscrowWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CheckEscrowResponse, error)
 
 	// ListEventsWithResponse Central's own events, oldest first; the newest 10000 of those that are asked for.
 	//
@@ -1152,6 +2115,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/imports (the `ImportFiles` operationId).
 	ImportFilesWithBodyWithResponse(ctx context.Context, params *ImportFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportFilesResponse, error)
+
+	// RewrapKeysWithResponse Puts all that is sealed under the newest key-encryption key, while kiosks are served. Can be ended and asked for again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys/rewrap (the `RewrapKeys` operationId).
+	RewrapKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RewrapKeysResponse, error)
 
 	// ListKiosksWithResponse All kiosks, by name.
 	//
@@ -1174,12 +2144,88 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/kiosks (the `AddKiosk` operationId).
 	AddKioskWithResponse(ctx context.Context, body AddKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*AddKioskResponse, error)
 
+	// ConfirmKioskWithBodyWithResponse Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
+	ConfirmKioskWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmKioskResponse, error)
+
+	// ConfirmKioskWithResponse Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
+	ConfirmKioskWithResponse(ctx context.Context, name Name, body ConfirmKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmKioskResponse, error)
+
 	// DisableKioskWithResponse Serves a kiosk no longer, from this moment and for good.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/kiosks/{name}/disable (the `DisableKiosk` operationId).
 	DisableKioskWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*DisableKioskResponse, error)
+
+	// GiveUpKioskWithResponse After a restore, waits no longer for a kiosk to send its journal.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/kiosks/{name}/give-up (the `GiveUpKiosk` operationId).
+	GiveUpKioskWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*GiveUpKioskResponse, error)
+
+	// ReleaseKioskWithResponse Ends a kiosk's quarantine.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/kiosks/{name}/release (the `ReleaseKiosk` operationId).
+	ReleaseKioskWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ReleaseKioskResponse, error)
+}
+
+type BounceMessageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Bounced
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BounceMessageResponse) GetJSON200() *Bounced {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BounceMessageResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BounceMessageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BounceMessageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BounceMessageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BounceMessageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type ListCardsResponse struct {
@@ -1278,6 +2324,177 @@ func (r ShowCardResponse) ContentType() string {
 	return ""
 }
 
+type ApproveCardResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Approval
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApproveCardResponse) GetJSON200() *Approval {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApproveCardResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApproveCardResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApproveCardResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApproveCardResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApproveCardResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type FreezeCardResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FreezeCardResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FreezeCardResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FreezeCardResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FreezeCardResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FreezeCardResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReleaseCardResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseCardResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseCardResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseCardResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseCardResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseCardResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReleaseHolderResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseHolderResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseHolderResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseHolderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseHolderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseHolderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ResetAttemptsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1320,6 +2537,47 @@ func (r ResetAttemptsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ResetAttemptsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UnfreezeCardResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UnfreezeCardResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UnfreezeCardResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UnfreezeCardResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UnfreezeCardResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UnfreezeCardResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -1422,6 +2680,150 @@ func (r ShowCaseResponse) ContentType() string {
 	return ""
 }
 
+type EnrolKioskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Enrolment
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r EnrolKioskResponse) GetJSON201() *Enrolment {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EnrolKioskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EnrolKioskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EnrolKioskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EnrolKioskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EnrolKioskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowEpochResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Epoch
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowEpochResponse) GetJSON200() *Epoch {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ShowEpochResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowEpochResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowEpochResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowEpochResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowEpochResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CheckEscrowResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Escrow
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CheckEscrowResponse) GetJSON200() *Escrow {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CheckEscrowResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CheckEscrowResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckEscrowResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckEscrowResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CheckEscrowResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1512,6 +2914,54 @@ func (r ImportFilesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ImportFilesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RewrapKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rewrapped
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RewrapKeysResponse) GetJSON200() *Rewrapped {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RewrapKeysResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RewrapKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RewrapKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RewrapKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RewrapKeysResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -1614,6 +3064,47 @@ func (r AddKioskResponse) ContentType() string {
 	return ""
 }
 
+type ConfirmKioskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ConfirmKioskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfirmKioskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfirmKioskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfirmKioskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfirmKioskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type DisableKioskResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1662,6 +3153,101 @@ func (r DisableKioskResponse) ContentType() string {
 	return ""
 }
 
+type GiveUpKioskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GiveUpKioskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GiveUpKioskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GiveUpKioskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GiveUpKioskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GiveUpKioskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReleaseKioskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseKioskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseKioskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseKioskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseKioskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseKioskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BounceMessageWithBodyWithResponse Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/bounces (the `BounceMessage` operationId).
+func (c *ClientWithResponses) BounceMessageWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BounceMessageResponse, error) {
+	rsp, err := c.BounceMessageWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBounceMessageResponse(rsp)
+}
+
 // ListCardsWithResponse All cards, by serial.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -1688,6 +3274,58 @@ func (c *ClientWithResponses) ShowCardWithResponse(ctx context.Context, serial S
 	return ParseShowCardResponse(rsp)
 }
 
+// ApproveCardWithResponse Lets a card pass what steps up, once and for as long as policy says. Whoever approves has seen the holder and the card.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{serial}/approve (the `ApproveCard` operationId).
+func (c *ClientWithResponses) ApproveCardWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*ApproveCardResponse, error) {
+	rsp, err := c.ApproveCard(ctx, serial, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveCardResponse(rsp)
+}
+
+// FreezeCardWithResponse Freezes a card, ends its open cases and tells its holder.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{serial}/freeze (the `FreezeCard` operationId).
+func (c *ClientWithResponses) FreezeCardWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*FreezeCardResponse, error) {
+	rsp, err := c.FreezeCard(ctx, serial, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFreezeCardResponse(rsp)
+}
+
+// ReleaseCardWithResponse After a restore, serves a card although kiosks are missing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{serial}/release (the `ReleaseCard` operationId).
+func (c *ClientWithResponses) ReleaseCardWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*ReleaseCardResponse, error) {
+	rsp, err := c.ReleaseCard(ctx, serial, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseCardResponse(rsp)
+}
+
+// ReleaseHolderWithResponse Ends the quarantine of a card's holder and forgives the wrong codes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{serial}/release-holder (the `ReleaseHolder` operationId).
+func (c *ClientWithResponses) ReleaseHolderWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*ReleaseHolderResponse, error) {
+	rsp, err := c.ReleaseHolder(ctx, serial, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseHolderResponse(rsp)
+}
+
 // ResetAttemptsWithResponse Forgives the wrong codes of a card and of its holder.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -1699,6 +3337,19 @@ func (c *ClientWithResponses) ResetAttemptsWithResponse(ctx context.Context, ser
 		return nil, err
 	}
 	return ParseResetAttemptsResponse(rsp)
+}
+
+// UnfreezeCardWithResponse Ends a card's freeze.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{serial}/unfreeze (the `UnfreezeCard` operationId).
+func (c *ClientWithResponses) UnfreezeCardWithResponse(ctx context.Context, serial Serial, reqEditors ...RequestEditorFn) (*UnfreezeCardResponse, error) {
+	rsp, err := c.UnfreezeCard(ctx, serial, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnfreezeCardResponse(rsp)
 }
 
 // ListCasesWithResponse The newest cases, at most 1000, oldest of them first.
@@ -1727,6 +3378,58 @@ func (c *ClientWithResponses) ShowCaseWithResponse(ctx context.Context, pCase st
 	return ParseShowCaseResponse(rsp)
 }
 
+// EnrolKioskWithBodyWithResponse Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/enrolments (the `EnrolKiosk` operationId).
+func (c *ClientWithResponses) EnrolKioskWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EnrolKioskResponse, error) {
+	rsp, err := c.EnrolKioskWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEnrolKioskResponse(rsp)
+}
+
+// EnrolKioskWithResponse Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/enrolments (the `EnrolKiosk` operationId).
+func (c *ClientWithResponses) EnrolKioskWithResponse(ctx context.Context, body EnrolKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*EnrolKioskResponse, error) {
+	rsp, err := c.EnrolKiosk(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEnrolKioskResponse(rsp)
+}
+
+// ShowEpochWithResponse Was central restored, and which kiosks does it wait for?
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/epoch (the `ShowEpoch` operationId).
+func (c *ClientWithResponses) ShowEpochWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowEpochResponse, error) {
+	rsp, err := c.ShowEpoch(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowEpochResponse(rsp)
+}
+
+// CheckEscrowWithResponse Which cards in service have no usable secret?
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/escrow (the `CheckEscrow` operationId).
+func (c *ClientWithResponses) CheckEscrowWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CheckEscrowResponse, error) {
+	rsp, err := c.CheckEscrow(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckEscrowResponse(rsp)
+}
+
 // ListEventsWithResponse Central's own events, oldest first; the newest 10000 of those that are asked for.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -1753,6 +3456,19 @@ func (c *ClientWithResponses) ImportFilesWithBodyWithResponse(ctx context.Contex
 		return nil, err
 	}
 	return ParseImportFilesResponse(rsp)
+}
+
+// RewrapKeysWithResponse Puts all that is sealed under the newest key-encryption key, while kiosks are served. Can be ended and asked for again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys/rewrap (the `RewrapKeys` operationId).
+func (c *ClientWithResponses) RewrapKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RewrapKeysResponse, error) {
+	rsp, err := c.RewrapKeys(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRewrapKeysResponse(rsp)
 }
 
 // ListKiosksWithResponse All kiosks, by name.
@@ -1794,6 +3510,32 @@ func (c *ClientWithResponses) AddKioskWithResponse(ctx context.Context, body Add
 	return ParseAddKioskResponse(rsp)
 }
 
+// ConfirmKioskWithBodyWithResponse Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
+func (c *ClientWithResponses) ConfirmKioskWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmKioskResponse, error) {
+	rsp, err := c.ConfirmKioskWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmKioskResponse(rsp)
+}
+
+// ConfirmKioskWithResponse Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
+func (c *ClientWithResponses) ConfirmKioskWithResponse(ctx context.Context, name Name, body ConfirmKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmKioskResponse, error) {
+	rsp, err := c.ConfirmKiosk(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmKioskResponse(rsp)
+}
+
 // DisableKioskWithResponse Serves a kiosk no longer, from this moment and for good.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -1805,6 +3547,65 @@ func (c *ClientWithResponses) DisableKioskWithResponse(ctx context.Context, name
 		return nil, err
 	}
 	return ParseDisableKioskResponse(rsp)
+}
+
+// GiveUpKioskWithResponse After a restore, waits no longer for a kiosk to send its journal.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/kiosks/{name}/give-up (the `GiveUpKiosk` operationId).
+func (c *ClientWithResponses) GiveUpKioskWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*GiveUpKioskResponse, error) {
+	rsp, err := c.GiveUpKiosk(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGiveUpKioskResponse(rsp)
+}
+
+// ReleaseKioskWithResponse Ends a kiosk's quarantine.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/kiosks/{name}/release (the `ReleaseKiosk` operationId).
+func (c *ClientWithResponses) ReleaseKioskWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ReleaseKioskResponse, error) {
+	rsp, err := c.ReleaseKiosk(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseKioskResponse(rsp)
+}
+
+// ParseBounceMessageResponse parses an HTTP response from a BounceMessageWithResponse call
+func ParseBounceMessageResponse(rsp *http.Response) (*BounceMessageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BounceMessageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Bounced
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListCardsResponse parses an HTTP response from a ListCardsWithResponse call
@@ -1873,6 +3674,126 @@ func ParseShowCardResponse(rsp *http.Response) (*ShowCardResponse, error) {
 	return response, nil
 }
 
+// ParseApproveCardResponse parses an HTTP response from a ApproveCardWithResponse call
+func ParseApproveCardResponse(rsp *http.Response) (*ApproveCardResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApproveCardResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Approval
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseFreezeCardResponse parses an HTTP response from a FreezeCardWithResponse call
+func ParseFreezeCardResponse(rsp *http.Response) (*FreezeCardResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FreezeCardResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReleaseCardResponse parses an HTTP response from a ReleaseCardWithResponse call
+func ParseReleaseCardResponse(rsp *http.Response) (*ReleaseCardResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseCardResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReleaseHolderResponse parses an HTTP response from a ReleaseHolderWithResponse call
+func ParseReleaseHolderResponse(rsp *http.Response) (*ReleaseHolderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseHolderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseResetAttemptsResponse parses an HTTP response from a ResetAttemptsWithResponse call
 func ParseResetAttemptsResponse(rsp *http.Response) (*ResetAttemptsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -1893,6 +3814,35 @@ func ParseResetAttemptsResponse(rsp *http.Response) (*ResetAttemptsResponse, err
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUnfreezeCardResponse parses an HTTP response from a UnfreezeCardWithResponse call
+func ParseUnfreezeCardResponse(rsp *http.Response) (*UnfreezeCardResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UnfreezeCardResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -1955,6 +3905,105 @@ func ParseShowCaseResponse(rsp *http.Response) (*ShowCaseResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Case
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseEnrolKioskResponse parses an HTTP response from a EnrolKioskWithResponse call
+func ParseEnrolKioskResponse(rsp *http.Response) (*EnrolKioskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EnrolKioskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Enrolment
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowEpochResponse parses an HTTP response from a ShowEpochWithResponse call
+func ParseShowEpochResponse(rsp *http.Response) (*ShowEpochResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowEpochResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Epoch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCheckEscrowResponse parses an HTTP response from a CheckEscrowWithResponse call
+func ParseCheckEscrowResponse(rsp *http.Response) (*CheckEscrowResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckEscrowResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Escrow
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -2038,6 +4087,39 @@ func ParseImportFilesResponse(rsp *http.Response) (*ImportFilesResponse, error) 
 	return response, nil
 }
 
+// ParseRewrapKeysResponse parses an HTTP response from a RewrapKeysWithResponse call
+func ParseRewrapKeysResponse(rsp *http.Response) (*RewrapKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RewrapKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rewrapped
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListKiosksResponse parses an HTTP response from a ListKiosksWithResponse call
 func ParseListKiosksResponse(rsp *http.Response) (*ListKiosksResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -2104,6 +4186,35 @@ func ParseAddKioskResponse(rsp *http.Response) (*AddKioskResponse, error) {
 	return response, nil
 }
 
+// ParseConfirmKioskResponse parses an HTTP response from a ConfirmKioskWithResponse call
+func ParseConfirmKioskResponse(rsp *http.Response) (*ConfirmKioskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfirmKioskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseDisableKioskResponse parses an HTTP response from a DisableKioskWithResponse call
 func ParseDisableKioskResponse(rsp *http.Response) (*DisableKioskResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -2137,38 +4248,135 @@ func ParseDisableKioskResponse(rsp *http.Response) (*DisableKioskResponse, error
 	return response, nil
 }
 
+// ParseGiveUpKioskResponse parses an HTTP response from a GiveUpKioskWithResponse call
+func ParseGiveUpKioskResponse(rsp *http.Response) (*GiveUpKioskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GiveUpKioskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReleaseKioskResponse parses an HTTP response from a ReleaseKioskWithResponse call
+func ParseReleaseKioskResponse(rsp *http.Response) (*ReleaseKioskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseKioskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// BounceMessage Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
+	// (POST /v1/bounces)
+	BounceMessage(w http.ResponseWriter, r *http.Request)
 	// ListCards All cards, by serial.
 	// (GET /v1/cards)
 	ListCards(w http.ResponseWriter, r *http.Request, params ListCardsParams)
 	// ShowCard A card, its settled generation, and who was granted which.
 	// (GET /v1/cards/{serial})
 	ShowCard(w http.ResponseWriter, r *http.Request, serial Serial)
+	// ApproveCard Lets a card pass what steps up, once and for as long as policy says. Whoever approves has seen the holder and the card.
+	// (POST /v1/cards/{serial}/approve)
+	ApproveCard(w http.ResponseWriter, r *http.Request, serial Serial)
+	// FreezeCard Freezes a card, ends its open cases and tells its holder.
+	// (POST /v1/cards/{serial}/freeze)
+	FreezeCard(w http.ResponseWriter, r *http.Request, serial Serial)
+	// ReleaseCard After a restore, serves a card although kiosks are missing.
+	// (POST /v1/cards/{serial}/release)
+	ReleaseCard(w http.ResponseWriter, r *http.Request, serial Serial)
+	// ReleaseHolder Ends the quarantine of a card's holder and forgives the wrong codes.
+	// (POST /v1/cards/{serial}/release-holder)
+	ReleaseHolder(w http.ResponseWriter, r *http.Request, serial Serial)
 	// ResetAttempts Forgives the wrong codes of a card and of its holder.
 	// (POST /v1/cards/{serial}/reset-attempts)
 	ResetAttempts(w http.ResponseWriter, r *http.Request, serial Serial)
+	// UnfreezeCard Ends a card's freeze.
+	// (POST /v1/cards/{serial}/unfreeze)
+	UnfreezeCard(w http.ResponseWriter, r *http.Request, serial Serial)
 	// ListCases The newest cases, at most 1000, oldest of them first.
 	// (GET /v1/cases)
 	ListCases(w http.ResponseWriter, r *http.Request)
 	// ShowCase A case and what happened in it.
 	// (GET /v1/cases/{case})
 	ShowCase(w http.ResponseWriter, r *http.Request, pCase string)
+	// EnrolKiosk Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+	// (POST /v1/enrolments)
+	EnrolKiosk(w http.ResponseWriter, r *http.Request)
+	// ShowEpoch Was central restored, and which kiosks does it wait for?
+	// (GET /v1/epoch)
+	ShowEpoch(w http.ResponseWriter, r *http.Request)
+	// CheckEscrow Which cards in service have no usable secret?
+	// (GET /v1/escrow)
+	CheckEscrow(w http.ResponseWriter, r *http.Request)
 	// ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 	// (GET /v1/events)
 	ListEvents(w http.ResponseWriter, r *http.Request, params ListEventsParams)
 	// ImportFiles Takes in what directories and card printers write, all of it or nothing.
 	// (POST /v1/imports)
 	ImportFiles(w http.ResponseWriter, r *http.Request, params ImportFilesParams)
+	// RewrapKeys Puts all that is sealed under the newest key-encryption key, while kiosks are served. Can be ended and asked for again.
+	// (POST /v1/keys/rewrap)
+	RewrapKeys(w http.ResponseWriter, r *http.Request)
 	// ListKiosks All kiosks, by name.
 	// (GET /v1/kiosks)
 	ListKiosks(w http.ResponseWriter, r *http.Request)
 	// AddKiosk Serves a kiosk whose certificate another authority gave.
 	// (POST /v1/kiosks)
 	AddKiosk(w http.ResponseWriter, r *http.Request)
+	// ConfirmKiosk Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+	// (POST /v1/kiosks/{name}/confirm)
+	ConfirmKiosk(w http.ResponseWriter, r *http.Request, name Name)
 	// DisableKiosk Serves a kiosk no longer, from this moment and for good.
 	// (POST /v1/kiosks/{name}/disable)
 	DisableKiosk(w http.ResponseWriter, r *http.Request, name Name)
+	// GiveUpKiosk After a restore, waits no longer for a kiosk to send its journal.
+	// (POST /v1/kiosks/{name}/give-up)
+	GiveUpKiosk(w http.ResponseWriter, r *http.Request, name Name)
+	// ReleaseKiosk Ends a kiosk's quarantine.
+	// (POST /v1/kiosks/{name}/release)
+	ReleaseKiosk(w http.ResponseWriter, r *http.Request, name Name)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -2179,6 +4387,20 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// BounceMessage operation middleware
+func (siw *ServerInterfaceWrapper) BounceMessage(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.BounceMessage(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListCards operation middleware
 func (siw *ServerInterfaceWrapper) ListCards(w http.ResponseWriter, r *http.Request) {
@@ -2239,6 +4461,110 @@ func (siw *ServerInterfaceWrapper) ShowCard(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// ApproveCard operation middleware
+func (siw *ServerInterfaceWrapper) ApproveCard(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "serial" -------------
+	var serial Serial
+
+	err = runtime.BindStyledParameterWithOptions("simple", "serial", r.PathValue("serial"), &serial, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "serial", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveCard(w, r, serial)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FreezeCard operation middleware
+func (siw *ServerInterfaceWrapper) FreezeCard(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "serial" -------------
+	var serial Serial
+
+	err = runtime.BindStyledParameterWithOptions("simple", "serial", r.PathValue("serial"), &serial, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "serial", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeCard(w, r, serial)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseCard operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseCard(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "serial" -------------
+	var serial Serial
+
+	err = runtime.BindStyledParameterWithOptions("simple", "serial", r.PathValue("serial"), &serial, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "serial", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseCard(w, r, serial)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseHolder operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseHolder(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "serial" -------------
+	var serial Serial
+
+	err = runtime.BindStyledParameterWithOptions("simple", "serial", r.PathValue("serial"), &serial, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "serial", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseHolder(w, r, serial)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ResetAttempts operation middleware
 func (siw *ServerInterfaceWrapper) ResetAttempts(w http.ResponseWriter, r *http.Request) {
 
@@ -2256,6 +4582,32 @@ func (siw *ServerInterfaceWrapper) ResetAttempts(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ResetAttempts(w, r, serial)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UnfreezeCard operation middleware
+func (siw *ServerInterfaceWrapper) UnfreezeCard(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "serial" -------------
+	var serial Serial
+
+	err = runtime.BindStyledParameterWithOptions("simple", "serial", r.PathValue("serial"), &serial, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "serial", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UnfreezeCard(w, r, serial)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2296,6 +4648,48 @@ func (siw *ServerInterfaceWrapper) ShowCase(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ShowCase(w, r, pCase)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EnrolKiosk operation middleware
+func (siw *ServerInterfaceWrapper) EnrolKiosk(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EnrolKiosk(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ShowEpoch operation middleware
+func (siw *ServerInterfaceWrapper) ShowEpoch(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ShowEpoch(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CheckEscrow operation middleware
+func (siw *ServerInterfaceWrapper) CheckEscrow(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckEscrow(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2423,6 +4817,20 @@ func (siw *ServerInterfaceWrapper) ImportFiles(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// RewrapKeys operation middleware
+func (siw *ServerInterfaceWrapper) RewrapKeys(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RewrapKeys(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListKiosks operation middleware
 func (siw *ServerInterfaceWrapper) ListKiosks(w http.ResponseWriter, r *http.Request) {
 
@@ -2451,6 +4859,32 @@ func (siw *ServerInterfaceWrapper) AddKiosk(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// ConfirmKiosk operation middleware
+func (siw *ServerInterfaceWrapper) ConfirmKiosk(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ConfirmKiosk(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DisableKiosk operation middleware
 func (siw *ServerInterfaceWrapper) DisableKiosk(w http.ResponseWriter, r *http.Request) {
 
@@ -2468,6 +4902,58 @@ func (siw *ServerInterfaceWrapper) DisableKiosk(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DisableKiosk(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveUpKiosk operation middleware
+func (siw *ServerInterfaceWrapper) GiveUpKiosk(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveUpKiosk(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseKiosk operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseKiosk(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseKiosk(w, r, name)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2601,9 +5087,22 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/kiosks", wrapper.ListKiosks)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks", wrapper.AddKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/disable", wrapper.DisableKiosk)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/enrolments", wrapper.EnrolKiosk)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/confirm", wrapper.ConfirmKiosk)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/release", wrapper.ReleaseKiosk)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/give-up", wrapper.GiveUpKiosk)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cards", wrapper.ListCards)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cards/{serial}", wrapper.ShowCard)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cards/{serial}/reset-attempts", wrapper.ResetAttempts)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cards/{serial}/approve", wrapper.ApproveCard)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cards/{serial}/freeze", wrapper.FreezeCard)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cards/{serial}/unfreeze", wrapper.UnfreezeCard)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cards/{serial}/release-holder", wrapper.ReleaseHolder)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cards/{serial}/release", wrapper.ReleaseCard)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/escrow", wrapper.CheckEscrow)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/epoch", wrapper.ShowEpoch)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/keys/rewrap", wrapper.RewrapKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/bounces", wrapper.BounceMessage)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cases", wrapper.ListCases)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cases/{case}", wrapper.ShowCase)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/events", wrapper.ListEvents)
@@ -2612,6 +5111,45 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type BounceMessageRequestObject struct {
+	Body io.Reader
+}
+
+type BounceMessageResponseObject interface {
+	VisitBounceMessageResponse(w http.ResponseWriter) error
+}
+
+type BounceMessage200JSONResponse Bounced
+
+func (response BounceMessage200JSONResponse) VisitBounceMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BounceMessagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BounceMessagedefaultApplicationProblemPlusJSONResponse) VisitBounceMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListCardsRequestObject struct {
 	Params ListCardsParams
@@ -2691,6 +5229,144 @@ func (response ShowCarddefaultApplicationProblemPlusJSONResponse) VisitShowCardR
 	return err
 }
 
+type ApproveCardRequestObject struct {
+	Serial Serial `json:"serial"`
+}
+
+type ApproveCardResponseObject interface {
+	VisitApproveCardResponse(w http.ResponseWriter) error
+}
+
+type ApproveCard200JSONResponse Approval
+
+func (response ApproveCard200JSONResponse) VisitApproveCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveCarddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApproveCarddefaultApplicationProblemPlusJSONResponse) VisitApproveCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeCardRequestObject struct {
+	Serial Serial `json:"serial"`
+}
+
+type FreezeCardResponseObject interface {
+	VisitFreezeCardResponse(w http.ResponseWriter) error
+}
+
+type FreezeCard204Response struct {
+}
+
+func (response FreezeCard204Response) VisitFreezeCardResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type FreezeCarddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FreezeCarddefaultApplicationProblemPlusJSONResponse) VisitFreezeCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseCardRequestObject struct {
+	Serial Serial `json:"serial"`
+}
+
+type ReleaseCardResponseObject interface {
+	VisitReleaseCardResponse(w http.ResponseWriter) error
+}
+
+type ReleaseCard204Response struct {
+}
+
+func (response ReleaseCard204Response) VisitReleaseCardResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ReleaseCarddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReleaseCarddefaultApplicationProblemPlusJSONResponse) VisitReleaseCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHolderRequestObject struct {
+	Serial Serial `json:"serial"`
+}
+
+type ReleaseHolderResponseObject interface {
+	VisitReleaseHolderResponse(w http.ResponseWriter) error
+}
+
+type ReleaseHolder204Response struct {
+}
+
+func (response ReleaseHolder204Response) VisitReleaseHolderResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ReleaseHolderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReleaseHolderdefaultApplicationProblemPlusJSONResponse) VisitReleaseHolderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ResetAttemptsRequestObject struct {
 	Serial Serial `json:"serial"`
 }
@@ -2719,6 +5395,39 @@ type ResetAttemptsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ResetAttemptsdefaultApplicationProblemPlusJSONResponse) VisitResetAttemptsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnfreezeCardRequestObject struct {
+	Serial Serial `json:"serial"`
+}
+
+type UnfreezeCardResponseObject interface {
+	VisitUnfreezeCardResponse(w http.ResponseWriter) error
+}
+
+type UnfreezeCard204Response struct {
+}
+
+func (response UnfreezeCard204Response) VisitUnfreezeCardResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type UnfreezeCarddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UnfreezeCarddefaultApplicationProblemPlusJSONResponse) VisitUnfreezeCardResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2796,6 +5505,121 @@ type ShowCasedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ShowCasedefaultApplicationProblemPlusJSONResponse) VisitShowCaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnrolKioskRequestObject struct {
+	Body *EnrolKioskJSONRequestBody
+}
+
+type EnrolKioskResponseObject interface {
+	VisitEnrolKioskResponse(w http.ResponseWriter) error
+}
+
+type EnrolKiosk201JSONResponse Enrolment
+
+func (response EnrolKiosk201JSONResponse) VisitEnrolKioskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnrolKioskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EnrolKioskdefaultApplicationProblemPlusJSONResponse) VisitEnrolKioskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowEpochRequestObject struct {
+}
+
+type ShowEpochResponseObject interface {
+	VisitShowEpochResponse(w http.ResponseWriter) error
+}
+
+type ShowEpoch200JSONResponse Epoch
+
+func (response ShowEpoch200JSONResponse) VisitShowEpochResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowEpochdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ShowEpochdefaultApplicationProblemPlusJSONResponse) VisitShowEpochResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckEscrowRequestObject struct {
+}
+
+type CheckEscrowResponseObject interface {
+	VisitCheckEscrowResponse(w http.ResponseWriter) error
+}
+
+type CheckEscrow200JSONResponse Escrow
+
+func (response CheckEscrow200JSONResponse) VisitCheckEscrowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckEscrowdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CheckEscrowdefaultApplicationProblemPlusJSONResponse) VisitCheckEscrowResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2886,6 +5710,44 @@ func (response ImportFilesdefaultApplicationProblemPlusJSONResponse) VisitImport
 	return err
 }
 
+type RewrapKeysRequestObject struct {
+}
+
+type RewrapKeysResponseObject interface {
+	VisitRewrapKeysResponse(w http.ResponseWriter) error
+}
+
+type RewrapKeys200JSONResponse Rewrapped
+
+func (response RewrapKeys200JSONResponse) VisitRewrapKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RewrapKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RewrapKeysdefaultApplicationProblemPlusJSONResponse) VisitRewrapKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListKiosksRequestObject struct {
 }
 
@@ -2963,6 +5825,40 @@ func (response AddKioskdefaultApplicationProblemPlusJSONResponse) VisitAddKioskR
 	return err
 }
 
+type ConfirmKioskRequestObject struct {
+	Name Name `json:"name"`
+	Body *ConfirmKioskJSONRequestBody
+}
+
+type ConfirmKioskResponseObject interface {
+	VisitConfirmKioskResponse(w http.ResponseWriter) error
+}
+
+type ConfirmKiosk204Response struct {
+}
+
+func (response ConfirmKiosk204Response) VisitConfirmKioskResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ConfirmKioskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ConfirmKioskdefaultApplicationProblemPlusJSONResponse) VisitConfirmKioskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DisableKioskRequestObject struct {
 	Name Name `json:"name"`
 }
@@ -3002,38 +5898,143 @@ func (response DisableKioskdefaultApplicationProblemPlusJSONResponse) VisitDisab
 	return err
 }
 
+type GiveUpKioskRequestObject struct {
+	Name Name `json:"name"`
+}
+
+type GiveUpKioskResponseObject interface {
+	VisitGiveUpKioskResponse(w http.ResponseWriter) error
+}
+
+type GiveUpKiosk204Response struct {
+}
+
+func (response GiveUpKiosk204Response) VisitGiveUpKioskResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GiveUpKioskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GiveUpKioskdefaultApplicationProblemPlusJSONResponse) VisitGiveUpKioskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseKioskRequestObject struct {
+	Name Name `json:"name"`
+}
+
+type ReleaseKioskResponseObject interface {
+	VisitReleaseKioskResponse(w http.ResponseWriter) error
+}
+
+type ReleaseKiosk204Response struct {
+}
+
+func (response ReleaseKiosk204Response) VisitReleaseKioskResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ReleaseKioskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReleaseKioskdefaultApplicationProblemPlusJSONResponse) VisitReleaseKioskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// BounceMessage Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
+	// (POST /v1/bounces)
+	BounceMessage(ctx context.Context, request BounceMessageRequestObject) (BounceMessageResponseObject, error)
 	// ListCards All cards, by serial.
 	// (GET /v1/cards)
 	ListCards(ctx context.Context, request ListCardsRequestObject) (ListCardsResponseObject, error)
 	// ShowCard A card, its settled generation, and who was granted which.
 	// (GET /v1/cards/{serial})
 	ShowCard(ctx context.Context, request ShowCardRequestObject) (ShowCardResponseObject, error)
+	// ApproveCard Lets a card pass what steps up, once and for as long as policy says. Whoever approves has seen the holder and the card.
+	// (POST /v1/cards/{serial}/approve)
+	ApproveCard(ctx context.Context, request ApproveCardRequestObject) (ApproveCardResponseObject, error)
+	// FreezeCard Freezes a card, ends its open cases and tells its holder.
+	// (POST /v1/cards/{serial}/freeze)
+	FreezeCard(ctx context.Context, request FreezeCardRequestObject) (FreezeCardResponseObject, error)
+	// ReleaseCard After a restore, serves a card although kiosks are missing.
+	// (POST /v1/cards/{serial}/release)
+	ReleaseCard(ctx context.Context, request ReleaseCardRequestObject) (ReleaseCardResponseObject, error)
+	// ReleaseHolder Ends the quarantine of a card's holder and forgives the wrong codes.
+	// (POST /v1/cards/{serial}/release-holder)
+	ReleaseHolder(ctx context.Context, request ReleaseHolderRequestObject) (ReleaseHolderResponseObject, error)
 	// ResetAttempts Forgives the wrong codes of a card and of its holder.
 	// (POST /v1/cards/{serial}/reset-attempts)
 	ResetAttempts(ctx context.Context, request ResetAttemptsRequestObject) (ResetAttemptsResponseObject, error)
+	// UnfreezeCard Ends a card's freeze.
+	// (POST /v1/cards/{serial}/unfreeze)
+	UnfreezeCard(ctx context.Context, request UnfreezeCardRequestObject) (UnfreezeCardResponseObject, error)
 	// ListCases The newest cases, at most 1000, oldest of them first.
 	// (GET /v1/cases)
 	ListCases(ctx context.Context, request ListCasesRequestObject) (ListCasesResponseObject, error)
 	// ShowCase A case and what happened in it.
 	// (GET /v1/cases/{case})
 	ShowCase(ctx context.Context, request ShowCaseRequestObject) (ShowCaseResponseObject, error)
+	// EnrolKiosk Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
+	// (POST /v1/enrolments)
+	EnrolKiosk(ctx context.Context, request EnrolKioskRequestObject) (EnrolKioskResponseObject, error)
+	// ShowEpoch Was central restored, and which kiosks does it wait for?
+	// (GET /v1/epoch)
+	ShowEpoch(ctx context.Context, request ShowEpochRequestObject) (ShowEpochResponseObject, error)
+	// CheckEscrow Which cards in service have no usable secret?
+	// (GET /v1/escrow)
+	CheckEscrow(ctx context.Context, request CheckEscrowRequestObject) (CheckEscrowResponseObject, error)
 	// ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
 	// ImportFiles Takes in what directories and card printers write, all of it or nothing.
 	// (POST /v1/imports)
 	ImportFiles(ctx context.Context, request ImportFilesRequestObject) (ImportFilesResponseObject, error)
+	// RewrapKeys Puts all that is sealed under the newest key-encryption key, while kiosks are served. Can be ended and asked for again.
+	// (POST /v1/keys/rewrap)
+	RewrapKeys(ctx context.Context, request RewrapKeysRequestObject) (RewrapKeysResponseObject, error)
 	// ListKiosks All kiosks, by name.
 	// (GET /v1/kiosks)
 	ListKiosks(ctx context.Context, request ListKiosksRequestObject) (ListKiosksResponseObject, error)
 	// AddKiosk Serves a kiosk whose certificate another authority gave.
 	// (POST /v1/kiosks)
 	AddKiosk(ctx context.Context, request AddKioskRequestObject) (AddKioskResponseObject, error)
+	// ConfirmKiosk Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
+	// (POST /v1/kiosks/{name}/confirm)
+	ConfirmKiosk(ctx context.Context, request ConfirmKioskRequestObject) (ConfirmKioskResponseObject, error)
 	// DisableKiosk Serves a kiosk no longer, from this moment and for good.
 	// (POST /v1/kiosks/{name}/disable)
 	DisableKiosk(ctx context.Context, request DisableKioskRequestObject) (DisableKioskResponseObject, error)
+	// GiveUpKiosk After a restore, waits no longer for a kiosk to send its journal.
+	// (POST /v1/kiosks/{name}/give-up)
+	GiveUpKiosk(ctx context.Context, request GiveUpKioskRequestObject) (GiveUpKioskResponseObject, error)
+	// ReleaseKiosk Ends a kiosk's quarantine.
+	// (POST /v1/kiosks/{name}/release)
+	ReleaseKiosk(ctx context.Context, request ReleaseKioskRequestObject) (ReleaseKioskResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -3073,6 +6074,32 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// BounceMessage operation middleware
+func (sh *strictHandler) BounceMessage(w http.ResponseWriter, r *http.Request) {
+	var request BounceMessageRequestObject
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.BounceMessage(ctx, request.(BounceMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BounceMessage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(BounceMessageResponseObject); ok {
+		if err := validResponse.VisitBounceMessageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListCards operation middleware
@@ -3127,6 +6154,110 @@ func (sh *strictHandler) ShowCard(w http.ResponseWriter, r *http.Request, serial
 	}
 }
 
+// ApproveCard operation middleware
+func (sh *strictHandler) ApproveCard(w http.ResponseWriter, r *http.Request, serial Serial) {
+	var request ApproveCardRequestObject
+
+	request.Serial = serial
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveCard(ctx, request.(ApproveCardRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveCard")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveCardResponseObject); ok {
+		if err := validResponse.VisitApproveCardResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FreezeCard operation middleware
+func (sh *strictHandler) FreezeCard(w http.ResponseWriter, r *http.Request, serial Serial) {
+	var request FreezeCardRequestObject
+
+	request.Serial = serial
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeCard(ctx, request.(FreezeCardRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeCard")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeCardResponseObject); ok {
+		if err := validResponse.VisitFreezeCardResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseCard operation middleware
+func (sh *strictHandler) ReleaseCard(w http.ResponseWriter, r *http.Request, serial Serial) {
+	var request ReleaseCardRequestObject
+
+	request.Serial = serial
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseCard(ctx, request.(ReleaseCardRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseCard")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseCardResponseObject); ok {
+		if err := validResponse.VisitReleaseCardResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseHolder operation middleware
+func (sh *strictHandler) ReleaseHolder(w http.ResponseWriter, r *http.Request, serial Serial) {
+	var request ReleaseHolderRequestObject
+
+	request.Serial = serial
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseHolder(ctx, request.(ReleaseHolderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseHolder")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseHolderResponseObject); ok {
+		if err := validResponse.VisitReleaseHolderResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ResetAttempts operation middleware
 func (sh *strictHandler) ResetAttempts(w http.ResponseWriter, r *http.Request, serial Serial) {
 	var request ResetAttemptsRequestObject
@@ -3146,6 +6277,32 @@ func (sh *strictHandler) ResetAttempts(w http.ResponseWriter, r *http.Request, s
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ResetAttemptsResponseObject); ok {
 		if err := validResponse.VisitResetAttemptsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UnfreezeCard operation middleware
+func (sh *strictHandler) UnfreezeCard(w http.ResponseWriter, r *http.Request, serial Serial) {
+	var request UnfreezeCardRequestObject
+
+	request.Serial = serial
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UnfreezeCard(ctx, request.(UnfreezeCardRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnfreezeCard")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UnfreezeCardResponseObject); ok {
+		if err := validResponse.VisitUnfreezeCardResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -3196,6 +6353,85 @@ func (sh *strictHandler) ShowCase(w http.ResponseWriter, r *http.Request, pCase 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ShowCaseResponseObject); ok {
 		if err := validResponse.VisitShowCaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EnrolKiosk operation middleware
+func (sh *strictHandler) EnrolKiosk(w http.ResponseWriter, r *http.Request) {
+	var request EnrolKioskRequestObject
+
+	var body EnrolKioskJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EnrolKiosk(ctx, request.(EnrolKioskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnrolKiosk")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EnrolKioskResponseObject); ok {
+		if err := validResponse.VisitEnrolKioskResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ShowEpoch operation middleware
+func (sh *strictHandler) ShowEpoch(w http.ResponseWriter, r *http.Request) {
+	var request ShowEpochRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowEpoch(ctx, request.(ShowEpochRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowEpoch")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ShowEpochResponseObject); ok {
+		if err := validResponse.VisitShowEpochResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CheckEscrow operation middleware
+func (sh *strictHandler) CheckEscrow(w http.ResponseWriter, r *http.Request) {
+	var request CheckEscrowRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckEscrow(ctx, request.(CheckEscrowRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckEscrow")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckEscrowResponseObject); ok {
+		if err := validResponse.VisitCheckEscrowResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -3262,6 +6498,30 @@ func (sh *strictHandler) ImportFiles(w http.ResponseWriter, r *http.Request, par
 	}
 }
 
+// RewrapKeys operation middleware
+func (sh *strictHandler) RewrapKeys(w http.ResponseWriter, r *http.Request) {
+	var request RewrapKeysRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RewrapKeys(ctx, request.(RewrapKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RewrapKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RewrapKeysResponseObject); ok {
+		if err := validResponse.VisitRewrapKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListKiosks operation middleware
 func (sh *strictHandler) ListKiosks(w http.ResponseWriter, r *http.Request) {
 	var request ListKiosksRequestObject
@@ -3317,6 +6577,39 @@ func (sh *strictHandler) AddKiosk(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ConfirmKiosk operation middleware
+func (sh *strictHandler) ConfirmKiosk(w http.ResponseWriter, r *http.Request, name Name) {
+	var request ConfirmKioskRequestObject
+
+	request.Name = name
+
+	var body ConfirmKioskJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmKiosk(ctx, request.(ConfirmKioskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmKiosk")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ConfirmKioskResponseObject); ok {
+		if err := validResponse.VisitConfirmKioskResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DisableKiosk operation middleware
 func (sh *strictHandler) DisableKiosk(w http.ResponseWriter, r *http.Request, name Name) {
 	var request DisableKioskRequestObject
@@ -3336,6 +6629,58 @@ func (sh *strictHandler) DisableKiosk(w http.ResponseWriter, r *http.Request, na
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DisableKioskResponseObject); ok {
 		if err := validResponse.VisitDisableKioskResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveUpKiosk operation middleware
+func (sh *strictHandler) GiveUpKiosk(w http.ResponseWriter, r *http.Request, name Name) {
+	var request GiveUpKioskRequestObject
+
+	request.Name = name
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveUpKiosk(ctx, request.(GiveUpKioskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveUpKiosk")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveUpKioskResponseObject); ok {
+		if err := validResponse.VisitGiveUpKioskResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseKiosk operation middleware
+func (sh *strictHandler) ReleaseKiosk(w http.ResponseWriter, r *http.Request, name Name) {
+	var request ReleaseKioskRequestObject
+
+	request.Name = name
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseKiosk(ctx, request.(ReleaseKioskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseKiosk")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseKioskResponseObject); ok {
+		if err := validResponse.VisitReleaseKioskResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

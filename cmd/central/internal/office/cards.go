@@ -117,7 +117,7 @@ func ShowCard(ctx context.Context, s store.Store, set profiles.Set, serial strin
 		}
 		r = ra.Card{
 			Serial: c.Serial, Profile: c.Profile, State: cardState(c), Revoked: c.Revoked, Settled: c.Settled, WrongCodes: c.WrongCodes,
-			FrozenAt: known(c.FrozenAt), ApprovedUntil: known(c.ApprovedUntil), ExposedBy: []string{}, Grants: []ra.Grant{},
+			FrozenAt: known(c.FrozenAt), ApprovedUntil: known(c.ApprovedUntil), ExposedBy: []string{}, Generations: []ra.Generation{}, Grants: []ra.Grant{},
 		}
 		grants, err := tx.Grants(c.Serial)
 		if err != nil {
@@ -127,7 +127,18 @@ func ShowCard(ctx context.Context, s store.Store, set profiles.Set, serial strin
 		if err != nil {
 			return err
 		}
+		imported, err := tx.Secrets(c.Serial)
+		if err != nil {
+			return err
+		}
 		r.ExposedBy = append(r.ExposedBy, exposureOf(set, c, grants, disabled).by...)
+		for _, g := range generations(set, c, imported, grants) {
+			row := ra.Generation{Number: g.Number, Imported: g.Imported, Settled: g.Settled, Given: []ra.Given{}}
+			for _, to := range g.Given {
+				row.Given = append(row.Given, ra.Given{Kiosk: to.Kiosk, Case: to.Case, At: to.At, Answered: to.Answered})
+			}
+			r.Generations = append(r.Generations, row)
+		}
 		for _, g := range grants {
 			row := ra.Grant{
 				Case: g.Case, Kiosk: g.Kiosk, Base: g.Base, First: g.First, Tries: g.Tries, Booked: g.Booked,

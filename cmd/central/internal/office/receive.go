@@ -66,20 +66,23 @@ func readAll(r io.Reader, max int) ([]byte, error) {
 }
 
 func (s *Server) importFiles(ctx context.Context, files []directory.File, dry, reissued bool) (ra.Import, error) {
-	if len(files) != 2 {
-		return ra.Import{}, refuse("there are %d files, and there must be two: holders, then cards", len(files))
+	terms := directory.Terms{
+		Profiles: s.Profiles, Issuers: s.Policies.Issuers, Policies: s.Policies, Now: s.Now(), By: callerOf(ctx), Reissued: reissued,
 	}
-	terms := directory.Terms{Profiles: s.Profiles, Issuers: s.Issuers, Now: s.Now(), Reissued: reissued}
-	r, err := directory.Import(ctx, s.Store, s.Vault, terms, files[0], files[1], dry)
+	r, err := directory.Import(ctx, s.Store, s.Vault, terms, files, dry)
 	if err != nil {
 		return ra.Import{}, err
 	}
-	a := ra.Import{
+	return ra.Import{
 		Imported: !dry && len(r.Flaws) == 0, Holders: r.Holders, NewHolders: r.NewHolders, Cards: r.Cards, NewCards: r.NewCards,
-		Reissued: r.Reissued, Flaws: []ra.Flaw{},
+		Organisations: r.Organisations, Positions: r.Positions, Reissued: r.Reissued, Flaws: flaws(r.Flaws), Warnings: flaws(r.Warnings),
+	}, nil
+}
+
+func flaws(list []directory.Flaw) []ra.Flaw {
+	rows := []ra.Flaw{}
+	for _, f := range list {
+		rows = append(rows, ra.Flaw{File: f.File, Line: f.Line, Says: f.Says})
 	}
-	for _, f := range r.Flaws {
-		a.Flaws = append(a.Flaws, ra.Flaw{File: f.File, Line: f.Line, Says: f.Says})
-	}
-	return a, nil
+	return rows
 }

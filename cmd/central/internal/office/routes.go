@@ -2,10 +2,12 @@ package office
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
+	"latchkey/firmware/wire"
 	"latchkey/firmware/wire/ra"
 )
 
@@ -39,6 +41,27 @@ func (s *routes) DisableKiosk(ctx context.Context, r ra.DisableKioskRequestObjec
 	return ra.DisableKiosk200JSONResponse(a), err
 }
 
+func (s *routes) EnrolKiosk(ctx context.Context, r ra.EnrolKioskRequestObject) (ra.EnrolKioskResponseObject, error) {
+	e := Enrolment{Name: r.Body.Name, Kind: store.KioskKind(r.Body.Kind), Site: r.Body.Site}
+	if p := r.Body.Place; p != nil {
+		e.Place = &store.Place{Latitude: int64(math.Round(p.Latitude * 1e6)), Longitude: int64(math.Round(p.Longitude * 1e6))}
+	}
+	code, until, err := EnrolKiosk(ctx, s.Store, s.Vault, e, callerOf(ctx), s.Now())
+	return ra.EnrolKiosk201JSONResponse{Code: wire.Secret{Value: code}, ExpiresAt: until}, err
+}
+
+func (s *routes) ConfirmKiosk(ctx context.Context, r ra.ConfirmKioskRequestObject) (ra.ConfirmKioskResponseObject, error) {
+	return ra.ConfirmKiosk204Response{}, ConfirmKiosk(ctx, s.Store, r.Name, r.Body.Fingerprint, callerOf(ctx), s.Now())
+}
+
+func (s *routes) ReleaseKiosk(ctx context.Context, r ra.ReleaseKioskRequestObject) (ra.ReleaseKioskResponseObject, error) {
+	return ra.ReleaseKiosk204Response{}, ReleaseKiosk(ctx, s.Store, r.Name, callerOf(ctx), s.Now())
+}
+
+func (s *routes) GiveUpKiosk(ctx context.Context, r ra.GiveUpKioskRequestObject) (ra.GiveUpKioskResponseObject, error) {
+	return ra.GiveUpKiosk204Response{}, GiveUpKiosk(ctx, s.Store, r.Name, callerOf(ctx), s.Now())
+}
+
 func (s *routes) ListCards(ctx context.Context, r ra.ListCardsRequestObject) (ra.ListCardsResponseObject, error) {
 	a, err := ListCards(ctx, s.Store, s.Profiles, r.Params.Exposed)
 	return ra.ListCards200JSONResponse(a), err
@@ -52,6 +75,64 @@ func (s *routes) ShowCard(ctx context.Context, r ra.ShowCardRequestObject) (ra.S
 func (s *routes) ResetAttempts(ctx context.Context, r ra.ResetAttemptsRequestObject) (ra.ResetAttemptsResponseObject, error) {
 	a, err := ResetAttempts(ctx, s.Store, r.Serial, callerOf(ctx), s.Now())
 	return ra.ResetAttempts200JSONResponse(a), err
+}
+
+func (s *routes) ApproveCard(ctx context.Context, r ra.ApproveCardRequestObject) (ra.ApproveCardResponseObject, error) {
+	until, err := ApproveCard(ctx, s.Store, s.Policies, r.Serial, callerOf(ctx), s.Now())
+	return ra.ApproveCard200JSONResponse{Until: until}, err
+}
+
+func (s *routes) FreezeCard(ctx context.Context, r ra.FreezeCardRequestObject) (ra.FreezeCardResponseObject, error) {
+	return ra.FreezeCard204Response{}, FreezeCard(ctx, s.Store, s.Vault, r.Serial, callerOf(ctx), s.Now())
+}
+
+func (s *routes) UnfreezeCard(ctx context.Context, r ra.UnfreezeCardRequestObject) (ra.UnfreezeCardResponseObject, error) {
+	return ra.UnfreezeCard204Response{}, UnfreezeCard(ctx, s.Store, r.Serial, callerOf(ctx), s.Now())
+}
+
+func (s *routes) ReleaseCard(ctx context.Context, r ra.ReleaseCardRequestObject) (ra.ReleaseCardResponseObject, error) {
+	return ra.ReleaseCard204Response{}, ReleaseCard(ctx, s.Store, r.Serial, callerOf(ctx), s.Now())
+}
+
+func (s *routes) ReleaseHolder(ctx context.Context, r ra.ReleaseHolderRequestObject) (ra.ReleaseHolderResponseObject, error) {
+	return ra.ReleaseHolder204Response{}, ReleaseHolder(ctx, s.Store, r.Serial, callerOf(ctx), s.Now())
+}
+
+func (s *routes) CheckEscrow(ctx context.Context, _ ra.CheckEscrowRequestObject) (ra.CheckEscrowResponseObject, error) {
+	a := ra.Escrow{Unusable: []ra.Unusable{}}
+	checked, err := Escrow(ctx, s.Store, s.Vault, s.Profiles, func(u Unusable) error {
+		a.Unusable = append(a.Unusable, ra.Unusable{Card: u.Card, Profile: u.Profile, Why: string(u.Why), Cure: u.Cure})
+		return nil
+	})
+	a.Checked = checked
+	return ra.CheckEscrow200JSONResponse(a), err
+}
+
+func (s *routes) ShowEpoch(ctx context.Context, _ ra.ShowEpochRequestObject) (ra.ShowEpochResponseObject, error) {
+	e, err := ShowEpoch(ctx, s.Store)
+	return ra.ShowEpoch200JSONResponse{
+		Number: e.Number, Recovering: e.Recovering(), OpenedAt: known(e.OpenedAt), BackupAt: known(e.BackupAt), Missing: append([]string{}, e.Missing...),
+	}, err
+}
+
+func (s *routes) RewrapKeys(ctx context.Context, _ ra.RewrapKeysRequestObject) (ra.RewrapKeysResponseObject, error) {
+	r, err := Rewrap(ctx, s.Store, s.Vault, callerOf(ctx), s.Now(), func(store.SealedKind, int) {})
+	a := ra.Rewrapped{Key: r.Key.String(), Done: map[string]int{}, Old: map[string]int{}, Stuck: []ra.Stuck{}, Says: r.Says()}
+	for kind, n := range r.Done {
+		a.Done[string(kind)] = n
+	}
+	for id, n := range r.Old {
+		a.Old[id.String()] = n
+	}
+	for _, one := range r.Stuck {
+		a.Stuck = append(a.Stuck, ra.Stuck{Kind: string(one.Kind), Id: one.ID, Generation: one.Generation, Why: one.Why})
+	}
+	return ra.RewrapKeys200JSONResponse(a), err
+}
+
+func (s *routes) BounceMessage(ctx context.Context, r ra.BounceMessageRequestObject) (ra.BounceMessageResponseObject, error) {
+	news, err := Bounce(ctx, s.Store, r.Body, s.Now())
+	return ra.BounceMessage200JSONResponse{News: news}, err
 }
 
 func (s *routes) ListCases(ctx context.Context, _ ra.ListCasesRequestObject) (ra.ListCasesResponseObject, error) {

@@ -23,8 +23,8 @@ import (
 type Server struct {
 	Store    store.Store
 	Vault    *vault.Vault
-	Profiles profiles.Set  // that cards can have
-	Issuers  cases.Issuers // of their certificates
+	Profiles profiles.Set // that cards can have
+	Policies cases.Policies
 	Log      *slog.Logger
 	Now      func() time.Time
 }
