@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pressly/goose/v3"
+
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/ledger"
 )
@@ -223,20 +225,17 @@ func RestoreBackup(ctx context.Context, s Store, open func() (io.ReadCloser, err
 	if err != nil {
 		return b, e, fmt.Errorf("restore: %w", err)
 	}
-	p, err := s.migrations()
-	if err == nil {
-		_, err = p.DownTo(ctx, h.Schema)
-	}
-	if err == nil {
-		err = s.Update(ctx, func(tx *Tx) (err error) {
-			b, err = tx.load(open)
-			return err
-		})
-	}
-	if p != nil { // also after a failure, so that the database is as it was
-		_, up := p.Up(context.WithoutCancel(ctx))
-		err = errors.Join(err, up)
-	}
+	err = s.migrating(func(p *goose.Provider) error {
+		_, err := p.DownTo(ctx, h.Schema)
+		if err == nil {
+			err = s.Update(ctx, func(tx *Tx) (err error) {
+				b, err = tx.load(open)
+				return err
+			})
+		}
+		_, up := p.Up(context.WithoutCancel(ctx)) // also after a failure, so that the database is as it was
+		return errors.Join(err, up)
+	})
 	if err == nil {
 		err = s.Update(ctx, func(tx *Tx) (err error) {
 			e, err = tx.openEpoch(b, now)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -276,4 +277,72 @@ func testServingAndRestoringExcludeEachOther(t *testing.T, another func() Store)
 	}
 	r()
 	must(two.Serve(t.Context()))()
+}
+
+// The schema goes back for the central before this one, unless that would lose rows.
+func TestTheSchemaGoesBackIfNothingIsLost(t *testing.T) {
+	conforms(t, testTheSchemaGoesBackIfNothingIsLost)
+}
+
+func testTheSchemaGoesBackIfNothingIsLost(t *testing.T, another func() Store) {
+	s := another()
+	full(t, s)
+	version, err := Migrate(t.Context(), s, false)
+	if err != nil || version < 2 {
+		t.Fatalf("schema %d: %v", version, err)
+	}
+	if _, err := Migrate(t.Context(), s, true); !errors.Is(err, ErrRowsLost) {
+		t.Errorf("went back over rows: %v", err)
+	}
+	update(t, s, func(tx *Tx) error {
+		return errors.Join(tx.exec(keys{everything}, `DELETE FROM messages`), tx.exec(keys{everything}, `DELETE FROM evidence`))
+	})
+	release, err := another().Serve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Migrate(t.Context(), s, true); !errors.Is(err, ErrServed) {
+		t.Errorf("went back under a central that serves: %v", err)
+	}
+	release()
+	if back, err := Migrate(t.Context(), s, true); err != nil || back != version-1 {
+		t.Fatalf("schema %d: %v", back, err)
+	}
+	again := another() // which brings it up to date
+	if version2, err := Migrate(t.Context(), again, false); err != nil || version2 != version {
+		t.Errorf("schema %d: %v", version2, err)
+	}
+	view(t, again, func(tx *Tx) error {
+		_, err := tx.Card("0a0b")
+		return err
+	})
+}
+
+// More rows than one pipeline of statements takes.
+func TestABackupOfManyRows(t *testing.T) {
+	t.Parallel()
+	from, into := open(t), engines(t)["PostgreSQL"]
+	const many = 2000
+	seed(t, from)
+	update(t, from, func(tx *Tx) error {
+		for seq := range int64(many) {
+			err := tx.AppendEntry("k1", ledger.Linked{Stored: audit.Stored{Seq: seq + 1, Body: bytes.Repeat([]byte{1}, 300)}})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	file, err := os.Create(filepath.Join(t.TempDir(), "backup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	b, err := WriteBackup(t.Context(), from, file, now)
+	if err != nil || b.Rows["entries"] != many {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	if b, _, err = RestoreBackup(t.Context(), into, func() (io.ReadCloser, error) { return os.Open(file.Name()) }, now); err != nil || b.Rows["entries"] != many {
+		t.Fatalf("%+v, %v", b, err)
+	}
 }

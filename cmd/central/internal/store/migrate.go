@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/pressly/goose/v3"
 )
 
 // ErrRowsLost: the older schema has no place for rows that are there.
@@ -43,14 +45,31 @@ func Migrate(ctx context.Context, s Store, back bool) (version int64, err error)
 	if err != nil {
 		return version, fmt.Errorf("migrate back: %w", err)
 	}
-	p, err := s.migrations()
+	err = s.migrating(func(p *goose.Provider) error {
+		_, err := p.Down(ctx)
+		return err
+	})
 	if err != nil {
-		return version, err
-	}
-	if _, err := p.Down(ctx); err != nil {
 		return version, fmt.Errorf("migrate back: %w", err)
 	}
 	return version - 1, nil
+}
+
+func (s *SQLite) migrating(f func(*goose.Provider) error) error {
+	p, err := s.migrations()
+	if err != nil {
+		return err
+	}
+	return f(p) // to close it would close the database
+}
+
+func (p *PostgreSQL) migrating(f func(*goose.Provider) error) error {
+	provider, err := p.migrations()
+	if err != nil {
+		return err
+	}
+	defer provider.Close() // not the pool
+	return f(provider)
 }
 
 // addedIn names the tables that a version of the schema brought.

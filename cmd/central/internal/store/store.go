@@ -32,7 +32,8 @@ type Store interface {
 	Restore(ctx context.Context) (release func(), err error)
 	Close() error
 
-	migrations() (*goose.Provider, error)
+	// migrating runs f with the schema's migrations; there must be no other user.
+	migrating(f func(*goose.Provider) error) error
 }
 
 // Open opens the database: a URL of PostgreSQL's, or the path of SQLite's file, which is made if need be. Its schema is
