@@ -120,7 +120,7 @@ func TestACardWithoutAKeyIsServedWherePolicyNamesIt(t *testing.T) {
 // locks the holder out with the cards that do prove themselves.
 func TestACopyOfACardWithoutAKey(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, withoutProof, func(p *cases.Policy) { p.CardSends, p.HolderSends = 60, 60 })
+	w := newWorld(t, withoutProof, func(p *cases.Policy) { p.CardSends, p.HolderSends, p.AddressSends = 60, 60, 60 })
 	here, there := w.kiosk("k1"), w.kiosk("k2")
 	card := unproved("openpgp", "0b0b", resetCode)
 	w.load("", card.row("h1", "issued"))
@@ -160,8 +160,8 @@ func (w *world) reissue(card *plastic) {
 	w.t.Helper()
 	terms := directory.Terms{Profiles: w.server.Profiles, Issuers: w.server.Policies.Issuers, Now: w.server.Now(), Reissued: true}
 	r, err := directory.Import(context.Background(), w.server.Store, w.server.Vault, terms,
-		directory.File{Name: "holders", Reader: strings.NewReader("holder_id,name,email,mobile,status\n")},
-		directory.File{Name: "cards", Reader: strings.NewReader("serial,profile,holder_id,secret,card_certificate,status\n" + card.row("h1", "issued"))}, false)
+		[]directory.File{{Name: "holders", Reader: strings.NewReader("holder_id,name,email,mobile,status\n")},
+			{Name: "cards", Reader: strings.NewReader("serial,profile,holder_id,secret,card_certificate,status\n" + card.row("h1", "issued"))}}, false)
 	if err != nil || len(r.Flaws) > 0 {
 		w.t.Fatal(err, r.Flaws)
 	}
@@ -321,7 +321,7 @@ func TestAResetCodeIsOneCandidate(t *testing.T) {
 
 func TestTheCardsOwnCountGoesBeforeBookings(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(p *cases.Policy) { p.CardSends, p.HolderSends = 60, 60 })
+	w := newWorld(t, func(p *cases.Policy) { p.CardSends, p.HolderSends, p.AddressSends = 60, 60, 60 })
 	k := w.kiosk("k1")
 	left := 3
 	w.card.pukLeft = &left

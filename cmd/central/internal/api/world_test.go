@@ -233,8 +233,8 @@ func (w *world) tryLoad(holders, cards string) []directory.Flaw {
 	w.t.Helper()
 	terms := directory.Terms{Profiles: w.server.Profiles, Issuers: w.server.Policies.Issuers, Now: w.server.Now()}
 	r, err := directory.Import(context.Background(), w.server.Store, w.server.Vault, terms,
-		directory.File{Name: "holders", Reader: strings.NewReader("holder_id,name,email,mobile,status\n" + holders)},
-		directory.File{Name: "cards", Reader: strings.NewReader("serial,profile,holder_id,secret,card_certificate,status\n" + cards)}, false)
+		[]directory.File{{Name: "holders", Reader: strings.NewReader("holder_id,name,email,mobile,status\n" + holders)},
+			{Name: "cards", Reader: strings.NewReader("serial,profile,holder_id,secret,card_certificate,status\n" + cards)}}, false)
 	if err != nil {
 		w.t.Fatal(err)
 	}

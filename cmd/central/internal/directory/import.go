@@ -1,14 +1,18 @@
-// Package directory takes holders and cards in from two CSV files (RFC 4180), as a directory and a card printer write
-// them:
+// Package directory takes in what other systems know of holders: CSV files (RFC 4180, UTF-8 with or without a byte order mark), as
+// a directory and a card printer write them, and single entries as they change. A file is told by its first line:
 //
-//	holder_id,name,email,mobile,status                        status: active, left
-//	serial,profile,holder_id,secret,card_certificate,status   status: issued, revoked
+//	holder_id,name,email,mobile,status                       status: active, left
+//	    may go on with organisation,language,user_name       language: en, cy
+//	serial,profile,holder_id,secret,card_certificate,status  status: issued, revoked
+//	id,name                                                  organisations
+//	holder_id,organisation,role,workgroup                    positions
 //
 // secret is what lets another set the card's passcode: PUK, reset code, administrator's PIN, or the administrator's key in
 // hex. If it is empty, nothing is said of it: a new card is kept to be named, and cannot be served.
 // card_certificate is the card authentication certificate (PIV 9E), DER in base64. It must hold now and chain to the
 // authorities of the configuration, unless the card is revoked or came with the same before. If it is empty, nothing is said
-// of it, either: a card keeps the one that is on record.
+// of it, either: a card keeps the one that is on record. A column that holders do not have says nothing; one that is empty says
+// that there is none. Of the holders that positions name, those are all their positions.
 //
 // An import is all or nothing and strict; what is wrong is told by line, never with a secret, a name or a contact in it.
 // Importing again brings the directory up to date. The secret of a card that was served is not changed where the kind of PUK
@@ -20,17 +24,20 @@
 // outcome of before belongs to.
 //
 // What an import changes of a card's profile, secret or certificate stands in the ledger, but not the values. A card of
-// another profile than before has to begin again: its open cases are ended.
+// another profile than before has to begin again: its open cases are ended. That a contact of a holder was changed stands
+// there, too, and the holder is told.
+//
+// An import is judged twice. The first time nobody waits for it, and it does all that takes long: reading, sealing, comparing. The
+// second time is inside the Update that keeps it.
 package directory
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"latchkey/card/profiles"
@@ -38,7 +45,6 @@ import (
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
-	"latchkey/firmware/secret"
 )
 
 // Flaw is what is wrong with a line, in one sentence.
@@ -54,270 +60,228 @@ func (f Flaw) String() string { return fmt.Sprintf("%s line %d: %s", f.File, f.L
 type Result struct {
 	Holders, NewHolders int
 	Cards, NewCards     int
+	Organisations       int
+	Positions           int
 	Reissued            int // cards that were served and have their secret anew
 	Flaws               []Flaw
+	Warnings            []Flaw // what was taken and may not be as it was meant
 }
 
-// File is one of the two, and its name for flaws.
+// File is one file, and its name for flaws.
 type File struct {
 	Name string
 	io.Reader
 }
 
-// errNothing rolls back what is only tried, or flawed.
-var errNothing = errors.New("nothing is kept")
-
-// Terms are what cards are held against.
+// Terms are what is imported is held against.
 type Terms struct {
 	Profiles profiles.Set
 	Issuers  cases.Issuers
+	Policies cases.Policies // for warnings
 	Now      time.Time
-	Reissued bool // the Registration Authority gave the cards their secrets anew
+	By       string // of the staff who does it, for the ledger
+	Reissued bool   // the Registration Authority gave the cards their secrets anew
+}
+
+// run is one import.
+type run struct {
+	batch
+	*Feeding
+	terms Terms
+	keep  bool // or only look
+	Result
+	// What is on record.
+	people        map[string]store.Person
+	named         map[string]store.Person // by user name
+	known         map[string]store.Known  // cards
+	organisations map[string]store.Organisation
 }
 
 // Import takes the files in. A dry run finds the same flaws and keeps nothing.
-func Import(ctx context.Context, s store.Store, v *vault.Vault, terms Terms, holders, cards File, dryRun bool) (Result, error) {
-	people, flaws := readHolders(holders)
-	plastic, more := readCards(cards, terms.Profiles)
-	flaws = append(flaws, more...)
-	defer func() {
-		for _, h := range people {
-			h.wipe()
-		}
-		for _, c := range plastic {
-			c.secret.Wipe()
-		}
-	}()
-	var r Result
+func Import(ctx context.Context, s store.Store, v *vault.Vault, terms Terms, files []File, dryRun bool) (Result, error) {
+	r := run{batch: batch{seen: map[string]place{}}, Feeding: NewFeeding(v, terms.By, terms.Now), terms: terms}
+	defer r.wipe()
+	for _, f := range files {
+		r.read(f, terms.Profiles)
+	}
+	r.warn()
+	if err := s.View(ctx, r.judge); err != nil {
+		return Result{}, fmt.Errorf("import: %w", err)
+	}
+	if len(r.Flaws) > 0 || dryRun {
+		return r.Result, nil
+	}
+	r.keep = true
 	err := s.Update(ctx, func(tx *store.Tx) error {
-		r = Result{Holders: len(people), Cards: len(plastic), Flaws: slices.Clone(flaws)}
-		for _, h := range people {
-			if err := r.holder(tx, v, h); err != nil {
-				return err
-			}
+		if err := r.judge(tx); err != nil {
+			return err
 		}
-		for _, c := range plastic {
-			says, err := r.card(tx, v, c, terms)
-			if err != nil {
-				return err
-			}
-			if says != "" {
-				r.Flaws = append(r.Flaws, Flaw{cards.Name, c.line, says})
-			}
-		}
-		if len(r.Flaws) > 0 || dryRun {
+		if len(r.Flaws) > 0 { // since it was looked at
 			return errNothing
 		}
-		note := fmt.Sprintf("holders %d new %d cards %d new %d", r.Holders, r.NewHolders, r.Cards, r.NewCards)
-		return tx.AppendEvent(ledger.Event{At: terms.Now, Kind: ledger.Imported, Note: note})
+		note := fmt.Sprintf("holders %d new %d cards %d new %d organisations %d positions %d", r.Holders, r.NewHolders, r.Cards, r.NewCards, r.Organisations, r.Positions)
+		return tx.AppendEvent(ledger.Event{At: terms.Now, Kind: ledger.Imported, Note: note, By: terms.By})
 	})
 	if err != nil && !errors.Is(err, errNothing) {
 		return Result{}, fmt.Errorf("import: %w", err)
 	}
-	return r, nil
+	return r.Result, nil
 }
 
-func (r *Result) holder(tx *store.Tx, v *vault.Vault, h holder) error {
-	_, _, err := tx.Holder(h.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		r.NewHolders++
-	} else if err != nil {
+// errNothing rolls back what is flawed.
+var errNothing = errors.New("nothing is kept")
+
+// warn finds the holders whom no code could be sent to.
+func (r *run) warn() {
+	for _, h := range r.holders {
+		if says := h.unreachable(r.terms.Policies.For(h.Organisation)); says != "" {
+			r.Warnings = append(r.Warnings, h.at.flaw(says))
+		}
+	}
+}
+
+// judge holds the files against what is on record, and keeps them if it is to.
+func (r *run) judge(tx *store.Tx) error {
+	r.Result = Result{
+		Holders: len(r.holders), Cards: len(r.cards), Organisations: len(r.batch.organisations), Positions: len(r.positions),
+		Flaws: slices.Clone(r.flaws), Warnings: r.Warnings,
+	}
+	if err := r.recall(tx); err != nil {
 		return err
 	}
-	seal := func(kind vault.Kind, plain secret.Value) ([]byte, error) {
-		if plain.Len() == 0 {
-			return nil, nil
+	for _, o := range r.batch.organisations {
+		if before, known := r.organisations[o.ID]; !known || before != o.Organisation {
+			r.organisations[o.ID] = o.Organisation
+			if r.keep {
+				if err := tx.SetOrganisation(o.Organisation); err != nil {
+					return err
+				}
+			}
 		}
-		return v.Seal(vault.Subject{Kind: kind, ID: h.ID}, plain)
 	}
-	var c store.Contacts
-	if c.Email, err = seal(vault.KindEmail, h.email); err != nil {
+	for _, h := range r.holders {
+		says, err := r.holder(tx, h)
+		if err != nil {
+			return err
+		}
+		if says != "" {
+			r.Flaws = append(r.Flaws, h.at.flaw(says))
+		}
+	}
+	if err := r.placed(tx); err != nil {
 		return err
 	}
-	if c.Mobile, err = seal(vault.KindMobile, h.mobile); err != nil {
+	for _, c := range r.cards {
+		says, err := r.card(tx, c)
+		if err != nil {
+			return err
+		}
+		if says != "" {
+			r.Flaws = append(r.Flaws, c.at.flaw(says))
+		}
+	}
+	return nil
+}
+
+// recall reads what is on record of all that the files name.
+func (r *run) recall(tx *store.Tx) (err error) {
+	ids, names, serials, places := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, h := range r.holders {
+		ids[h.ID] = true
+		if h.UserName != "" {
+			names[h.UserName] = true
+		}
+		if h.Organisation != "" {
+			places[h.Organisation] = true
+		}
+	}
+	for _, c := range r.cards {
+		ids[c.Holder], serials[c.Serial] = true, true
+	}
+	for _, p := range r.positions {
+		ids[p.Holder], places[p.Organisation] = true, true
+	}
+	for _, o := range r.batch.organisations {
+		places[o.ID] = true
+	}
+	sorted := func(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }
+	if r.people, r.named, err = tx.PeopleOf(sorted(ids), sorted(names)); err != nil {
 		return err
 	}
-	return tx.ImportHolder(h.Holder, c)
-}
-
-// What is wrong with a card in view of what is on record.
-const (
-	noHolder      = "the holder_id is neither on record nor among the holders of this import"
-	otherHolder   = "the card was issued to another holder: a card for somebody else needs a serial of its own"
-	noSecret      = "the secret is missing, and --reissued says that the card was given one anew: write it there, or import the card without --reissued"
-	profileServed = "the card was served already, so its profile cannot be changed by import: import it with the one it had, or issue a new card"
-	profileAlone  = "the profile is another than before, so the secret must stand there, too"
-	secretServed  = "the card was served already, so its secret cannot be changed by import: import it with the one it had, or without any, or with --reissued if you gave the card this one since"
-	secretOlder   = "the secret is one that this card had before its present one: import it with the present one, or without any, or with --reissued if you gave the card this one again"
-	beingUnlocked = "a kiosk is unlocking this card at this moment, so its secret cannot be changed: import it in two minutes"
-)
-
-// card says what is wrong with the card in view of what is on record.
-func (r *Result) card(tx *store.Tx, v *vault.Vault, c card, terms Terms) (says string, err error) {
-	if _, _, err := tx.Holder(c.Holder); errors.Is(err, store.ErrNotFound) {
-		return noHolder, nil
-	} else if err != nil {
-		return "", err
+	if r.known, err = tx.KnownCards(sorted(serials)); err != nil {
+		return err
 	}
-	if terms.Reissued && c.secret.Len() == 0 {
-		return noSecret, nil
-	}
-	before, err := tx.Card(c.Serial)
-	isNew := errors.Is(err, store.ErrNotFound)
-	if err != nil && !isNew {
-		return "", err
-	}
-	if !isNew && len(c.Certificate) == 0 {
-		c.Certificate = before.Certificate
-	}
-	// One that was taken before may have run out since: a file with all cards stays good, and the proof looks again.
-	if isNew || before.Revoked || !bytes.Equal(before.Certificate, c.Certificate) {
-		if says := doubt(c, terms); says != "" {
-			return says, nil
-		}
-	}
-	if isNew {
-		r.NewCards++
-		return "", errors.Join(tx.ImportCard(c.Card), keep(tx, v, c, 0))
-	}
-	if before.Holder != c.Holder {
-		return otherHolder, nil
-	}
-	return r.again(tx, v, before, c, terms)
-}
-
-// again imports a card that is on record.
-func (r *Result) again(tx *store.Tx, v *vault.Vault, before cases.Card, c card, terms Terms) (says string, err error) {
-	grants, err := tx.Grants(c.Serial)
-	if err != nil {
-		return "", err
-	}
-	var (
-		served = before.Settled > 0 || len(grants) > 0
-		live   = slices.ContainsFunc(grants, func(g cases.Grant) bool { return g.Outcome == nil && terms.Now.Before(g.ExpiresAt) })
-		what   = theSame
-		noted  []string
-	)
-	if before.Profile == c.Profile {
-		if what, err = compare(tx, v, c); err != nil {
-			return "", err
-		}
-	} else {
-		noted = append(noted, "profile")
-		if c.secret.Len() > 0 {
-			what = another
-		}
-	}
-	reissued := terms.Reissued && served
-	switch {
-	case before.Profile != c.Profile && served:
-		return profileServed, nil
-	case before.Profile != c.Profile && before.HasSecret && what == theSame:
-		return profileAlone, nil
-	case served && live && (reissued || what != theSame):
-		return beingUnlocked, nil
-	case reissued:
-		r.Reissued++
-		generation, err := renew(tx, before, grants)
-		if err := errors.Join(err, keep(tx, v, c, generation)); err != nil {
-			return "", err
-		}
-		noted = append(noted, fmt.Sprintf("reissued generation %d", generation))
-	case what == theSame:
-	case served && what == anOlder:
-		return secretOlder, nil
-	case served && c.profile.PUK.Rotates:
-		return secretServed, nil
-	default:
-		if err := keep(tx, v, c, before.Settled); err != nil {
-			return "", err
-		}
-		noted = append(noted, "secret")
-	}
-	if !bytes.Equal(before.Certificate, c.Certificate) {
-		noted = append(noted, "certificate")
-	}
-	if err := tx.ImportCard(c.Card); err != nil {
-		return "", err
-	}
-	if before.Profile != c.Profile {
-		if err := supersede(tx, c.Serial, terms.Now); err != nil {
-			return "", err
-		}
-	}
-	if len(noted) == 0 {
-		return "", nil
-	}
-	return "", tx.AppendEvent(ledger.Event{At: terms.Now, Kind: ledger.CardChanged, Card: c.Serial, Note: strings.Join(noted, ", ")})
-}
-
-// supersede ends the card's open cases: they were begun by the rules of another kind of card.
-func supersede(tx *store.Tx, serial string, now time.Time) error {
-	open, err := tx.OpenCases(serial)
-	for _, o := range open {
-		o.Supersede(now)
-		err = errors.Join(err, tx.SetCase(o), tx.AppendEvent(ledger.Event{
-			At: now, Kind: ledger.CaseEnded, Kiosk: o.Kiosk, Case: o.ID, Card: serial, Note: string(o.Reason),
-		}))
-	}
+	r.organisations, err = tx.OrganisationsOf(sorted(places))
 	return err
 }
 
-// likeness is what an imported secret is to those on record.
-type likeness int
-
+// What is wrong in view of what is on record.
 const (
-	theSame likeness = iota // or empty: nothing is said
-	anOlder                 // the card was given another by import since
-	another
+	noOrganisation = "the organisation is neither on record nor among the organisations of this import"
+	nameTaken      = "the user_name is that of another holder on record"
 )
 
-func compare(tx *store.Tx, v *vault.Vault, c card) (likeness, error) {
-	if c.secret.Len() == 0 {
-		return theSame, nil
-	}
-	list, err := tx.Secrets(c.Serial)
-	if err != nil {
-		return another, err
-	}
-	for i, kept := range list { // newest first
-		equal, err := v.Holds(subject(c, kept.Generation), kept.Sealed, c.secret)
-		switch {
-		case err != nil:
-			return another, err
-		case equal && i == 0:
-			return theSame, nil
-		case equal:
-			return anOlder, nil
+// holder says what is wrong with the holder in view of what is on record.
+func (r *run) holder(tx *store.Tx, h holder) (says string, err error) {
+	e := h.Entry
+	var before *store.Person
+	if p, known := r.people[h.ID]; known {
+		before = &p
+		e.Account = p.Account
+		if e.UserName = p.UserName; h.userName {
+			e.UserName = h.UserName
 		}
+		if !h.organisation {
+			e.Organisation = p.Organisation
+		}
+		if !h.language {
+			e.Language = p.Language
+		}
+	} else {
+		r.NewHolders++
 	}
-	return another, nil
+	if _, known := r.organisations[e.Organisation]; !known && h.organisation && e.Organisation != "" {
+		return noOrganisation, nil
+	}
+	if other, taken := r.named[e.UserName]; taken && e.UserName != "" && other.ID != e.ID {
+		return nameTaken, nil
+	}
+	var after store.Person
+	if r.keep {
+		after, _, err = r.Keep(tx, before, e)
+	} else {
+		after, _, err = r.compare(before, e)
+	}
+	r.people[h.ID] = after
+	return "", err
 }
 
-// renew begins a generation for the secret that the Registration Authority gave the card. The one after the newest of a grant
-// may be on the card already, or known to a kiosk, and is passed over.
-func renew(tx *store.Tx, c cases.Card, grants []cases.Grant) (generation int64, err error) {
-	for _, g := range grants {
-		c.Settled = max(c.Settled, g.Base)
-		g.Booked = 0 // of another secret's count
-		err = errors.Join(err, tx.SetGrant(g))
+// placed judges and keeps the positions.
+func (r *run) placed(tx *store.Tx) error {
+	of := map[string][]store.Position{}
+	var order []string
+	for _, p := range r.positions {
+		_, person := r.people[p.Holder]
+		_, organisation := r.organisations[p.Organisation]
+		switch {
+		case !person:
+			r.Flaws = append(r.Flaws, p.at.flaw(noHolder))
+		case !organisation:
+			r.Flaws = append(r.Flaws, p.at.flaw(noOrganisation))
+		}
+		if of[p.Holder] == nil {
+			order = append(order, p.Holder)
+		}
+		of[p.Holder] = append(of[p.Holder], p.Position)
 	}
-	c.Settled += 2
-	c.PUKBlocked = false
-	return c.Settled, errors.Join(err, tx.SetCard(c))
-}
-
-func keep(tx *store.Tx, v *vault.Vault, c card, generation int64) error {
-	if c.secret.Len() == 0 {
+	if !r.keep || len(r.Flaws) > 0 {
 		return nil
 	}
-	sealed, err := v.Seal(subject(c, generation), c.secret)
-	if err != nil {
-		return err
+	for _, holder := range order {
+		if err := tx.SetPositions(holder, of[holder]); err != nil {
+			return err
+		}
 	}
-	return tx.SetSecret(c.Serial, generation, sealed)
+	return nil
 }
 
-func subject(c card, generation int64) vault.Subject {
-	return vault.CardSecret(c.Serial, cases.Challenges(c.profile), generation)
-}

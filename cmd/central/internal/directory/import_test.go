@@ -103,7 +103,7 @@ func (w world) load(t *testing.T, holders, cards string, dry bool) Result {
 
 func (w world) loadOn(t *testing.T, terms Terms, holders, cards string, dry bool) Result {
 	t.Helper()
-	r, err := Import(context.Background(), w.s, w.v, terms, File{"holders.csv", strings.NewReader(holders)}, File{"cards.csv", strings.NewReader(cards)}, dry)
+	r, err := Import(context.Background(), w.s, w.v, terms, []File{{"holders.csv", strings.NewReader(holders)}, {"cards.csv", strings.NewReader(cards)}}, dry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestEveryFlawIsToldByLineAndWithoutSecrets(t *testing.T) {
 		"h 2,A,,,active\n" +
 		"h3,,,,active\n" +
 		"h4,B,john rigby at nhs,,active\n" +
-		"h5,C,,07700-900123,active\n" +
+		"h5,C,,07700/900123,active\n" +
 		"h6,D,,,gone\n" +
 		"h1,E,,,active\n" +
 		"h7,F,,\n"
@@ -253,9 +253,16 @@ func TestEveryFlawIsToldByLineAndWithoutSecrets(t *testing.T) {
 		return nil
 	})
 	for text, says := range map[string]string{
-		"":                        "the file is empty",
-		"id,name\n":               "the first line must be holder_id,name,email,mobile,status",
-		holdersHead + "h1,\"A,,,": "the line is not CSV",
+		"":                 "the file is empty",
+		"id,nom\n":         "the first line must be holder_id,name,email,mobile,status (holders), or ",
+		"holder_id;name\n": "the columns are not separated by commas",
+		"\xff\xfei\x00":    "the file is UTF-16",
+		"holder_id,name,email,mobile,status,mail\n":              "may go on with each once of organisation, language, user_name",
+		"holder_id,name,email,mobile,status,language,language\n": "may go on with each once of",
+		"id,name,more\n":                      "the first line of organisations must be id,name",
+		holdersHead + "h1,J\xfcrgen,,,active": "the line is not UTF-8",
+		holdersHead + "h1;J;;;active":         "the fields are not separated by commas",
+		holdersHead + "h1,\"A,,,":             "the line is not CSV",
 	} {
 		if r := w.load(t, text, cardsHead, true); len(r.Flaws) != 1 || !strings.Contains(r.Flaws[0].Says, says) {
 			t.Errorf("%q: %+v", text, r.Flaws)
@@ -541,18 +548,33 @@ func TestCertificatesNeedAnAuthority(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add(rigby, aCard("12345678"))
-	f.Fuzz(func(t *testing.T, holders, cards string) {
-		people, flaws := readHolders(File{"h", strings.NewReader(holders)})
-		plastic, more := readCards(File{"c", strings.NewReader(cards)}, terms.Profiles)
-		if len(people) == 0 && len(flaws) == 0 && !strings.HasPrefix(strings.TrimPrefix(holders, "\ufeff"), "holder_id") {
-			t.Errorf("nothing was read and nothing was said of %q", holders)
+	f.Add(rigby)
+	f.Add(aCard("12345678"))
+	f.Add("\ufeffid,name\nRX1,\"An, Trust\"\n")
+	f.Add("holder_id,organisation,role,workgroup\nh1,RX1,R8000,\n")
+	f.Add("holder_id,name,email,mobile,status,user_name,language,organisation\r\nh1,J,,,active,J@x,cy,RX1\r\n")
+	f.Add("holder_id;name;email;mobile;status\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		b := batch{seen: map[string]place{}}
+		b.read(File{"f", strings.NewReader(text)}, terms.Profiles)
+		if rows := len(b.holders) + len(b.cards) + len(b.organisations) + len(b.positions); rows == 0 && len(b.flaws) == 0 && strings.Count(strings.TrimSpace(text), "\n") > 0 {
+			known := false
+			for _, k := range kinds {
+				known = known || strings.Contains(text, strings.Join(k.columns, ","))
+			}
+			if !known && !strings.Contains(text, "\"") {
+				t.Errorf("nothing was read and nothing was said of %q", text)
+			}
 		}
-		for _, c := range plastic {
+		for _, c := range b.cards {
 			if n := c.secret.Len(); n != 0 && n != c.profile.PUK.Length {
 				t.Errorf("a secret of length %d was taken", n)
 			}
 		}
-		_ = more
+		for _, h := range b.holders {
+			if says := h.Wrong(); says != "" {
+				t.Errorf("taken, although %s", says)
+			}
+		}
 	})
 }

@@ -59,7 +59,7 @@ func (t *Tx) cards(k keys, where string, args ...any) (list []cases.Card, err er
 
 // ImportCard adds a card at generation 0 or changes what the directory says of it: certificate, profile, revocation.
 func (t *Tx) ImportCard(c cases.Card) error {
-	err := t.exec(keys{cardKey(c.Serial)}, `INSERT INTO cards (serial, profile, holder, certificate, revoked) VALUES ($1, $2, $3, $4, $5)
+	err := t.exec(keys{cardKey(c.Serial), holderKey(c.Holder)}, `INSERT INTO cards (serial, profile, holder, certificate, revoked) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (serial) DO UPDATE SET profile = excluded.profile, certificate = excluded.certificate, revoked = excluded.revoked`,
 		c.Serial, c.Profile, c.Holder, c.Certificate, number(c.Revoked))
 	if err != nil {
