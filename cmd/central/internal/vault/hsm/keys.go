@@ -173,8 +173,6 @@ func (t *Token) MakeKEK(label string) (id vault.KeyID, err error) {
 		_, err := t.m.GenerateKey(s.handle, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_AES_KEY_GEN, nil)}, append(common,
 			pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, keyLen),
 			pkcs11.NewAttribute(pkcs11.CKA_ID, name),
-			pkcs11.NewAttribute(pkcs11.CKA_ENCRYPT, true),
-			pkcs11.NewAttribute(pkcs11.CKA_DECRYPT, true),
 		))
 		return err
 	})
@@ -194,7 +192,6 @@ func (t *Token) MakeKEK(label string) (id vault.KeyID, err error) {
 func (t *Token) MakeRoot(label string, from secret.Value) error {
 	copied := bytes.Clone(from.Reveal())
 	err := t.make(key{label, pkcs11.CKK_GENERIC_SECRET}, func(s session, common []*pkcs11.Attribute) error {
-		common = append(common, pkcs11.NewAttribute(pkcs11.CKA_SIGN, true))
 		if len(copied) == 0 {
 			_, err := t.m.GenerateKey(s.handle, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_GENERIC_SECRET_KEY_GEN, nil)},
 				append(common, pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, keyLen)))
@@ -226,6 +223,13 @@ func (t *Token) make(k key, with func(session, []*pkcs11.Attribute) error, lent 
 			pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
 			pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false),
 			pkcs11.NewAttribute(pkcs11.CKA_MODIFIABLE, false),
+			pkcs11.NewAttribute(pkcs11.CKA_ENCRYPT, k.kind == pkcs11.CKK_AES),
+			pkcs11.NewAttribute(pkcs11.CKA_DECRYPT, k.kind == pkcs11.CKK_AES),
+			pkcs11.NewAttribute(pkcs11.CKA_SIGN, k.kind == pkcs11.CKK_GENERIC_SECRET),
+			pkcs11.NewAttribute(pkcs11.CKA_VERIFY, false),
+			pkcs11.NewAttribute(pkcs11.CKA_WRAP, false),
+			pkcs11.NewAttribute(pkcs11.CKA_UNWRAP, false),
+			pkcs11.NewAttribute(pkcs11.CKA_DERIVE, false),
 		})
 		if err != nil {
 			return none, fmt.Errorf("make key %q: %w", k.label, err)
