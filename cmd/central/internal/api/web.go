@@ -51,7 +51,7 @@ func (s *Server) Web() http.Handler {
 	for _, api := range []string{"/v1/", "/scim/", "/notify/"} {
 		mux.HandleFunc(api, func(w http.ResponseWriter, r *http.Request) { problem(w, wire.CodeNotFound) })
 	}
-	(&pages{s: s}).mount(mux)
+	(&pages{s: s, freeze: s.Freeze}).mount(mux)
 	return s.webOuter(mux)
 }
 

@@ -12,12 +12,13 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/text/language"
 
-	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/firmware/secret"
 	"latchkey/firmware/wire"
@@ -54,13 +55,19 @@ var pageTemplates = func() map[string]*template.Template {
 	all := map[string]*template.Template{}
 	for lang := range pageLanguages {
 		for _, name := range []string{"unlock", "stop", "missing"} {
-			t := template.New("layout.html").Funcs(template.FuncMap{"fixer": func(f wire.Fixer) string { return fixers[f] }})
+			t := template.New("layout.html").Funcs(template.FuncMap{
+				"fixer": func(f wire.Fixer) string { return fixers[f] },
+				"set":   typeset,
+			})
 			file := name + "." + lang + ".html"
 			all[file] = template.Must(t.ParseFS(webFiles, "web/layout.html", "web/"+file))
 		}
 	}
 	return all
 }()
+
+// typeset words of the catalogue, which have the kiosk's apostrophe.
+func typeset(s string) string { return strings.ReplaceAll(s, "'", "’") }
 
 var pageLanguage = language.NewMatcher([]language.Tag{language.English, language.MustParse("cy")}) // the first is the default
 
@@ -81,7 +88,6 @@ func languageOf(r *http.Request) string {
 type page struct {
 	Lang, Path, Title, Contact string
 	T                          pageTexts
-	Stop                       bool // cards can be frozen here
 
 	Sites     []string       // GET /unlock
 	Groups    []problemGroup // the same
@@ -113,7 +119,7 @@ var problemGroups = func() (groups []problemGroup) {
 // pages serves people.
 type pages struct {
 	s      *Server
-	freeze func(ctx context.Context, word secret.Value, address string) error
+	freeze func(ctx context.Context, word secret.Value, address string) error // Server.Freeze
 
 	mu    sync.Mutex // held while the database is asked, so that it is asked once
 	sites []string
@@ -132,10 +138,8 @@ func (p *pages) mount(mux *http.ServeMux) {
 			http.Redirect(w, r, "/unlock", http.StatusMovedPermanently)
 		})
 	}
-	if p.freeze != nil {
-		mux.HandleFunc("GET /stop", func(w http.ResponseWriter, r *http.Request) { p.stop(w, r, http.StatusOK, "") })
-		mux.Handle("POST /stop", p.sameSite(http.HandlerFunc(p.typed)))
-	}
+	mux.HandleFunc("GET /stop", func(w http.ResponseWriter, r *http.Request) { p.stop(w, r, http.StatusOK, "") })
+	mux.Handle("POST /stop", p.sameSite(http.HandlerFunc(p.typed)))
 	mux.HandleFunc("GET /web/style.css", asset("style.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /web/icon.svg", asset("icon.svg", "image/svg+xml"))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -158,7 +162,7 @@ func asset(name, kind string) http.HandlerFunc {
 // show answers with a page.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, name string, pg page) {
 	pg.Lang = languageOf(r)
-	pg.T, pg.Contact, pg.Stop = pageLanguages[pg.Lang], p.s.Contact, p.freeze != nil
+	pg.T, pg.Contact = pageLanguages[pg.Lang], p.s.Contact
 	var b bytes.Buffer
 	if err := pageTemplates[name+"."+pg.Lang+".html"].Execute(&b, pg); err != nil {
 		panic(fmt.Errorf("page %s: %w", name, err)) // of a template that no test has seen
@@ -269,14 +273,16 @@ func (p *pages) typed(w http.ResponseWriter, r *http.Request) {
 		address = r.RemoteAddr
 	}
 	err = p.freeze(r.Context(), word, address)
-	var refused *cases.Refusal
+	var tooMany *TooManyWords
 	switch {
 	case err == nil:
 		p.stop(w, r, http.StatusOK, stopFrozen)
-	case errors.As(err, &refused) && refused.Code == wire.CodeRateLimited:
-		p.stop(w, r, http.StatusTooManyRequests, stopLimited)
-	case errors.As(err, &refused):
+	case errors.Is(err, ErrNoSuchWord):
 		p.stop(w, r, http.StatusUnprocessableEntity, stopWrong)
+	case errors.As(err, &tooMany):
+		wait := max(1, int(tooMany.RetryAt.Sub(p.s.Now()).Round(time.Second).Seconds()))
+		w.Header().Set("Retry-After", strconv.Itoa(wait))
+		p.stop(w, r, http.StatusTooManyRequests, stopLimited)
 	default:
 		p.s.Log.Error("freeze failed", "err", err)
 		p.stop(w, r, http.StatusInternalServerError, stopFailed)

@@ -21,7 +21,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/firmware/secret"
 	"latchkey/firmware/wire"
@@ -40,13 +39,17 @@ type webWorld struct {
 func newWebWorld(t testing.TB) *webWorld {
 	w := &webWorld{world: newWorld(t)}
 	w.server.Contact = "the RA, telephone 5555"
+	w.open(w.server)
+	return w
+}
+
+func (w *webWorld) open(s *Server) {
 	mux := http.NewServeMux()
-	(&pages{s: w.server, freeze: func(_ context.Context, word secret.Value, address string) error {
+	(&pages{s: s, freeze: func(_ context.Context, word secret.Value, address string) error {
 		w.words, w.from, w.kept = append(w.words, string(word.Reveal())), append(w.from, address), append(w.kept, word)
 		return w.says
 	}}).mount(mux)
-	w.Handler = w.server.webOuter(mux)
-	return w
+	w.Handler = s.webOuter(mux)
 }
 
 // ask sends a request; header is name, value, name, value…
@@ -94,15 +97,15 @@ func TestUnlockTellsEverythingInBothLanguages(t *testing.T) {
 		}
 		said := text(r)
 		for _, e := range wire.Catalogue {
-			if !strings.Contains(page, fmt.Sprintf(`<dt id="%s">`, e.Code)) || !strings.Contains(said, e.Holder.In(lang)) || strings.Contains(said, e.Holder.In(other)) {
+			if !strings.Contains(page, fmt.Sprintf(`<dt id="%s">`, e.Code)) || !strings.Contains(said, typeset(e.Holder.In(lang))) || strings.Contains(said, typeset(e.Holder.In(other))) {
 				t.Errorf("%s: %s is not told", lang, e.Code)
 			}
-			if lang == "en" && (!strings.Contains(said, e.Title) || !strings.Contains(said, e.Cure)) {
+			if lang == "en" && (!strings.Contains(said, typeset(e.Title)) || !strings.Contains(said, typeset(e.Cure))) {
 				t.Errorf("%s: the RA is not told of %s", lang, e.Code)
 			}
 		}
 		for _, n := range wire.Nationals {
-			if !strings.Contains(said, n.Code+" "+n.Says) || !strings.Contains(said, n.Holder.In(lang)) {
+			if !strings.Contains(said, n.Code+" "+n.Says) || !strings.Contains(said, typeset(n.Holder.In(lang))) {
 				t.Errorf("%s: %s is not told", lang, n.Code)
 			}
 		}
@@ -244,7 +247,7 @@ func TestTheRetiredAddressLeadsToTheNewOne(t *testing.T) {
 func TestEveryAnswerIsGuardedAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWebWorld(t)
-	w.says = cases.Refuse(wire.CodeNotFound)
+	w.says = ErrNoSuchWord
 	const evil = `x"><script>evil7</script>`
 	asked := func(method, target, body string) {
 		r := w.ask(method, target, body)
@@ -290,10 +293,10 @@ func TestAWordThatIsTypedFreezesAndAnOpenedLinkDoesNot(t *testing.T) {
 	}{
 		{"en", nil, 200, "Your smartcard is frozen"},
 		{"cy", nil, 200, "Mae eich cerdyn clyfar wedi’i rewi"},
-		{"en", cases.Refuse(wire.CodeNotFound), 422, "That word is not right, or it is too old."},
-		{"cy", cases.Refuse(wire.CodeNotFound), 422, "Nid yw’r gair hwnnw’n gywir"},
-		{"en", cases.Refuse(wire.CodeRateLimited), 429, "Wait an hour"},
-		{"cy", cases.Refuse(wire.CodeRateLimited), 429, "Arhoswch am awr"},
+		{"en", ErrNoSuchWord, 422, "That word is not right, or it is too old."},
+		{"cy", ErrNoSuchWord, 422, "Nid yw’r gair hwnnw’n gywir"},
+		{"en", &TooManyWords{time.Now().Add(time.Hour)}, 429, "Wait an hour"},
+		{"cy", &TooManyWords{time.Now().Add(time.Hour)}, 429, "Arhoswch am awr"},
 		{"en", errors.New("disk full"), 500, "The card could not be frozen."},
 		{"cy", errors.New("disk full"), 500, "Nid oedd modd rhewi’r cerdyn."},
 	} {
@@ -301,6 +304,9 @@ func TestAWordThatIsTypedFreezesAndAnOpenedLinkDoesNot(t *testing.T) {
 		r := w.ask("POST", "/stop?lang="+c.lang, "x=1&word=+kmqt%2dxprd&word=other")
 		if r.Code != c.status || !strings.Contains(text(r), c.told) || strings.Contains(r.Body.String(), "kmqt") || strings.Contains(text(r), "disk full") {
 			t.Errorf("%v in %s: %d\n%s", c.says, c.lang, r.Code, text(r))
+		}
+		if after := r.Header().Get("Retry-After"); (c.status == 429) != (after != "") || after == "0" {
+			t.Errorf("%v: Retry-After %q", c.says, after)
 		}
 		if failed := strings.Contains(r.Body.String(), `role="alert"`) && regexp.MustCompile(`<title>(Error|Gwall):`).MatchString(r.Body.String()); failed != (c.says != nil) {
 			t.Errorf("%v in %s: told as an error: %v", c.says, c.lang, failed)
@@ -315,6 +321,47 @@ func TestAWordThatIsTypedFreezesAndAnOpenedLinkDoesNot(t *testing.T) {
 	}
 	if log := w.log.String(); strings.Contains(strings.ToLower(log), "kmqt") || strings.Contains(log, "192.0.2.1") {
 		t.Errorf("the log:\n%s", log)
+	}
+}
+
+func TestTheWordOfAMessageFreezesTheCardThroughThePage(t *testing.T) {
+	t.Parallel()
+	w := newWebWorld(t)
+	w.Handler = w.server.Web() // with the true freeze
+	k := w.kiosk("k1")
+	v := k.begin(w.card)
+	v.prove()
+	v.sendCode()
+	w.mail.mu.Lock()
+	word := regexp.MustCompile(`\b[A-Z]{4}-[A-Z]{4}\b`).FindString(w.mail.bodies[0])
+	w.mail.mu.Unlock()
+	if word == "" || !strings.Contains(w.mail.bodies[0], "/stop") {
+		t.Fatalf("the message names no word or no page:\n%s", w.mail.bodies[0])
+	}
+	form := "word=" + url.QueryEscape(strings.ToLower(word))
+	if r := w.ask("POST", "/stop", "word=AAAA-AAAA"); r.Code != 422 {
+		t.Errorf("a wrong word: %d", r.Code)
+	}
+	k.refused(v.path("code/check"), typed("000000"), wire.CodeCodeWrong)
+	if r := w.ask("POST", "/stop", form); r.Code != 200 || !strings.Contains(text(r), "Your smartcard is frozen") {
+		t.Fatalf("%d %s", r.Code, text(r))
+	}
+	k.refused(v.path("code/check"), typed(w.mail.codes()[0]), wire.CodeCardFrozen)
+
+	// Whoever guesses is stopped; others are not.
+	for range wrongWords {
+		w.ask("POST", "/stop", "word=AAAA-AAAA")
+	}
+	if r := w.ask("POST", "/stop", form); r.Code != 429 {
+		t.Errorf("after many wrong words: %d", r.Code)
+	}
+	r := httptest.NewRequest("POST", "/stop", strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("X-Forwarded-For", "192.0.2.1") // believed by nobody
+	r.RemoteAddr = "[2001:db8::7]:4711"
+	got := httptest.NewRecorder()
+	if w.ServeHTTP(got, r); got.Code != 200 {
+		t.Errorf("from another network: %d", got.Code)
 	}
 }
 
@@ -483,10 +530,10 @@ func FuzzStop(f *testing.F) {
 	for _, s := range []string{"word=KMQT-XPRD", "word=a+b%20c", "word", "word=%", "word=%4", "word=%zz", "x=1&word=&word=2", "&&=&word==", "word=%00%ff", "WORD=x", "word=;"} {
 		f.Add([]byte(s))
 	}
-	w := newWebWorld(f)
-	w.says = cases.Refuse(wire.CodeNotFound)
+	s := &Server{Log: slog.New(slog.DiscardHandler), Now: time.Now} // all that /stop needs
 	f.Fuzz(func(t *testing.T, body []byte) {
-		w.words = nil
+		w := &webWorld{says: ErrNoSuchWord}
+		w.open(s)
 		r := w.ask("POST", "/stop", string(body))
 		switch {
 		case len(body) > maxForm:
