@@ -69,6 +69,9 @@ func (c *Central) Clock() (now time.Time, known bool) {
 // again.
 func (c *Central) Use(certificate tls.Certificate) { c.doer.use(certificate) }
 
+// Close lets go of connections that nobody uses.
+func (c *Central) Close() { c.doer.client.Load().CloseIdleConnections() }
+
 // Enrol asks for a kiosk's first certificate.
 func (c *Central) Enrol(ctx context.Context, body wire.EnrolRequest) (*wire.Enrolled, error) {
 	r, err := c.client.EnrolWithResponse(ctx, body)
@@ -122,6 +125,15 @@ func (c *Central) Prove(ctx context.Context, key, caseID string, body wire.Proof
 // SendCode has a code sent.
 func (c *Central) SendCode(ctx context.Context, key, caseID string, body wire.SendCodeRequest) (*wire.CodeStatus, error) {
 	r, err := c.client.SendCodeWithResponse(ctx, caseID, &wire.SendCodeParams{IdempotencyKey: key}, body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
+// Code asks what became of the code that was sent last.
+func (c *Central) Code(ctx context.Context, caseID string) (*wire.CodeStatus, error) {
+	r, err := c.client.GetCodeWithResponse(ctx, caseID)
 	if err != nil {
 		return nil, err
 	}
