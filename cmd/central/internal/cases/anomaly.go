@@ -66,14 +66,15 @@ func (r Record) offers(p Policy, now time.Time, channel Channel) bool {
 	return r.Card.Approved(now) || r.Holder.settled(p, now, channel)
 }
 
-// stepUp is why the RA has to approve the card first; empty if it need not.
-func (r Record) stepUp(p Policy, now time.Time) Why {
+// stepUp is why the RA has to approve the card first; empty if it need not. returned: the holder comes back to a case, and is none
+// of those who made the kiosk busy.
+func (r Record) stepUp(p Policy, now time.Time, returned bool) Why {
 	switch {
 	case r.Card.Approved(now):
 		return ""
 	case len(r.Offered(p, now)) == 0:
 		return WhyChannelChanged
-	case p.KioskCards > 0 && r.Around.OtherCards >= p.KioskCards:
+	case p.KioskCards > 0 && !returned && r.Around.OtherCards >= p.KioskCards:
 		return WhyBusyKiosk
 	}
 	for _, seen := range r.Around.Elsewhere {

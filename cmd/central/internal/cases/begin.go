@@ -158,7 +158,7 @@ func (c *Case) Prove(p Policy, now time.Time, r Record, kiosk string, shown, sig
 	case len(r.Channels) == 0:
 		return c.end(wire.CodeNoChannel)
 	}
-	if why := r.stepUp(p, now); why != "" {
+	if why := r.stepUp(p, now, c.Sends > 0); why != "" {
 		return c.endFor(wire.CodeApprovalNeeded, why)
 	}
 	c.Nonce = nil

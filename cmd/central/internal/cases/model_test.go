@@ -150,6 +150,7 @@ type world struct {
 	epochs   int64      // restores
 	renewed  int        // secrets that the card was given by hand
 	tampered bool       // strangers have tried PUKs on the card
+	calm     bool       // nothing is frozen, and nothing unusual
 }
 
 type delivery struct {
@@ -160,6 +161,7 @@ type delivery struct {
 
 func newWorld(t *rapid.T) *world {
 	w := &world{T: t, card: newPlastic(t), policy: policy, now: epoch}
+	w.policy.KioskCards = 40
 	w.policy.WithoutProof = []string{w.card.profile.Name} // signatures have tests of their own, and take long
 	w.r = Record{
 		Card: Card{Serial: "0a0b", Profile: w.card.profile.Name, HasSecret: true}, Holder: Holder{Active: true}, Profile: w.card.profile,
@@ -181,6 +183,10 @@ func (w *world) release() (g Grant, ok bool) {
 	kiosk := rapid.SampledFrom([]string{"k1", "k2"}).Draw(w.T, "kiosk")
 	told := w.card.count()
 	err := MayBegin(w.policy, w.r.Card, w.r.Holder, w.card.profile, w.card.profile.Family, told)
+	if w.frozen() {
+		w.refused(err, wire.CodeCardFrozen)
+		return g, false
+	}
 	if (err != nil) != (w.dead || told == 0) {
 		w.Fatalf("begin: %v, and the card's PUK is known to be blocked: %v", err, w.dead)
 	}
@@ -188,11 +194,23 @@ func (w *world) release() (g Grant, ok bool) {
 		return g, false
 	}
 	c := Case{ID: w.now.String(), Card: "0a0b", Kiosk: kiosk}
-	c.Begin(w.policy, w.now, nil, nil, told)
+	c.Begin(w.policy, w.now, []byte("nonce"), nil, told)
+	if !w.passes(c, kiosk) {
+		return g, false
+	}
 	c.State = Accepted
 	var challenge []byte
 	if Challenges(w.card.profile) {
 		challenge = make([]byte, ChallengeLength)
+	}
+	if !w.calm && rapid.IntRange(0, 9).Draw(w.T, "frozen on the way") == 0 {
+		w.r.Card.FrozenAt = w.now
+		_, err := c.Release(w.policy, w.now, w.r, kiosk, nil, challenge)
+		w.refused(err, wire.CodeCardFrozen)
+		if !c.State.Over() {
+			w.Fatal("a freeze leaves the case open")
+		}
+		return g, false
 	}
 	g, err = c.Release(w.policy, w.now, w.r, kiosk, nil, challenge)
 	var refusal *Refusal
@@ -210,6 +228,35 @@ func (w *world) release() (g Grant, ok bool) {
 	}
 	w.r.Grants = append(w.r.Grants, g)
 	return g, true
+}
+
+func (w *world) frozen() bool { return !w.r.Card.FrozenAt.IsZero() }
+
+func (w *world) refused(err error, code wire.Code) {
+	var r *Refusal
+	if !errors.As(err, &r) || r.Code != code {
+		w.Fatalf("%v, want %s", err, code)
+	}
+}
+
+// passes proves the card at a kiosk that may be busy: then only an approved card passes.
+func (w *world) passes(c Case, kiosk string) bool {
+	r, busy, approved := w.r, !w.calm && rapid.Bool().Draw(w.T, "the kiosk is busy"), w.now.Before(w.r.Card.ApprovedUntil)
+	if busy {
+		r.Around.OtherCards = w.policy.KioskCards
+	}
+	err := c.Prove(w.policy, w.now, r, kiosk, nil, nil)
+	var refusal *Refusal
+	if errors.As(err, &refusal) && refusal.Code == wire.CodeApprovalNeeded {
+		if !busy || approved {
+			w.Fatalf("approval is asked for, busy %v, approved %v", busy, approved)
+		}
+		return false
+	}
+	if err == nil && busy && !approved {
+		w.Fatal("a card passed at a busy kiosk without approval")
+	}
+	return true
 }
 
 // allTold says whether kiosks have told of every grant what became of it, and knew it.
@@ -265,7 +312,11 @@ func (w *world) arrive(i int) {
 		if base := g.Base; !g.Sane(w.card.profile, base, d.o) {
 			w.Fatalf("an outcome of %+v cannot be: %+v", g, d.o)
 		}
+		approved, unlocks := w.r.Card.ApprovedUntil, g.Outcome == nil && d.o.Passcode == wire.Yes && w.r.newest(g.Number) && g.Base == w.r.Card.Settled
 		Settle(&w.r, place, d.o)
+		if used := w.r.Card.ApprovedUntil != approved; used && !unlocks || unlocks && !w.r.Card.ApprovedUntil.IsZero() {
+			w.Fatalf("an approval until %v is one until %v after %+v", approved, w.r.Card.ApprovedUntil, d.o)
+		}
 		w.dead = w.dead || d.o.PUKBlocked && d.secret == w.renewed
 	}
 	if w.r.Card.PUKBlocked != w.dead {
@@ -342,10 +393,13 @@ func TestNoCardIsBrickedAndNoPUKIsLost(t *testing.T) {
 				n := min(w.card.left, rapid.IntRange(1, 2).Draw(t, "tries"))
 				w.card.left, w.card.strangers, w.tampered = w.card.left-n, w.card.strangers+n, true
 			},
-			"backup":  func(*rapid.T) { w.keep() },
-			"restore": func(*rapid.T) { w.restore() },
-			"renew":   func(*rapid.T) { w.renew() },
-			"":        func(*rapid.T) { w.check() },
+			"freeze":   func(*rapid.T) { w.r.Card.FrozenAt = w.now },
+			"unfreeze": func(*rapid.T) { w.r.Card.FrozenAt = time.Time{} },
+			"approve":  func(*rapid.T) { w.r.Card.ApprovedUntil = w.now.Add(30 * time.Minute) },
+			"backup":   func(*rapid.T) { w.keep() },
+			"restore":  func(*rapid.T) { w.restore() },
+			"renew":    func(*rapid.T) { w.renew() },
+			"":         func(*rapid.T) { w.check() },
 		})
 	})
 }
@@ -355,6 +409,7 @@ func TestOneFaultIsPutRightByTheNextWalk(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
+		w.calm = true
 		w.visit()
 		if rapid.Bool().Draw(t, "central is restored meanwhile") {
 			w.restore()
