@@ -40,6 +40,8 @@ var smartcards = set{
 // The server's package is named for its version, of which a release of Debian has one: apt takes the expression.
 var postgresql = set{"PostgreSQL server", []string{"^postgresql-[0-9]+$"}, []string{"postgres", "initdb"}}
 
+var softwareTPM = set{"software TPM", []string{"swtpm", "swtpm-libs"}, []string{"swtpm"}}
+
 // Root returns the unpacked smartcard tools, fetching them first if the cache does not hold them. It is safe in several
 // processes at once: one fetches, the others wait. What takes long is said on log.
 //
@@ -50,6 +52,11 @@ func Root(ctx context.Context, log io.Writer) (Sysroot, error) { return smartcar
 // PostgreSQL returns the unpacked PostgreSQL server, as Root does its tools.
 func PostgreSQL(ctx context.Context, log io.Writer) (Sysroot, error) {
 	return postgresql.root(ctx, log)
+}
+
+// SoftwareTPM returns the unpacked swtpm, as Root does its tools.
+func SoftwareTPM(ctx context.Context, log io.Writer) (Sysroot, error) {
+	return softwareTPM.root(ctx, log)
 }
 
 func (p set) root(ctx context.Context, log io.Writer) (Sysroot, error) {
@@ -289,7 +296,7 @@ func (s Sysroot) find(name string, dirs ...string) (string, error) {
 // environ is this process's environment with the tree's libraries and OpenSC's configuration before the system's.
 func (s Sysroot) environ() []string {
 	var libs []string
-	for _, d := range []string{"usr/lib/*-linux-gnu*", "lib/*-linux-gnu*"} {
+	for _, d := range []string{"usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/swtpm"} {
 		found, _ := filepath.Glob(filepath.Join(s.dir, d))
 		libs = append(libs, found...)
 	}
