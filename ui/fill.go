@@ -31,6 +31,7 @@ func (f *Face) filled(s string) string {
 	}
 	if c := v.Code; c != nil {
 		pairs = append(pairs,
+			"{address}", shorten(c.Masked, addressRoom),
 			"{digits}", strconv.Itoa(c.Digits),
 			"{validity}", minutes(c.ExpiresAt.Sub(c.SentAt)),
 			"{sent}", f.clock(c.SentAt), "{until}", f.clock(c.ExpiresAt),
@@ -39,6 +40,9 @@ func (f *Face) filled(s string) string {
 	}
 	return strings.NewReplacer(pairs...).Replace(s)
 }
+
+// addressRoom is how many columns an address has within a sentence, so that the sentence fits into its lines.
+const addressRoom = 22
 
 // rulesOf is the sentence for a card's rules.
 func rulesOf(r card.Rules) string {

@@ -128,6 +128,11 @@ var englishStories = map[unlock.Reason]story{
 		body: "Nothing has been changed on your card. Start again.",
 		note: "Enter all {digits} digits of the code.",
 	},
+	unlock.ReasonNotDelivered: {
+		head: "Your code did not reach you",
+		body: "Nothing has been changed on your card. Start again.",
+		note: "We could not deliver your code to {address}. Choose another way or ask again.",
+	},
 	unlock.ReasonDiffers: {
 		head: "The two passcodes were not the same.",
 		body: "Nothing has been changed on your card. Start again.",

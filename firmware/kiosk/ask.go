@@ -51,6 +51,15 @@ func (k *Kiosk) ask(effect unlock.Effect) {
 			}
 			k.tell(unlock.CodeSent{Ask: e.Ask, Code: *k.code(status)})
 		})
+	case unlock.AskCode:
+		k.beside.Go(func() {
+			status, err := k.Central.Code(ctx, e.Case)
+			if err != nil {
+				k.tell(unlock.CodeSeen{Look: e.Look}) // it is asked again
+				return
+			}
+			k.tell(unlock.CodeSeen{Look: e.Look, Code: k.code(status)})
+		})
 	case unlock.AskCheckCode:
 		body := wire.CheckCodeRequest{Code: wire.Secret{Value: e.Code.Clone()}}
 		k.beside.Go(func() {
@@ -121,6 +130,7 @@ func (k *Kiosk) code(s *wire.CodeStatus) *unlock.Code {
 	return &unlock.Code{
 		Masked: s.Masked, Digits: s.Digits, AttemptsLeft: s.AttemptsLeft, SendsLeft: s.SendsLeft,
 		SentAt: k.Central.Local(s.SentAt), ExpiresAt: k.Central.Local(s.ExpiresAt), ResendAt: k.Central.Local(s.ResendAt),
+		Failed: s.Failed != nil && *s.Failed,
 	}
 }
 

@@ -42,6 +42,7 @@ type Central interface {
 	Begin(ctx context.Context, key string, body wire.BeginRequest) (*wire.Begun, error)
 	Prove(ctx context.Context, key, caseID string, body wire.ProofRequest) (*wire.Proved, error)
 	SendCode(ctx context.Context, key, caseID string, body wire.SendCodeRequest) (*wire.CodeStatus, error)
+	Code(ctx context.Context, caseID string) (*wire.CodeStatus, error)
 	CheckCode(ctx context.Context, key, caseID string, body wire.CheckCodeRequest) (*wire.CodeAccepted, error)
 	Release(ctx context.Context, key, caseID string, body wire.ReleaseRequest) (*wire.Grant, error)
 	Outcome(ctx context.Context, key, caseID string, body wire.Outcome) (*wire.Settled, error)

@@ -54,7 +54,7 @@ type (
 	LeaveCard struct{ Session uint64 }
 )
 
-// For central. Each ask but EndCase and AskOutcome is answered by an event with its number, Refused among them. The same
+// For central. Each ask but AskCode, EndCase and AskOutcome is answered by an event with its number, Refused among them. The same
 // number again is the same request again: the Idempotency-Key is made from it.
 type (
 	// AskBegin makes a fresh HPKE key and begins a case.
@@ -74,6 +74,12 @@ type (
 		Ask     uint64
 		Case    string
 		Channel string
+	}
+	// AskCode asks what became of the code that was sent last; CodeSeen answers it, with its number. These numbers are their own:
+	// it has no effect, and the walk does not wait for it.
+	AskCode struct {
+		Look uint64
+		Case string
 	}
 	// AskCheckCode has a code checked. The machine wipes it after the answer.
 	AskCheckCode struct {
@@ -108,6 +114,7 @@ func (LeaveCard) effect()       {}
 func (AskBegin) effect()        {}
 func (AskProof) effect()        {}
 func (AskSendCode) effect()     {}
+func (AskCode) effect()         {}
 func (AskCheckCode) effect()    {}
 func (AskRelease) effect()      {}
 func (AskOutcome) effect()      {}

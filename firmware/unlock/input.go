@@ -116,6 +116,11 @@ type (
 		Ask  uint64
 		Code Code
 	}
+	// CodeSeen answers AskCode. Code is nil if central did not tell.
+	CodeSeen struct {
+		Look uint64
+		Code *Code
+	}
 	// CodeAccepted answers AskCheckCode.
 	CodeAccepted struct {
 		Ask   uint64
@@ -203,6 +208,7 @@ func (Refused) input()       {}
 func (Begun) input()         {}
 func (Proved) input()        {}
 func (CodeSent) input()      {}
+func (CodeSeen) input()      {}
 func (CodeAccepted) input()  {}
 func (Granted) input()       {}
 func (Settled) input()       {}

@@ -93,6 +93,7 @@ type Machine struct {
 	ask       uint64 // number of the newest ask
 	waiting   uint64 // the ask whose answer the phase waits for; 0 if none
 	centralUp bool
+	look      uint64 // number of the newest AskCode
 
 	readerReason  Reason // why the reader cannot be used; "" if it can
 	journalReason Reason // why the journal cannot be used; "" if it can
@@ -138,6 +139,8 @@ type walk struct {
 	channels     []Channel
 	rules        card.Rules
 	code         *Code
+	looking      uint64    // the AskCode that is not answered; 0 if none
+	lookAt       time.Time // when the next is due
 	present      secret.Value
 	passcode     secret.Value
 	typedCode    secret.Value
@@ -283,6 +286,9 @@ func (m *Machine) take(input Input) {
 	case Refused, Begun, Proved, CodeSent, CodeAccepted, Granted:
 		m.answered(input)
 
+	case CodeSeen:
+		m.codeSeen(in)
+
 	case Pressed, ChannelChosen, CodeTyped, PasscodeTyped, Touched:
 		m.holder(input)
 
@@ -313,7 +319,9 @@ func (m *Machine) tick() {
 	if m.until.IsZero() || m.now.Before(m.until) {
 		if m.phase == phaseCode && m.walk.code != nil && !m.now.Before(m.walk.code.ExpiresAt) {
 			m.reason = Reason(wire.CodeCodeExpired)
+			return
 		}
+		m.lookAfterCode()
 		return
 	}
 	switch {

@@ -187,12 +187,26 @@ func (s *script) parse(words []string) (Input, error) {
 		if first == "code" {
 			in.Code = &code
 		}
+		if first == "failed" {
+			code.Failed, code.ResendAt = true, code.SentAt
+			in.Code = &code
+		}
 		if number("channels", 1) == 2 {
 			in.Channels = append(in.Channels, Channel{ID: "2", Kind: wire.Email, Masked: "r•••@nhs.uk"})
 		}
 		return in, nil
 	case "sent":
 		return CodeSent{Ask: ask, Code: code}, nil
+	case "seen":
+		in := CodeSeen{Look: uint64(number("look", int(s.m.look)))}
+		switch first {
+		case "failed":
+			code.Failed, code.ResendAt = true, code.SentAt
+			fallthrough
+		case "sent":
+			in.Code = &code
+		}
+		return in, nil
 	case "accepted":
 		return CodeAccepted{Ask: ask, Nonce: []byte("nonce-2")}, nil
 	case "granted":
@@ -269,6 +283,8 @@ func show(e Effect) string {
 		return fmt.Sprintf("ask-proof %d %s %s", e.Ask, orNone(e.Certificate), orNone(e.Signature))
 	case AskSendCode:
 		return fmt.Sprintf("ask-send-code %d channel=%s", e.Ask, e.Channel)
+	case AskCode:
+		return fmt.Sprintf("ask-code %d", e.Look)
 	case AskCheckCode:
 		return fmt.Sprintf("ask-check-code %d %s", e.Ask, e.Code.Reveal())
 	case AskRelease:

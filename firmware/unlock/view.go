@@ -56,6 +56,7 @@ const (
 	ReasonCancelled      Reason = "cancelled"          // the holder said so
 	ReasonIdle           Reason = "idle"               // nobody touched the kiosk; ReturnBefore if a code is out
 	ReasonCodeForm       Reason = "code-form"          // the code has another number of digits
+	ReasonNotDelivered   Reason = "code-not-delivered" // the message with the code came back
 	ReasonPresentWrong   Reason = "present-wrong"      // the present passcode is wrong; TriesLeft
 	ReasonPresentLast    Reason = "present-last"       // one try is left, and this kiosk does not spend it
 	ReasonNowLocked      Reason = "card-now-locked"    // that was its last try after all
@@ -85,6 +86,7 @@ type Code struct {
 	ResendAt     time.Time
 	AttemptsLeft int
 	SendsLeft    int
+	Failed       bool // the message came back: it did not reach the holder
 }
 
 // Errand is what the holder came for.

@@ -1,6 +1,8 @@
 package unlock
 
 import (
+	"time"
+
 	"latchkey/card"
 	"latchkey/firmware/audit"
 	"latchkey/firmware/wire"
@@ -92,8 +94,8 @@ func (m *Machine) answered(input Input) {
 		}
 	case CodeSent:
 		if m.phase == phaseSending {
-			m.walk.code = &in.Code
-			m.to(phaseCode)
+			m.walk.code, m.walk.looking = &in.Code, 0
+			m.toCode()
 			return
 		}
 	case CodeAccepted:
@@ -191,10 +193,54 @@ func (m *Machine) disclosed(in Proved) {
 	w := &m.walk
 	w.holder, w.channels, w.rules, w.code = in.Holder, in.Channels, in.Rules, in.Code
 	if w.code != nil {
-		m.to(phaseCode) // back from reading the mail: nothing is sent again
+		m.toCode() // back from reading the mail: nothing is sent again
 		return
 	}
 	m.to(phaseConsent)
+}
+
+// toCode shows the code screen for a code that is out.
+func (m *Machine) toCode() {
+	w := &m.walk
+	m.to(phaseCode)
+	w.lookAt = m.now.Add(lookEvery)
+	if w.code.Failed {
+		m.reason = ReasonNotDelivered
+	}
+}
+
+// lookEvery is how often central is asked whether the message with the code came back, while its holder waits for it.
+const lookEvery = 5 * time.Second
+
+// lookAfterCode asks whether the message came back, one question at a time.
+func (m *Machine) lookAfterCode() {
+	w := &m.walk
+	if m.phase != phaseCode || w.code == nil || w.code.Failed || w.looking != 0 || m.now.Before(w.lookAt) {
+		return
+	}
+	m.look++
+	w.looking = m.look
+	m.do(AskCode{Look: w.looking, Case: w.caseID})
+}
+
+// codeSeen tells the holder of a message that came back. An answer for another code, or another walk, is late.
+func (m *Machine) codeSeen(in CodeSeen) {
+	w := &m.walk
+	if in.Look > m.look {
+		m.impossible(in)
+		return
+	}
+	if in.Look == 0 || in.Look != w.looking {
+		return
+	}
+	w.looking, w.lookAt = 0, m.now.Add(lookEvery)
+	if in.Code == nil || !in.Code.Failed || w.code == nil {
+		return
+	}
+	w.code = in.Code
+	if m.phase == phaseCode {
+		m.reason = ReasonNotDelivered
+	}
 }
 
 // refused: central answered with a problem, or not at all.
@@ -291,7 +337,7 @@ func (m *Machine) pressed(b Button) {
 	case m.phase == phaseCode && b == PressResend:
 		m.resend()
 	case m.phase == phaseChannel && b == PressBack && m.walk.code != nil:
-		m.to(phaseCode)
+		m.toCode()
 	case m.phase == phaseRepeat && b == PressBack:
 		m.walk.passcode.Wipe()
 		m.to(phasePasscode)

@@ -28,7 +28,7 @@ func Reasons() []unlock.Reason {
 		unlock.ReasonUnreachable, unlock.ReasonLeftIn, unlock.ReasonTwoCards, unlock.ReasonMute, unlock.ReasonUnreadable,
 		unlock.ReasonNotOurs, unlock.ReasonUninitialised, unlock.ReasonPUKBlocked, unlock.ReasonRetired,
 		unlock.ReasonExpired, unlock.ReasonHung, unlock.ReasonRemoved,
-		unlock.ReasonNotMe, unlock.ReasonCancelled, unlock.ReasonIdle, unlock.ReasonCodeForm,
+		unlock.ReasonNotMe, unlock.ReasonCancelled, unlock.ReasonIdle, unlock.ReasonCodeForm, unlock.ReasonNotDelivered,
 		unlock.ReasonPresentWrong, unlock.ReasonPresentLast, unlock.ReasonNowLocked, unlock.ReasonNotChanged,
 		unlock.ReasonUnknownChange, unlock.ReasonDiffers,
 		unlock.ReasonCardRefusesIt, unlock.ReasonNotUnlocked, unlock.ReasonUnknownOutcome, unlock.ReasonGrantInvalid,
@@ -149,7 +149,7 @@ var InPlace = map[unlock.Screen][]unlock.Reason{
 		unlock.Reason(wire.CodeSendsExhausted),
 	},
 	unlock.ScreenCode: {
-		unlock.ReasonCodeForm, unlock.ReasonUnreachable, unlock.Reason(wire.CodeUnavailable), unlock.Reason(wire.CodeInternal),
+		unlock.ReasonCodeForm, unlock.ReasonNotDelivered, unlock.ReasonUnreachable, unlock.Reason(wire.CodeUnavailable), unlock.Reason(wire.CodeInternal),
 		unlock.Reason(wire.CodeDeliveryFailed), unlock.Reason(wire.CodeResendTooSoon), unlock.Reason(wire.CodeRateLimited),
 		unlock.Reason(wire.CodeSendsExhausted), unlock.Reason(wire.CodeCodeWrong), unlock.Reason(wire.CodeCodeExpired),
 	},
