@@ -103,7 +103,9 @@ func ShowEpoch(ctx context.Context, s store.Store) (e EpochState, err error) {
 		if e.Epoch, err = tx.Epoch(); err != nil || !e.Recovering() {
 			return err
 		}
-		e.Missing, err = tx.Missing(e.Number)
+		if e.Missing, err = tx.Missing(e.Number); err == nil && len(e.Missing) == 0 {
+			e.RecoveredAt = e.OpenedAt // all are back; the next card's proof writes down when
+		}
 		return err
 	})
 	return e, err
