@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,7 +120,7 @@ func TestItRenewsByCentralsClock(t *testing.T) {
 		if now := i.Now(time.Now()); now.Before(a.from.Truncate(time.Second)) {
 			t.Errorf("its certificate is of a time that it takes for the future: %s", now)
 		}
-		begun, known := time.Now(), false
+		begun, known := time.Now(), new(atomic.Bool)
 		ctx, stop := context.WithCancel(t.Context())
 		var at []time.Duration
 		go i.KeepValid(ctx, Renewal{
@@ -128,13 +129,14 @@ func TestItRenewsByCentralsClock(t *testing.T) {
 				a.from = time.Now().Add(ahead)
 				return a.issue(csr)
 			},
-			Clock: func() (time.Time, bool) { return time.Now().Add(ahead), known },
+			Clock: func() (time.Time, bool) { return time.Now().Add(ahead), known.Load() },
 			Use:   func(tls.Certificate) {},
 			Log:   slog.New(slog.DiscardHandler),
 		})
 		time.Sleep(59 * 24 * time.Hour) // of the bubble's clock
 		synctest.Wait()
-		known, a.failed = true, 3
+		a.failed = 3
+		known.Store(true)
 		time.Sleep(20 * 24 * time.Hour)
 		synctest.Wait()
 		stop()
