@@ -66,8 +66,8 @@ func (w *webWorld) ask(method, target, body string, header ...string) *httptest.
 	return got
 }
 
-// text of a page as people read it.
-func text(r *httptest.ResponseRecorder) string {
+// said is a page as people read it.
+func said(r *httptest.ResponseRecorder) string {
 	plain := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(r.Body.String(), " ")
 	return strings.Join(strings.Fields(html.UnescapeString(plain)), " ")
 }
@@ -95,25 +95,25 @@ func TestUnlockTellsEverythingInBothLanguages(t *testing.T) {
 		if r.Code != 200 || !strings.Contains(page, `<html lang="`+lang+`">`) || r.Header().Get("Content-Language") != lang {
 			t.Fatalf("%s: %d %v\n%s", lang, r.Code, r.Header(), page)
 		}
-		said := text(r)
+		told := said(r)
 		for _, e := range wire.Catalogue {
-			if !strings.Contains(page, fmt.Sprintf(`<dt id="%s">`, e.Code)) || !strings.Contains(said, typeset(e.Holder.In(lang))) || strings.Contains(said, typeset(e.Holder.In(other))) {
+			if !strings.Contains(page, fmt.Sprintf(`<dt id="%s">`, e.Code)) || !strings.Contains(told, typeset(e.Holder.In(lang))) || strings.Contains(told, typeset(e.Holder.In(other))) {
 				t.Errorf("%s: %s is not told", lang, e.Code)
 			}
-			if lang == "en" && (!strings.Contains(said, typeset(e.Title)) || !strings.Contains(said, typeset(e.Cure))) {
+			if lang == "en" && (!strings.Contains(told, typeset(e.Title)) || !strings.Contains(told, typeset(e.Cure))) {
 				t.Errorf("%s: the RA is not told of %s", lang, e.Code)
 			}
 		}
 		for _, n := range wire.Nationals {
-			if !strings.Contains(said, n.Code+" "+n.Says) || !strings.Contains(said, typeset(n.Holder.In(lang))) {
+			if !strings.Contains(told, n.Code+" "+n.Says) || !strings.Contains(told, typeset(n.Holder.In(lang))) {
 				t.Errorf("%s: %s is not told", lang, n.Code)
 			}
 		}
-		if !strings.Contains(said, "the RA, telephone 5555") || strings.Count(said, "Main entrance <A>") != 1 || !strings.Contains(said, "Library") {
-			t.Errorf("%s: contact or sites are missing:\n%s", lang, said)
+		if !strings.Contains(told, "the RA, telephone 5555") || strings.Count(told, "Main entrance <A>") != 1 || !strings.Contains(told, "Library") {
+			t.Errorf("%s: contact or sites are missing:\n%s", lang, told)
 		}
 		for _, site := range []string{"Cellar", "Attic", "Workshop"} {
-			if strings.Contains(said, site) {
+			if strings.Contains(told, site) {
 				t.Errorf("%s: people are sent to %s, where no kiosk serves", lang, site)
 			}
 		}
@@ -123,20 +123,20 @@ func TestUnlockTellsEverythingInBothLanguages(t *testing.T) {
 func TestSitesAreNotAskedForByEveryStranger(t *testing.T) {
 	t.Parallel()
 	w := newWebWorld(t)
-	if got := text(w.ask("GET", "/unlock", "")); !strings.Contains(got, "Ask your Registration Authority where the nearest kiosk is.") {
+	if got := said(w.ask("GET", "/unlock", "")); !strings.Contains(got, "Ask your Registration Authority where the nearest kiosk is.") {
 		t.Error(got)
 	}
 	w.site("k1", "Library", store.KioskActive, 0)
-	if got := text(w.ask("GET", "/unlock", "")); strings.Contains(got, "Library") {
+	if got := said(w.ask("GET", "/unlock", "")); strings.Contains(got, "Library") {
 		t.Error("the database was asked again at once")
 	}
 	w.pass(sitesFor)
-	if got := text(w.ask("GET", "/unlock", "")); !strings.Contains(got, "Library") {
+	if got := said(w.ask("GET", "/unlock", "")); !strings.Contains(got, "Library") {
 		t.Error(got)
 	}
 	w.pass(sitesFor)
 	w.server.Store.Close()
-	if got := text(w.ask("GET", "/unlock", "")); !strings.Contains(got, "Library") || !strings.Contains(got, "What to do") {
+	if got := said(w.ask("GET", "/unlock", "")); !strings.Contains(got, "Library") || !strings.Contains(got, "What to do") {
 		t.Errorf("without a database:\n%s", got)
 	}
 }
@@ -302,8 +302,8 @@ func TestAWordThatIsTypedFreezesAndAnOpenedLinkDoesNot(t *testing.T) {
 	} {
 		w.says = c.says
 		r := w.ask("POST", "/stop?lang="+c.lang, "x=1&word=+kmqt%2dxprd&word=other")
-		if r.Code != c.status || !strings.Contains(text(r), c.told) || strings.Contains(r.Body.String(), "kmqt") || strings.Contains(text(r), "disk full") {
-			t.Errorf("%v in %s: %d\n%s", c.says, c.lang, r.Code, text(r))
+		if r.Code != c.status || !strings.Contains(said(r), c.told) || strings.Contains(r.Body.String(), "kmqt") || strings.Contains(said(r), "disk full") {
+			t.Errorf("%v in %s: %d\n%s", c.says, c.lang, r.Code, said(r))
 		}
 		if after := r.Header().Get("Retry-After"); (c.status == 429) != (after != "") || after == "0" {
 			t.Errorf("%v: Retry-After %q", c.says, after)
@@ -343,8 +343,8 @@ func TestTheWordOfAMessageFreezesTheCardThroughThePage(t *testing.T) {
 		t.Errorf("a wrong word: %d", r.Code)
 	}
 	k.refused(v.path("code/check"), typed("000000"), wire.CodeCodeWrong)
-	if r := w.ask("POST", "/stop", form); r.Code != 200 || !strings.Contains(text(r), "Your smartcard is frozen") {
-		t.Fatalf("%d %s", r.Code, text(r))
+	if r := w.ask("POST", "/stop", form); r.Code != 200 || !strings.Contains(said(r), "Your smartcard is frozen") {
+		t.Fatalf("%d %s", r.Code, said(r))
 	}
 	k.refused(v.path("code/check"), typed(w.mail.codes()[0]), wire.CodeCardFrozen)
 
@@ -400,7 +400,7 @@ func TestUnknownPathsAreAnsweredInKind(t *testing.T) {
 	w := newWebWorld(t)
 	for _, path := range []string{"/nowhere", "/unlock/x", "/console", "/web/layout.html", "/favicon.ico"} {
 		r := w.ask("GET", path, "")
-		if got := text(r); r.Code != 404 || !strings.Contains(got, "There is no such page") || !strings.Contains(got, "Nid oes tudalen o’r fath") {
+		if got := said(r); r.Code != 404 || !strings.Contains(got, "There is no such page") || !strings.Contains(got, "Nid oes tudalen o’r fath") {
 			t.Errorf("%s: %d %s", path, r.Code, got)
 		}
 	}
