@@ -127,13 +127,14 @@ func initCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), `Made %[1]s with central.toml and new keys.
-Next: put central's TLS certificate and key, and the certificate of the kiosks' authority, where central.toml names them;
+Next: put central's TLS certificate and key where central.toml names them;
 set ra_contact, [smtp] and the authority of cards in [cards]; keep copies of kek.key and root.key apart from each other and from this machine. Then:
   central serve --config %[1]s/central.toml
 and while it runs, on the same machine:
   central import holders.csv cards.csv --config %[1]s/central.toml
-  central kiosk add NAME --cert FILE --config %[1]s/central.toml
-Each kiosk needs signing.pub.pem, as the central_key of its configuration.
+  central kiosk enrol NAME --config %[1]s/central.toml
+A kiosk is let in by its "kiosk enrol", with the code that "central kiosk enrol" makes, and by "central kiosk confirm". Kiosks that another
+authority certified ("central kiosk add") need signing.pub.pem, as the central_key of their configuration.
 `, args[0])
 			return nil
 		},
