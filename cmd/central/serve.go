@@ -97,12 +97,16 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	directoryToken, err := api.SCIMToken(c.SCIM)
+	if err != nil {
+		return err
+	}
 	receipts, err := api.ReceiptToken(c.Notify)
 	if err != nil {
 		return err
 	}
 	s := &api.Server{
-		Store: of.store, Vault: v, Outbox: outbox, Receipts: receipts, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: logger, Now: time.Now,
+		Store: of.store, Vault: v, Outbox: outbox, Receipts: receipts, SCIM: directoryToken, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: logger, Now: time.Now,
 		Contact: c.RAContact, Devices: devices, Monitor: monitor.New(of.store, time.Now),
 	}
 	desk, err := office.Listen(c.Office.Socket, c.Office.Group)

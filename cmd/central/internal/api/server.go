@@ -38,7 +38,7 @@ import (
 	"latchkey/firmware/wire"
 )
 
-// Server is central as kiosks see it. All fields are needed, but Devices and Receipts.
+// Server is central as kiosks see it. All fields are needed, but Devices, Receipts and SCIM.
 type Server struct {
 	Store    store.Store
 	Vault    *vault.Vault
@@ -46,9 +46,10 @@ type Server struct {
 	Signing  *ecdsa.PrivateKey // P-256, of grants and receipts
 	Profiles profiles.Set      // of the cards on record
 	Policies cases.Policies
-	Contact  string // how people reach their RA, for the pages
+	Contact  string         // how people reach their RA, for the pages
 	Devices  *pki.Authority // of kiosks' certificates; nil if another authority certifies them
-	Receipts []byte // SHA-256 of what Notify has to show; nil: no receipts are taken
+	Receipts []byte         // SHA-256 of what Notify has to show; nil: no receipts are taken
+	SCIM     []byte         // SHA-256 of what the directory that feeds holders has to show; nil: none does
 	Monitor  *monitor.Monitor
 	Log      *slog.Logger
 	Now      func() time.Time

@@ -48,6 +48,9 @@ func (s *Server) Web() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+enrolPath, s.Handler())
 	mux.HandleFunc("POST "+receiptsPath, s.notifyReceipt)
+	if s.SCIM != nil {
+		mux.Handle(scimPath, s.scim())
+	}
 	for _, api := range []string{"/v1/", "/scim/", "/notify/"} {
 		mux.HandleFunc(api, func(w http.ResponseWriter, r *http.Request) { problem(w, wire.CodeNotFound) })
 	}

@@ -36,6 +36,7 @@ type Config struct {
 	SMTP      SMTP
 	Notify    Notify
 	Delivery  Delivery
+	SCIM      SCIM
 	Cards     Cards
 	Profiles  profiles.Set   // that cards can have: the embedded ones and those of Cards.Profiles
 	Policies  cases.Policies // but for their Issuers, which CardIssuers reads
@@ -79,6 +80,7 @@ type file struct {
 	PKI       pkiFile                   `toml:"pki"`
 	Keys      Keys                      `toml:"keys"`
 	delivers
+	SCIM      SCIM                      `toml:"scim"`
 	Cards     Cards                     `toml:"cards"`
 	Monitor   Monitor                   `toml:"monitor"`
 	SIEM      SIEM                      `toml:"siem"`
@@ -258,12 +260,12 @@ func parse(text, dir string) (*Config, error) {
 	}
 	c := &Config{
 		PKI:    authority,
-		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Web: f.Web, Office: f.Office, Keys: f.Keys, SMTP: f.SMTP, Notify: f.Notify, Delivery: f.Delivery, Cards: f.Cards,
+		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Web: f.Web, Office: f.Office, Keys: f.Keys, SMTP: f.SMTP, Notify: f.Notify, Delivery: f.Delivery, SCIM: f.SCIM, Cards: f.Cards,
 		Policies: rules, Monitor: f.Monitor, SIEM: f.SIEM, Log: f.Log,
 	}
 	for _, path := range []*string{
 		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCA,
-		&c.SMTP.CA, &c.SMTP.PasswordFile, &c.Notify.KeyFile, &c.Notify.ReceiptsTokenFile, &c.Cards.Profiles, &c.Cards.CA, &c.SIEM.CA, &c.PKI.Certificate, &c.PKI.Key,
+		&c.SMTP.CA, &c.SMTP.PasswordFile, &c.Notify.KeyFile, &c.Notify.ReceiptsTokenFile, &c.SCIM.TokenFile, &c.Cards.Profiles, &c.Cards.CA, &c.SIEM.CA, &c.PKI.Certificate, &c.PKI.Key,
 	} {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
