@@ -6,6 +6,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -238,15 +239,15 @@ func (d *doer) time() time.Time {
 
 var errBusy = errors.New("central is not ready")
 
-// Do implements wire.HttpRequestDoer.
+// Do implements wire.HttpRequestDoer. The answer that it returns was read to its end: one that broke off is asked for again.
 func (d *doer) Do(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), d.patience)
+	defer cancel()
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		try := req.Clone(ctx)
 		if req.GetBody != nil {
 			body, err := req.GetBody()
 			if err != nil {
-				cancel()
 				return nil, err
 			}
 			try.Body = body
@@ -263,32 +264,31 @@ func (d *doer) Do(req *http.Request) (*http.Response, error) {
 			resp.Body.Close()
 			client.CloseIdleConnections()
 			continue
+		default:
+			err = whole(resp)
 		}
 		if err == nil {
 			if ms, bad := strconv.ParseInt(resp.Header.Get(wire.TimeHeader), 10, 64); bad == nil {
 				d.ahead.Store(ms - time.Now().UnixMilli())
 				d.heard.Store(true)
 			}
-			resp.Body = &body{ReadCloser: http.MaxBytesReader(nil, resp.Body, wire.MaxBody), done: cancel}
 			return resp, nil
+		}
+		if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
+			return nil, err // and would be again
 		}
 		select {
 		case <-ctx.Done():
-			cancel()
 			return nil, err
 		case <-time.After(pause):
 		}
 	}
 }
 
-// body keeps the request's context alive until the answer has been read.
-type body struct {
-	io.ReadCloser
-	done context.CancelFunc
-}
-
-func (b *body) Close() error {
-	err := b.ReadCloser.Close()
-	b.done()
+// whole reads the answer's body, which is the caller's from then on.
+func whole(resp *http.Response) error {
+	defer resp.Body.Close()
+	b, err := io.ReadAll(http.MaxBytesReader(nil, resp.Body, wire.MaxBody))
+	resp.Body = io.NopCloser(bytes.NewReader(b))
 	return err
 }

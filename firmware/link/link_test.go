@@ -59,6 +59,11 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 			panic(http.ErrAbortHandler) // the connection ends without an answer
 		case 2:
 			w.WriteHeader(http.StatusServiceUnavailable)
+		case 3: // its second half is lost
+			w.Header().Set("Content-Length", "10")
+			reply(w, 200, `{"ba`)
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
 		default:
 			reply(w, 200, `{"base":5}`)
 		}
@@ -67,7 +72,7 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 	if err != nil || got.Base != 5 {
 		t.Fatalf("%v, %v", got, err)
 	}
-	if len(keys) != 3 || keys[0] != keys[1] || keys[1] != keys[2] || !strings.HasPrefix(keys[0], "outcome-of-a-case{") {
+	if len(keys) != 4 || keys[0] != keys[1] || keys[1] != keys[2] || keys[2] != keys[3] || !strings.HasPrefix(keys[0], "outcome-of-a-case{") {
 		t.Errorf("requests: %q", keys)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -58,6 +59,19 @@ func (v *visit) pullAt(ins byte, nth int, after bool) {
 
 func (v *visit) at(ins byte, nth int, do func()) {
 	v.hooks = append(v.hooks, hook{ins, nth, false, func() error { do(); return nil }})
+}
+
+// killed does something while central is killed, and started again, at requests or answers.
+func (v *visit) killed(at func(func()), do func(*visit)) {
+	before := v.rig.Network.Faults()
+	var broken error
+	at(func() { broken = errors.Join(broken, v.rig.KillCentral()) })
+	do(v)
+	v.rig.Network.Calm()
+	if v.rig.Network.Faults() == before {
+		broken = errors.Join(broken, errors.New("central was not killed"))
+	}
+	v.must(broken)
 }
 
 // insert puts the card in. Its memory is its file, so it comes back as it was pulled.

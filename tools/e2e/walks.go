@@ -559,12 +559,30 @@ var walks = []walk{
 	walk{name: "the grant's answer is lost", issue: locked(), do: func(v *visit) {
 		v.at(insSign, 2, v.rig.Network.LoseNext)
 		v.toPasscode()
-		lost := v.rig.Network.Lost()
+		before := v.rig.Network.Faults()
 		v.choose(newPasscode)
 		v.see(unlocked)
-		if v.rig.Network.Lost() != lost+1 {
+		if v.rig.Network.Faults() != before+1 {
 			v.must(fmt.Errorf("no answer was lost"))
 		}
+	}}.unlocks(),
+	walk{name: "central is killed at answers", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.killed(v.rig.Network.Answers, unlock)
+	}}.unlocks(),
+	walk{name: "central is killed at requests", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.killed(v.rig.Network.Requests, func(v *visit) {
+			v.insert()
+			v.see(consent)
+			v.tap("Yes, this is me")
+			v.see(channel)
+		})
+		// Whether a code left that was just being handed over nobody knows; it counts as sent.
+		v.tap("Email to")
+		v.see(code)
+		right := v.code(1)
+		v.killed(v.rig.Network.Requests, func(v *visit) { v.finish(right) })
 	}}.unlocks(),
 	walk{name: "the code's answer is lost", issue: locked(), do: func(v *visit) {
 		v.toConsent()

@@ -416,6 +416,13 @@ func (r *Rig) StopCentral() {
 	r.central = nil
 }
 
+// KillCentral ends central in the midst of what it does, and starts it again.
+func (r *Rig) KillCentral() error {
+	r.central.Process.Kill()
+	<-r.ended
+	return r.StartCentral()
+}
+
 // Close ends everything that Start started. A second Close is harmless.
 func (r *Rig) Close() {
 	r.close.Do(func() {

@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 )
@@ -12,10 +13,14 @@ type Network struct {
 	listener net.Listener
 	to       string
 
+	busy   sync.Mutex // held while a fault happens
 	mu     sync.Mutex
 	cut    bool
-	lose   bool
-	lost   int
+	fault  func() // is done at the next request or answer, whose connection is cut then; nil for none
+	answer bool   // at an answer
+	once   bool   // there is one
+	left   int    // that still pass
+	faults int
 	opened map[net.Conn]bool
 }
 
@@ -51,17 +56,33 @@ func (n *Network) Mend() {
 }
 
 // LoseNext lets the next request through and cuts the connection before its answer.
-func (n *Network) LoseNext() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.lose = true
+func (n *Network) LoseNext() { n.set(func() {}, true, true) }
+
+// Answers has faults happen when an answer of central's arrives, which is lost with its connection; some pass in between, so
+// that what is repeated comes to its end.
+func (n *Network) Answers(fault func()) { n.set(fault, true, false) }
+
+// Requests is the same when a request has just reached central, whose connection is cut.
+func (n *Network) Requests(fault func()) { n.set(fault, false, false) }
+
+// Calm ends all faults, and waits for one that is under way.
+func (n *Network) Calm() {
+	n.set(nil, false, false)
+	n.busy.Lock()
+	defer n.busy.Unlock()
 }
 
-// Lost is how many answers were lost.
-func (n *Network) Lost() int {
+// Faults is how many there were.
+func (n *Network) Faults() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.lost
+	return n.faults
+}
+
+func (n *Network) set(fault func(), answer, once bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fault, n.answer, n.once, n.left = fault, answer, once, 0
 }
 
 func (n *Network) target(addr string) {
@@ -112,28 +133,57 @@ func (n *Network) relay(kiosk net.Conn) {
 		return
 	}
 	go func() {
-		io.Copy(central, kiosk)
-		central.Close()
+		defer central.Close()
+		n.pass(central, kiosk, false)
 	}()
-	answers := make([]byte, 32<<10)
+	n.pass(kiosk, central, true)
+}
+
+// pass relays one direction until it ends or a fault ends it. A request has reached central by then, an answer not the kiosk.
+func (n *Network) pass(to io.Writer, from io.Reader, answer bool) {
+	b := make([]byte, 32<<10)
 	for {
-		count, err := central.Read(answers)
-		if err != nil || n.loses() {
+		count, err := from.Read(b)
+		if err != nil {
 			return
 		}
-		if _, err := kiosk.Write(answers[:count]); err != nil {
+		fault := n.due(answer)
+		if fault != nil && answer {
+			n.happen(fault)
+			return
+		}
+		if _, err := to.Write(b[:count]); err != nil {
+			return
+		}
+		if fault != nil {
+			n.happen(fault)
 			return
 		}
 	}
 }
 
-func (n *Network) loses() bool {
+// due is the fault that happens now; nil if none does.
+func (n *Network) due(answer bool) (fault func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.lose {
-		return false
+	if n.fault == nil || n.answer != answer {
+		return nil
 	}
-	n.lose = false
-	n.lost++
-	return true
+	if n.left > 0 {
+		n.left--
+		return nil
+	}
+	fault = n.fault
+	n.faults++
+	n.left = 4 + rand.IntN(8) // a handshake is two or three
+	if n.once {
+		n.fault = nil
+	}
+	return fault
+}
+
+func (n *Network) happen(fault func()) {
+	n.busy.Lock()
+	defer n.busy.Unlock()
+	fault()
 }
