@@ -29,10 +29,11 @@ var reasonTexts = map[unlock.Reason]string{
 	unlock.ReasonHung:          "The card has stopped answering. Take it out and start again.",
 	unlock.ReasonRemoved:       "The card was taken out." + unchanged,
 
-	unlock.ReasonNotMe:     "It is not the holder's card." + unchanged,
-	unlock.ReasonCancelled: "It was ended here." + unchanged,
-	unlock.ReasonIdle:      "Nobody has typed for too long." + unchanged,
-	unlock.ReasonDiffers:   "The two passcodes were not the same. Choose again.",
+	unlock.ReasonNotMe:        "It is not the holder's card." + unchanged,
+	unlock.ReasonCancelled:    "It was ended here." + unchanged,
+	unlock.ReasonIdle:         "Nobody has typed for too long." + unchanged,
+	unlock.ReasonNotDelivered: "The code could not be delivered. Choose another way, or ask for it again.",
+	unlock.ReasonDiffers:      "The two passcodes were not the same. Choose again.",
 
 	unlock.ReasonPresentWrong: "That is not the present passcode.",
 	unlock.ReasonPresentLast:  "That is not the present passcode. One try is left, and it is not spent here.",
