@@ -182,21 +182,23 @@ func (t *Tx) SetPerson(p Person) error {
 
 func orNull(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
-// inParts calls f with the values in parts, and with the placeholders that stand for them. Parts have a few lengths alone, so
-// that there are few statements; the last value is repeated to fill them.
-func inParts(values []string, f func(placeholders string, args []any) error) error {
+// inParts calls f with the values in parts, and with what stands for them behind IN. Parts have a few lengths alone, so that there are
+// few statements; the last value is repeated to fill them. They stand as VALUES, a table to join with: behind a plain list
+// PostgreSQL compares each row with each value, while it knows nothing yet of a table that was just filled.
+func inParts(values []string, f func(list string, args []any) error) error {
 	for part := range slices.Chunk(values, 512) {
 		length := 1
 		for length < len(part) {
 			length *= 8
 		}
 		var list strings.Builder
+		list.WriteString("VALUES ")
 		args := make([]any, length)
 		for i := range args {
 			if i > 0 {
 				list.WriteByte(',')
 			}
-			list.WriteString("$" + strconv.Itoa(i+1))
+			list.WriteString("($" + strconv.Itoa(i+1) + ")")
 			args[i] = part[min(i, len(part)-1)]
 		}
 		if err := f(list.String(), args); err != nil {
