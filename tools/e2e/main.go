@@ -99,6 +99,9 @@ const (
 	module kind = "m" // cards are reached through their maker's PKCS#11 module
 )
 
+// busy is policy for a kiosk that more people come to in an hour than to any other, all of them with one address.
+const busy = "kiosk_cards_an_hour = 0\nkiosk_sends_an_hour = 1000\naddress_sends_an_hour = 1000\n"
+
 // place is one kiosk with all that stands behind it.
 type place struct {
 	rig      *rig.Rig
@@ -167,13 +170,13 @@ func (d *driver) place(ctx context.Context, at kind) (*place, error) {
 	if p := d.places[at]; p != nil {
 		return p, nil
 	}
-	c := rig.Config{Dir: filepath.Join(d.dir, string(at)), Bin: d.bin, Idle: `linger = "1s"`, PostgreSQL: d.postgreSQL, Log: os.Stderr}
+	c := rig.Config{Dir: filepath.Join(d.dir, string(at)), Bin: d.bin, Policy: busy, Idle: `linger = "1s"`, PostgreSQL: d.postgreSQL, Log: os.Stderr}
 	var libraries []string
 	switch at {
 	case usual:
 		c.Issues = append(c.Issues, deskIssue())
 	case hasty:
-		c.Policy = "code_validity = \"6s\"\nresend_after = \"3s\""
+		c.Policy += "code_validity = \"6s\"\nresend_after = \"3s\""
 		c.Idle = "walk = \"5s\"\nwarn = \"3s\"\ncode = \"20s\"\nlinger = \"1s\""
 	case module:
 		opensc, err := d.clients.PKCS11()
