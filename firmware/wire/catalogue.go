@@ -224,7 +224,7 @@ var Catalogue = []Entry{
 		"Make sure who the holder is, then approve the card; the ledger says what was unusual.", Words{
 			"We need to be sure that it is you. Ask your Registration Authority to approve your card, then come back.",
 			"Mae angen i ni fod yn siŵr mai chi sydd yno. Gofynnwch i'ch Awdurdod Cofrestru gymeradwyo eich cerdyn, yna dewch yn ôl."}},
-	{CodeCardRecovering, http.StatusServiceUnavailable, "Central was restored from a backup and has not yet heard of this card again.", FixRA,
+	{CodeCardRecovering, http.StatusForbidden, "Central was restored from a backup and has not yet heard of this card again.", FixRA,
 		"Bring all kiosks back on line; release the card if one of them will not come back.", Words{
 			"The service is being put right. Try again later, or ask your Registration Authority.",
 			"Mae'r gwasanaeth yn cael ei adfer. Rhowch gynnig arall arni yn nes ymlaen, neu gofynnwch i'ch Awdurdod Cofrestru."}},
