@@ -1,59 +1,29 @@
 package identity
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/sha256"
-	"net"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"latchkey/tools/debs"
+	"latchkey/tools/swtpm"
 )
 
-// softwareTPM runs Debian's swtpm and returns its socket.
+// softwareTPM is the socket of a TPM of the test's own.
 func softwareTPM(t *testing.T) string {
 	t.Helper()
-	root, err := debs.SoftwareTPM(t.Context(), t.Output())
+	tpm, err := swtpm.Start(t.Context(), t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "tpm") // a short path, since a unix socket lives in it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "tpm")
-	var log bytes.Buffer
-	cmd := root.Command(t.Context(), "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+socket,
-		"--ctrl", "type=unixio,path="+socket+".ctrl", "--flags", "startup-clear,not-need-init")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
+		if err := tpm.Close(); err != nil {
+			t.Error(err)
+		}
 	})
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if c, err := net.Dial("unix", socket+".ctrl"); err == nil {
-			c.Close()
-			return socket
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("swtpm: %v: %s", err, log.String())
-		case <-tick.C:
-		}
-	}
+	return tpm.Socket
 }
 
 // The key is made in the TPM, signs there, and what lies on the disk is of no use to another TPM.
