@@ -56,20 +56,27 @@ func (st *step) strike(r *cases.Refusal) error {
 	if !cases.Strikes(r) {
 		return nil
 	}
-	subject := store.KioskSubject(st.rq.kiosk)
-	err := st.tx.AddStrike(store.Strike{Subject: subject, At: st.now, Why: string(r.Code)})
-	if r.Code == wire.CodeCardUnknown || r.Code == wire.CodeCardNotGenuine { // what one broken kiosk does is not its neighbours' fault
-		err = errors.Join(err, st.tx.AddStrike(store.Strike{Subject: store.NetworkSubject(networkOf(st.rq.address)), At: st.now, Why: string(r.Code)}))
+	k, err := st.tx.Kiosk(st.rq.kiosk)
+	if err != nil || k.QuarantinedAt != 0 { // nothing more follows from what it does there
+		return err
+	}
+	subject, since := store.KioskSubject(k.Name), st.now.Add(-cases.StrikeWindow)
+	booking := store.Strike{Subject: subject, At: st.now, Why: string(r.Code)}
+	if r.Code == wire.CodeCardUnknown || r.Code == wire.CodeCardNotGenuine {
+		// These come by cards: people put their own card in again and again, while who tries serials needs many. And what one broken
+		// kiosk does otherwise is not its neighbours' fault.
+		booking.Why += " " + st.card
+		err = st.tx.AddStrikeOnce(booking, since)
+		booking.Subject = store.NetworkSubject(networkOf(st.rq.address))
+		err = errors.Join(err, st.tx.AddStrikeOnce(booking, since))
+	} else {
+		err = st.tx.AddStrike(booking)
 	}
 	if err != nil {
 		return err
 	}
-	struck, err := st.tx.Strikes(subject, st.now.Add(-cases.StrikeWindow))
+	struck, err := st.tx.Strikes(subject, since)
 	if err != nil || len(struck) <= st.Policies.Default.KioskStrikes {
-		return err
-	}
-	k, err := st.tx.Kiosk(st.rq.kiosk)
-	if err != nil || k.QuarantinedAt != 0 {
 		return err
 	}
 	st.Log.Error("kiosk put in quarantine", "request", st.rq.id, "kiosk", k.Name, "strikes", len(struck), "code", string(r.Code))

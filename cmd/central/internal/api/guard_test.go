@@ -268,13 +268,18 @@ func TestAKioskThatMisbehaves(t *testing.T) {
 	k, other := w.kiosk("k1"), w.kiosk("k2")
 	v := k.accepted(w.card)
 	post[wire.Grant](k, v.path("release"), v.releaseRequest())
-	r, _ := k.beginRequest(newPlastic(t, "ffff", "11111111"))
-	for range w.server.Policies.Default.KioskStrikes {
+	unknown := newPlastic(t, "ffff", "11111111")
+	for i := range w.server.Policies.Default.KioskStrikes {
+		unknown.serial = fmt.Sprintf("ffff%04x", i)
+		r, _ := k.beginRequest(unknown)
 		k.refused("/v1/cases", r, wire.CodeCardUnknown)
+		k.refused("/v1/cases", r, wire.CodeCardUnknown) // somebody's own card, put in again
 	}
 	if len(w.events(ledger.KioskQuarantined)) != 0 {
 		t.Error("it is in quarantine too early")
 	}
+	unknown.serial = "ffffffff"
+	r, _ := k.beginRequest(unknown)
 	k.refused("/v1/cases", r, wire.CodeCardUnknown)
 	if e := w.events(ledger.KioskQuarantined); len(e) != 1 || e[0].Kiosk != "k1" || e[0].Note != "card-unknown" {
 		t.Errorf("the ledger says %+v", e)
@@ -288,7 +293,24 @@ func TestAKioskThatMisbehaves(t *testing.T) {
 	if a := k.do(req); a.problem.Code != wire.CodeKioskQuarantined {
 		t.Errorf("status: %s", a.body)
 	}
-	// Evidence is taken.
+	// Evidence is taken, and what is wrong with it counts no more: who misbehaves there fills no table.
+	struck := func() (n int) {
+		w.update(func(tx *store.Tx) error {
+			list, err := tx.Strikes(store.KioskSubject("k1"), time.UnixMilli(0))
+			n = len(list)
+			return err
+		})
+		return n
+	}
+	before := struck()
+	journal := newJournal(k)
+	journal.add("cancelled")
+	unsigned := journal.batch(1, 1)
+	unsigned.Head.Signature = []byte("none")
+	k.refused("/v1/entries", unsigned, wire.CodeSignatureInvalid)
+	if after := struck(); after != before {
+		t.Errorf("%d strikes, %d before", after, before)
+	}
 	if s := v.outcome(0, wire.Yes, 0, wire.Yes); s.Base != 1 {
 		t.Errorf("settled %+v", s)
 	}
@@ -309,7 +331,8 @@ func TestANetworkHasToWait(t *testing.T) {
 	w := newWorld(t, func(p *cases.Policy) { p.NetworkStrikes = 6 })
 	a, b := w.kiosk("k1"), w.kiosk("k2")
 	unknown := newPlastic(t, "ffff", "11111111")
-	for _, k := range []*kiosk{a, b, a, b, a, b} {
+	for i, k := range []*kiosk{a, b, a, b, a, b, a, b, a, b, a} {
+		unknown.serial = fmt.Sprintf("ffff%02x", i/2) // each at both kiosks: that counts once
 		r, _ := k.beginRequest(unknown)
 		k.refused("/v1/cases", r, wire.CodeCardUnknown)
 	}

@@ -24,6 +24,7 @@ type step struct {
 	caseID string // empty as long as there is none
 
 	organisation string // of the holder, once the holder is known
+	card         string // serial of the one that the request is about, known or not; for what counts by cards
 	over         bool   // the case was, before this request
 }
 
@@ -172,7 +173,7 @@ func (st *step) theCase() (cases.Case, error) {
 		st.caseID = "" // nothing that is stored from here on belongs to another kiosk's case
 		return c, cases.Refuse(wire.CodeNotFound)
 	}
-	st.over = c.State.Over()
+	st.over, st.card = c.State.Over(), c.Card
 	return c, err
 }
 

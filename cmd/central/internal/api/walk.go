@@ -50,6 +50,7 @@ func (s *routes) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (
 		if badKey != nil || !serialForm.MatchString(r.Body.Serial) || !countable(r.Body.TriesLeft) || !countable(r.Body.PukTriesLeft) {
 			return nil, cases.Refuse(wire.CodeMalformed)
 		}
+		st.card = r.Body.Serial
 		begun, err := st.begin(r.Body)
 		if err != nil {
 			return nil, also(err, st.refused(ledger.Refused, r.Body.Serial, err))
