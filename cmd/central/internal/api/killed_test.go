@@ -54,17 +54,18 @@ func (w *watched) step(s smtpStep) {
 }
 
 func (w *watched) NewSession(*smtp.Conn) (smtp.Session, error) { return w, nil }
-func (w *watched) Reset()                                      {}
 func (w *watched) Mail(string, *smtp.MailOptions) error        { return nil }
 
-func (w *watched) Logout() error {
+func (w *watched) Logout() error { return nil }
+
+// Reset follows the answer to a message.
+func (w *watched) Reset() {
 	w.mu.Lock()
 	n := len(w.bodies)
 	w.mu.Unlock()
 	if n > 0 {
 		w.step(atEnd)
 	}
-	return nil
 }
 
 func (w *watched) Rcpt(string, *smtp.RcptOptions) error {

@@ -19,14 +19,13 @@ import (
 
 // mailHost sends email by SMTP. It is safe for concurrent use.
 type mailHost struct {
-	host    string
-	from    string
-	domain  string // of from
-	options []mail.Option
+	connections
+	from   string
+	domain string // of from
 }
 
 func newMailHost(c config.SMTP) (*mailHost, error) {
-	e := &mailHost{host: c.Host, from: c.From}
+	e := &mailHost{connections: connections{host: c.Host}, from: c.From}
 	policy := mail.TLSMandatory
 	if c.TLS == config.SMTPNone {
 		policy = mail.NoTLS
@@ -44,7 +43,7 @@ func newMailHost(c config.SMTP) (*mailHost, error) {
 	}
 	e.options = []mail.Option{
 		// go-mail's timeout is for connecting and once more for sending.
-		mail.WithPort(c.Port), mail.WithTLSPolicy(policy), mail.WithTLSConfig(t), mail.WithTimeout(Timeout / 2), mail.WithoutNoop(),
+		mail.WithPort(c.Port), mail.WithTLSPolicy(policy), mail.WithTLSConfig(t), mail.WithTimeout(Timeout / 2), mail.WithoutNoop(), mail.WithoutRset(),
 		// RFC 3461 §4, where the host offers it: what comes back has the head with our id, and not the code.
 		mail.WithDSN(), mail.WithDSNMailReturnType(mail.DSNMailReturnHeadersOnly), mail.WithDSNRcptNotifyType(mail.DSNRcptNotifyFailure),
 	}
@@ -87,23 +86,49 @@ func (e *mailHost) carry(ctx context.Context, l letter) (reference string, err e
 		n, err := w.Write(b)
 		return int64(n), err
 	})
-	client, err := mail.NewClient(e.host, e.options...)
-	if err != nil {
-		return "", &Failure{Why: "smtp: " + err.Error()}
-	}
-	if err := client.DialWithContext(ctx); err != nil {
-		return "", &Failure{Why: "reach mail host: " + err.Error(), Later: true}
-	}
-	err = client.Send(m)
-	client.Close() // the message is taken or not already
-	if err == nil {
-		return "", nil
-	}
-	// The library's text, and the host's, can name the addressee.
+	err = e.hand(ctx, m)
+	var failed *Failure
 	var refused *mail.SendError
-	if errors.As(err, &refused) {
+	switch {
+	case err == nil:
+		return "", nil
+	case errors.As(err, &failed):
+		return "", failed
+	case errors.As(err, &refused): // the library's text, and the host's, can name the addressee
 		code := refused.ErrorCode()
 		return "", &Failure{Why: fmt.Sprintf("mail host refused (%s, SMTP code %d)", refused.Reason, code), Later: code < 500}
 	}
 	return "", &Failure{Why: "mail host did not take the message", Later: true}
+}
+
+// hand hands a message over, on a connection that is open or on a new one. Hosts close what was idle, or had its share of
+// messages: where that is found before anything of the message went, it goes on a new one.
+func (e *mailHost) hand(ctx context.Context, m *mail.Msg) error {
+	if c := e.take(); c != nil {
+		begun, err := c.send(ctx, m)
+		if err == nil {
+			e.give(c)
+			return nil
+		}
+		c.end()
+		if begun || !gone(err) {
+			return err
+		}
+	}
+	c, err := e.open(ctx)
+	if err != nil {
+		return &Failure{Why: "reach mail host: " + err.Error(), Later: true}
+	}
+	if _, err := c.send(ctx, m); err != nil {
+		c.end()
+		return err
+	}
+	e.give(c)
+	return nil
+}
+
+// gone says whether it was the connection that failed: broken, or ended by the host (421, RFC 5321 §4.2.3).
+func gone(err error) bool {
+	var refused *mail.SendError
+	return errors.As(err, &refused) && (refused.ErrorCode() == 0 || refused.ErrorCode() == 421)
 }

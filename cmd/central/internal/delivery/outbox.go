@@ -41,6 +41,7 @@ type Outbox struct {
 	now    func() time.Time
 	writer writer
 	ways   map[string]carrier // by channel
+	mail   *mailHost          // nil if there is none
 }
 
 // carrier is a way to holders: SMTP or Notify.
@@ -66,7 +67,7 @@ func NewOutbox(c *config.Config, s store.Store, v *vault.Vault, log *slog.Logger
 		if err != nil {
 			return nil, err
 		}
-		o.ways[cases.ChannelEmail] = e
+		o.ways[cases.ChannelEmail], o.mail = e, e
 	}
 	if c.Delivery.Email == config.ByNotify || c.Delivery.SMS == config.ByNotify {
 		n, err := newNotify(c.Notify, now)
@@ -207,8 +208,11 @@ const (
 )
 
 // Run hands over what nobody has in hand until ctx is done: notices, and the codes of processes that died. What is in hand then is
-// finished.
+// finished, and from then on no connection is kept open.
 func (o *Outbox) Run(ctx context.Context) error {
+	if o.mail != nil {
+		defer o.mail.close()
+	}
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	var swept time.Time
