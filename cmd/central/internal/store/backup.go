@@ -464,6 +464,24 @@ func row(text []byte) ([]any, error) {
 // restoring stands before the state of each kiosk that was loaded, until the epoch is opened.
 const restoring = "restoring-"
 
+// ErrHalfRestored: a restore into this database was broken off.
+var ErrHalfRestored = errors.New("a restore into this database was broken off: make the database empty, and restore again")
+
+// wholly refuses a database that was loaded, and in which no epoch was opened.
+func wholly(ctx context.Context, s Store) error {
+	return s.View(ctx, func(tx *Tx) error {
+		var one int64
+		err := tx.row(keys{everything}, `SELECT 1 FROM kiosks WHERE state LIKE $1 LIMIT 1`, []any{restoring + "%"}, &one)
+		switch {
+		case err == nil:
+			return ErrHalfRestored
+		case errors.Is(err, ErrNotFound):
+			return nil
+		}
+		return err
+	})
+}
+
 // openEpoch makes what was on its way void.
 func (t *Tx) openEpoch(b Backup, now time.Time) (Epoch, error) {
 	last, err := t.Epoch()
@@ -480,6 +498,7 @@ func (t *Tx) openEpoch(b Backup, now time.Time) (Epoch, error) {
 		{`INSERT INTO epochs (number, opened_at, backup_at) VALUES ($1, $2, $3)`, []any{e.Number, millis(e.OpenedAt), millis(e.BackupAt)}},
 		{`UPDATE cases SET state = $1, reason = $2, nonce = NULL, code_mac = NULL WHERE state NOT IN ('settled', 'closed')`,
 			[]any{cases.Closed, cases.ReasonEpoch}},
+		{`UPDATE cards SET approved_until = 0`, nil}, // an unlock since the backup may have used it up
 		{`DELETE FROM enrolments WHERE key_sha256 IS NULL`, nil},
 		{`DELETE FROM messages WHERE state IN ($1, $2)`, []any{MessageWaiting, MessageSending}},
 		{`UPDATE kiosks SET state = SUBSTR(state, $1)`, []any{len(restoring) + 1}},

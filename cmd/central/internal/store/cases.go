@@ -149,6 +149,15 @@ func (t *Tx) RemoveSend(c cases.Case, at time.Time) error {
 	return nil
 }
 
+// DropSends removes the sends from before a time that no limit looks back to.
+func (t *Tx) DropSends(then time.Time) error {
+	// Without their keys: nobody looks at them again.
+	if err := t.exec(nil, `DELETE FROM sends WHERE sent_at < $1`, then.UnixMilli()); err != nil {
+		return fmt.Errorf("drop old sends: %w", err)
+	}
+	return nil
+}
+
 // Grants lists all grants of a card, oldest first.
 func (t *Tx) Grants(card string) (list []cases.Grant, err error) {
 	return t.grants(keys{cardKey(card)}, `WHERE card = $1 ORDER BY number`, card)

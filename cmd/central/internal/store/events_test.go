@@ -10,6 +10,24 @@ import (
 )
 
 // The ledger is asked what happened since, what of a kind, about a card, and what somebody did; the newest are given.
+// Who made an enrolment code is forwarded before there is a kiosk, and also if there never is one.
+func TestEventsOfAKioskThatIsNotThereYetAreForwarded(t *testing.T) {
+	conforms(t, func(t *testing.T, another func() Store) {
+		s := another()
+		update(t, s, func(tx *Tx) error {
+			return errors.Join(tx.AddEnrolment(Enrolment{CodeMAC: []byte{8}, Kiosk: "new", Kind: KindKiosk, MadeAt: 1, ExpiresAt: 2}),
+				tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskEnrolling, Kiosk: "new", By: "alice"}))
+		})
+		view(t, s, func(tx *Tx) error {
+			list, err := tx.EventsToForward(10)
+			if len(list) != 1 || list[0].By != "alice" {
+				t.Errorf("to forward: %+v", list)
+			}
+			return err
+		})
+	})
+}
+
 func TestEventsAreFound(t *testing.T) {
 	conforms(t, func(t *testing.T, another func() Store) {
 		s := another()

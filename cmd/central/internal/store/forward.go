@@ -23,7 +23,7 @@ func (t *Tx) Lease(name, holder string, now, until time.Time) (taken bool, err e
 // EventsToForward lists events that are not out yet, at most limit, in order for each kiosk.
 func (t *Tx) EventsToForward(limit int) (list []ledger.Event, err error) {
 	err = t.rows(keys{everything}, `SELECT e.seq, e.at, e.kind, e.kiosk, e.case_id, e.card, e.note, e.by_whom
-		FROM (SELECT name FROM kiosks UNION ALL SELECT '') k
+		FROM (SELECT name FROM kiosks UNION SELECT kiosk FROM enrolments UNION SELECT '') k
 		JOIN events e ON e.kiosk = k.name AND e.seq > COALESCE((SELECT f.seq FROM forwarded f WHERE f.kiosk = k.name), 0)
 		ORDER BY e.kiosk, e.seq LIMIT $1`, []any{limit},
 		func(scan func(...any) error) error {
@@ -37,9 +37,12 @@ func (t *Tx) EventsToForward(limit int) (list []ledger.Event, err error) {
 	return list, nil
 }
 
+// forwardedKey is one for all kiosks: whoever has the lease is alone, and a batch can be about more kiosks than there are locks.
+var forwardedKey = leaseKey("forwarded")
+
 // SetForwarded notes that a kiosk's events are out up to a number.
 func (t *Tx) SetForwarded(kiosk string, seq int64) error {
-	err := t.exec(keys{leaseKey("forwarded/" + kiosk)}, `INSERT INTO forwarded (kiosk, seq) VALUES ($1, $2)
+	err := t.exec(keys{forwardedKey}, `INSERT INTO forwarded (kiosk, seq) VALUES ($1, $2)
 		ON CONFLICT (kiosk) DO UPDATE SET seq = excluded.seq`, kiosk, seq)
 	if err != nil {
 		return fmt.Errorf("note what was forwarded: %w", err)

@@ -107,6 +107,17 @@ func TestSendsToOneAddress(t *testing.T) { conforms(t, testSendsToOneAddress) }
 func testSendsToOneAddress(t *testing.T, another func() Store) {
 	s := another()
 	seed(t, s)
+	old := cases.Case{ID: "old", Card: "0a0b", Holder: "h1", Kiosk: "k1", State: cases.Closed}
+	update(t, s, func(tx *Tx) error {
+		return errors.Join(tx.SetCase(old), tx.AddSend(old, []byte{1}, now.Add(-25*time.Hour)), tx.DropSends(now.Add(-24*time.Hour)))
+	})
+	update(t, s, func(tx *Tx) error {
+		sends, err := tx.Sends(old, []byte{1}, now.Add(-48*time.Hour))
+		if len(sends.Card)+len(sends.Address) != 0 {
+			t.Errorf("what counts no more is kept for ever: %+v", sends)
+		}
+		return err
+	})
 	a := cases.Case{ID: "a", Card: "0a0b", Holder: "h1", Kiosk: "k1"}
 	b := cases.Case{ID: "b", Card: "0c0d", Holder: "h2", Kiosk: "k2"}
 	update(t, s, func(tx *Tx) error {

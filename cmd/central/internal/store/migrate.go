@@ -11,6 +11,23 @@ import (
 // ErrRowsLost: the older schema has no place for rows that are there.
 var ErrRowsLost = errors.New("rows would be lost")
 
+// ErrNewer: a newer central has brought the schema further than this one knows.
+var ErrNewer = errors.New("the database was used by a newer central: install that one again, or take the schema back with its \"central migrate --back\"")
+
+// bringUp brings the schema up to date.
+func bringUp(ctx context.Context, p *goose.Provider) error {
+	has, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	all := p.ListSources()
+	if newest := all[len(all)-1].Version; has > newest {
+		return fmt.Errorf("%w (schema %d, this one knows %d)", ErrNewer, has, newest)
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
 // Migrate says which version the schema has, which Open has brought up to date, or takes it one back. It is refused while
 // central serves, and if a table that the older schema does not have has rows.
 func Migrate(ctx context.Context, s Store, back bool) (version int64, err error) {
@@ -36,6 +53,16 @@ func Migrate(ctx context.Context, s Store, back bool) (version int64, err error)
 			switch {
 			case err == nil:
 				return fmt.Errorf("%w: schema %d has no table %s", ErrRowsLost, version-1, table)
+			case !errors.Is(err, ErrNotFound):
+				return err
+			}
+		}
+		for what, where := range forgottenBefore[version] {
+			var one int64
+			err := tx.row(keys{everything}, `SELECT 1 FROM `+where+` LIMIT 1`, nil, &one)
+			switch {
+			case err == nil:
+				return fmt.Errorf("%w: schema %d does not know of %s", ErrRowsLost, version-1, what)
 			case !errors.Is(err, ErrNotFound):
 				return err
 			}
@@ -70,6 +97,11 @@ func (p *PostgreSQL) migrating(f func(*goose.Provider) error) error {
 	}
 	defer provider.Close() // not the pool
 	return f(provider)
+}
+
+// forgottenBefore names what a version's columns keep back, which the older central would serve again.
+var forgottenBefore = map[int64]map[string]string{
+	2: {"frozen cards": "cards WHERE frozen_at > 0", "kiosks in quarantine": "kiosks WHERE quarantined_at > 0", "holders in quarantine": "holders WHERE quarantined_at > 0"},
 }
 
 // addedIn names the tables that a version of the schema brought.

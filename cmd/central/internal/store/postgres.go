@@ -44,20 +44,10 @@ func IsPostgreSQL(database string) bool {
 // OpenPostgreSQL opens the database at the URL (postgresql.org/docs/15/libpq-connect.html §34.1.1.2) and brings its schema up to
 // date. The password comes from no variable of the environment: what libpq's passfile says is taken.
 func OpenPostgreSQL(ctx context.Context, url string) (*PostgreSQL, error) {
-	if os.Getenv("PGPASSWORD") != "" {
-		return nil, errors.New("open database: PGPASSWORD is set, and a variable of the environment is no place for a password: " +
-			"write it into a file, mode 0600, and name that with passfile= in the URL or in PGPASSFILE")
-	}
-	c, err := pgxpool.ParseConfig(url)
+	c, err := configPG(url)
 	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err) // it names the URL without its password
-	}
-	if err := private(c.ConnConfig); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	c.MaxConns = pgConns
-	c.ConnConfig.RuntimeParams["application_name"] = "latchkey-central"
-	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = pgIdle
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -72,6 +62,25 @@ func OpenPostgreSQL(ctx context.Context, url string) (*PostgreSQL, error) {
 		return nil, fmt.Errorf("open database %s on %s: %w", c.ConnConfig.Database, c.ConnConfig.Host, err)
 	}
 	return p, nil
+}
+
+// configPG judges the URL.
+func configPG(url string) (*pgxpool.Config, error) {
+	if os.Getenv("PGPASSWORD") != "" {
+		return nil, errors.New("PGPASSWORD is set, and a variable of the environment is no place for a password: " +
+			"write it into a file, mode 0600, and name that with passfile= in the URL or in PGPASSFILE")
+	}
+	c, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err // it names the URL without its password
+	}
+	if err := private(c.ConnConfig); err != nil {
+		return nil, err
+	}
+	c.MaxConns = pgConns
+	c.ConnConfig.RuntimeParams["application_name"] = "latchkey-central"
+	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = pgIdle
+	return c, nil
 }
 
 // private refuses a server that is reached over a network without TLS, or under a certificate that is not looked at.
@@ -122,7 +131,7 @@ func (p *PostgreSQL) migrate(ctx context.Context) error {
 		if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, lockID(migrating)); err != nil {
 			return err
 		}
-		_, err := provider.Up(ctx)
+		err := bringUp(ctx, provider)
 		_, e := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, lockID(migrating))
 		return errors.Join(err, e)
 	})

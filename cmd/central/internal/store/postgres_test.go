@@ -55,6 +55,9 @@ func TestADatabaseThatForgetsIsRefused(t *testing.T) {
 	if _, err := p.pool.Exec(t.Context(), `DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET synchronous_commit = off'; END $$`); err != nil {
 		t.Fatal(err)
 	}
+	if _, _, err := Schema(t.Context(), url); err == nil || !strings.Contains(err.Error(), "synchronous_commit is off") {
+		t.Errorf("the check before the start: %v", err)
+	}
 	if again, err := OpenPostgreSQL(t.Context(), url); err == nil || !strings.Contains(err.Error(), "synchronous_commit is off") {
 		t.Errorf("%v", err)
 		if err == nil {

@@ -31,11 +31,18 @@ func Schema(ctx context.Context, database string) (has, newest int64, err error)
 	// goose's own table; a version that was taken back has its row removed.
 	const version = `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`
 	if IsPostgreSQL(database) {
-		pool, err := pgxpool.New(ctx, database)
+		c, err := configPG(database)
+		if err != nil {
+			return 0, newest, err
+		}
+		pool, err := pgxpool.NewWithConfig(ctx, c)
 		if err != nil {
 			return 0, newest, err
 		}
 		defer pool.Close()
+		if err := (&PostgreSQL{pool: pool}).fit(ctx); err != nil {
+			return 0, newest, err
+		}
 		var there bool
 		if err := pool.QueryRow(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&there); err != nil || !there {
 			return 0, newest, err

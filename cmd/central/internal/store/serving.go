@@ -17,7 +17,22 @@ import (
 const serving = "serving"
 
 // Serve implements Store.
-func (s *SQLite) Serve(context.Context) (release func(), err error) { return s.hold(unix.LOCK_SH) }
+func (s *SQLite) Serve(ctx context.Context) (release func(), err error) {
+	release, err = s.hold(unix.LOCK_SH)
+	return checked(ctx, s, release, err)
+}
+
+// checked lets nobody serve what was restored by half.
+func checked(ctx context.Context, s Store, release func(), err error) (func(), error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := wholly(ctx, s); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
 
 // Restore implements Store.
 func (s *SQLite) Restore(context.Context) (release func(), err error) { return s.hold(unix.LOCK_EX) }
@@ -42,7 +57,8 @@ func (s *SQLite) hold(how int) (release func(), err error) {
 
 // Serve implements Store.
 func (p *PostgreSQL) Serve(ctx context.Context) (release func(), err error) {
-	return p.hold(ctx, `SELECT pg_try_advisory_lock_shared($1)`)
+	release, err = p.hold(ctx, `SELECT pg_try_advisory_lock_shared($1)`)
+	return checked(ctx, p, release, err)
 }
 
 // Restore implements Store.

@@ -82,8 +82,7 @@ func (s *SQLite) migrate(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", dir, err)
 	}
-	_, err = p.Up(ctx)
-	return err
+	return bringUp(ctx, p)
 }
 
 func (s *SQLite) migrations() (*goose.Provider, error) {

@@ -27,7 +27,7 @@ type Store interface {
 	// View runs f on one consistent state. f must not write.
 	View(ctx context.Context, f func(*Tx) error) error
 	// Serve says that central serves from the database, until release is called. Restore says that nobody may, and is refused
-	// with ErrServed while somebody does; then it is Serve that is refused.
+	// with ErrServed while somebody does; then it is Serve that is refused. What a restore has left half done is not served.
 	Serve(ctx context.Context) (release func(), err error)
 	Restore(ctx context.Context) (release func(), err error)
 	Close() error

@@ -111,6 +111,7 @@ CREATE TABLE epochs (
 );
 ALTER TABLE grants ADD COLUMN epoch BIGINT NOT NULL DEFAULT 1;         -- in which it was recorded
 ALTER TABLE grants ADD COLUMN recovered BIGINT NOT NULL DEFAULT 0;     -- it was learnt from a kiosk's journal
+CREATE INDEX grants_open ON grants (expires_at) WHERE outcome_at IS NULL;
 -- What the journals of kiosks say of grants that a restored central has forgotten.
 CREATE TABLE evidence (
 	case_id     TEXT PRIMARY KEY,
@@ -142,6 +143,7 @@ CREATE TABLE forwarded (
 
 -- +goose Down
 DROP TABLE evidence;
+DROP INDEX grants_open;
 ALTER TABLE grants DROP COLUMN recovered;
 ALTER TABLE grants DROP COLUMN epoch;
 DROP TABLE forwarded;
