@@ -93,14 +93,6 @@ func cardEscrow(o *options) *cobra.Command {
 	return cmd
 }
 
-func holderRelease(o *options) *cobra.Command {
-	return o.act("release SERIAL", "Let the holder of this card out of quarantine, and forgive the wrong codes", "holder released",
-		func(ctx context.Context, c *ra.ClientWithResponses, serial string) error {
-			_, err := c.ReleaseHolderWithResponse(ctx, serial)
-			return err
-		})
-}
-
 func cardList(o *options) *cobra.Command {
 	var asJSON bool
 	var params ra.ListCardsParams

@@ -92,10 +92,6 @@ card does not have.`,
 	return cmd
 }
 
-func holderCommand(o *options) *cobra.Command {
-	return group("holder", "Holders of cards", holderRelease(o))
-}
-
 // send has the running central import the files. They are read by the right of whoever runs this, and are never held here.
 func send(ctx context.Context, c *ra.ClientWithResponses, params ra.ImportFilesParams, paths []string) (*ra.Import, error) {
 	var files []*os.File

@@ -53,7 +53,7 @@ func TestCommandLine(t *testing.T) {
 			"pki":      pki,
 			"ready":    ready,
 			"serve":    serveCentral,
-			"stop":     stopCentral,
+			"halt":     stopCentral,
 			"printer":  printer,
 			"lastmode": lastmode,
 		},

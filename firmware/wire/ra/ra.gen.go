@@ -270,6 +270,46 @@ type Grant struct {
 	Tries    int       `json:"tries"`
 }
 
+// Holder defines model for Holder.
+type Holder struct {
+	Active bool `json:"active"`
+
+	// Cards Serials.
+	Cards []string `json:"cards"`
+
+	// Email Masked.
+	Email string `json:"email,omitempty"`
+
+	// EmailChangedAt Absent if it never was.
+	EmailChangedAt *time.Time `json:"email_changed_at,omitempty"`
+
+	// Fed By a directory, as he or she changes there.
+	Fed bool   `json:"fed"`
+	Id  string `json:"id"`
+
+	// Language Of messages: en or cy.
+	Language string `json:"language"`
+
+	// Mobile Masked.
+	Mobile string `json:"mobile,omitempty"`
+
+	// MobileChangedAt Absent if it never was.
+	MobileChangedAt *time.Time `json:"mobile_changed_at,omitempty"`
+	Name            string     `json:"name"`
+
+	// Organisation The id of the one whose policy holds; absent: the default's.
+	Organisation string `json:"organisation,omitempty"`
+
+	// Positions Of one holder alone.
+	Positions []Position `json:"positions"`
+
+	// QuarantinedAt Absent if not in quarantine.
+	QuarantinedAt *time.Time `json:"quarantined_at,omitempty"`
+
+	// WrongCodes Since the last unlock.
+	WrongCodes int `json:"wrong_codes"`
+}
+
 // Import defines model for Import.
 type Import struct {
 	Cards   int    `json:"cards"`
@@ -349,6 +389,12 @@ type NewKiosk struct {
 	Name string `json:"name"`
 }
 
+// Organisation defines model for Organisation.
+type Organisation struct {
+	Id   string `json:"id"`
+	Name string `json:"name"`
+}
+
 // Outcome defines model for Outcome.
 type Outcome struct {
 	At time.Time `json:"at"`
@@ -371,6 +417,15 @@ type Outcome struct {
 type Place struct {
 	Latitude  float64 `json:"latitude"`
 	Longitude float64 `json:"longitude"`
+}
+
+// Position defines model for Position.
+type Position struct {
+	Organisation string `json:"organisation"`
+	Role         string `json:"role"`
+
+	// Workgroup Empty if there is none.
+	Workgroup string `json:"workgroup"`
 }
 
 // Problem defines model for Problem.
@@ -439,6 +494,12 @@ type ListEventsParams struct {
 
 	// By Who did it.
 	By string `form:"by,omitempty" json:"by,omitempty"`
+}
+
+// ListHoldersParams defines parameters for ListHolders.
+type ListHoldersParams struct {
+	// After Only those whose ids come after this one.
+	After string `form:"after,omitempty" json:"after,omitempty"`
 }
 
 // ImportFilesMultipartBody defines parameters for ImportFiles.
@@ -627,6 +688,16 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListHolders Holders by id, at most 1,000.
+	//
+	// Corresponds with GET /v1/holders (the `ListHolders` operationId).
+	ListHolders(ctx context.Context, params *ListHoldersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowHolder A holder, with cards and positions.
+	//
+	// Corresponds with GET /v1/holders/{id} (the `ShowHolder` operationId).
+	ShowHolder(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ImportFilesWithBody Takes in what directories and card printers write, all of it or nothing.
 	//
 	// The parts are the files, in any order; a part's file name stands in the flaws. With flaws nothing was imported. 64 MiB at most.
@@ -688,6 +759,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/kiosks/{name}/release (the `ReleaseKiosk` operationId).
 	ReleaseKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOrganisations All organisations, by id.
+	//
+	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
+	ListOrganisations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // BounceMessageWithBody Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
@@ -936,6 +1012,36 @@ func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEd
 	return c.Client.Do(req)
 }
 
+// ListHolders Holders by id, at most 1,000.
+//
+// Corresponds with GET /v1/holders (the `ListHolders` operationId).
+func (c *Client) ListHolders(ctx context.Context, params *ListHoldersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListHoldersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowHolder A holder, with cards and positions.
+//
+// Corresponds with GET /v1/holders/{id} (the `ShowHolder` operationId).
+func (c *Client) ShowHolder(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowHolderRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ImportFilesWithBody Takes in what directories and card printers write, all of it or nothing.
 //
 // The parts are the files, in any order; a part's file name stands in the flaws. With flaws nothing was imported. 64 MiB at most.
@@ -1088,6 +1194,21 @@ func (c *Client) GiveUpKiosk(ctx context.Context, name Name, reqEditors ...Reque
 // Corresponds with POST /v1/kiosks/{name}/release (the `ReleaseKiosk` operationId).
 func (c *Client) ReleaseKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReleaseKioskRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOrganisations All organisations, by id.
+//
+// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
+func (c *Client) ListOrganisations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOrganisationsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -1648,6 +1769,90 @@ func NewListEventsRequest(server string, params *ListEventsParams) (*http.Reques
 	return req, nil
 }
 
+// NewListHoldersRequest constructs an http.Request for the ListHolders method
+func NewListHoldersRequest(server string, params *ListHoldersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/holders")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewShowHolderRequest constructs an http.Request for the ShowHolder method
+func NewShowHolderRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/holders/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewImportFilesRequestWithBody constructs an http.Request for the ImportFiles method, with any body, and a specified content type
 func NewImportFilesRequestWithBody(server string, params *ImportFilesParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
@@ -1951,6 +2156,33 @@ func NewReleaseKioskRequest(server string, name Name) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListOrganisationsRequest constructs an http.Request for the ListOrganisations method
+func NewListOrganisationsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/organisations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -2107,6 +2339,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
 
+	// ListHoldersWithResponse Holders by id, at most 1,000.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/holders (the `ListHolders` operationId).
+	ListHoldersWithResponse(ctx context.Context, params *ListHoldersParams, reqEditors ...RequestEditorFn) (*ListHoldersResponse, error)
+
+	// ShowHolderWithResponse A holder, with cards and positions.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/holders/{id} (the `ShowHolder` operationId).
+	ShowHolderWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ShowHolderResponse, error)
+
 	// ImportFilesWithBodyWithResponse Takes in what directories and card printers write, all of it or nothing.
 	//
 	// The parts are the files, in any order; a part's file name stands in the flaws. With flaws nothing was imported. 64 MiB at most.
@@ -2178,6 +2424,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/kiosks/{name}/release (the `ReleaseKiosk` operationId).
 	ReleaseKioskWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ReleaseKioskResponse, error)
+
+	// ListOrganisationsWithResponse All organisations, by id.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
+	ListOrganisationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOrganisationsResponse, error)
 }
 
 type BounceMessageResponse struct {
@@ -2872,6 +3125,102 @@ func (r ListEventsResponse) ContentType() string {
 	return ""
 }
 
+type ListHoldersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Holder
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListHoldersResponse) GetJSON200() *[]Holder {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListHoldersResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListHoldersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListHoldersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListHoldersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListHoldersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowHolderResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Holder
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowHolderResponse) GetJSON200() *Holder {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ShowHolderResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowHolderResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowHolderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowHolderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowHolderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ImportFilesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3235,6 +3584,54 @@ func (r ReleaseKioskResponse) ContentType() string {
 	return ""
 }
 
+type ListOrganisationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Organisation
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOrganisationsResponse) GetJSON200() *[]Organisation {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOrganisationsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOrganisationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOrganisationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOrganisationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOrganisationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // BounceMessageWithBodyWithResponse Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -3443,6 +3840,32 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params
 	return ParseListEventsResponse(rsp)
 }
 
+// ListHoldersWithResponse Holders by id, at most 1,000.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/holders (the `ListHolders` operationId).
+func (c *ClientWithResponses) ListHoldersWithResponse(ctx context.Context, params *ListHoldersParams, reqEditors ...RequestEditorFn) (*ListHoldersResponse, error) {
+	rsp, err := c.ListHolders(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListHoldersResponse(rsp)
+}
+
+// ShowHolderWithResponse A holder, with cards and positions.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/holders/{id} (the `ShowHolder` operationId).
+func (c *ClientWithResponses) ShowHolderWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ShowHolderResponse, error) {
+	rsp, err := c.ShowHolder(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowHolderResponse(rsp)
+}
+
 // ImportFilesWithBodyWithResponse Takes in what directories and card printers write, all of it or nothing.
 //
 // The parts are the files, in any order; a part's file name stands in the flaws. With flaws nothing was imported. 64 MiB at most.
@@ -3573,6 +3996,19 @@ func (c *ClientWithResponses) ReleaseKioskWithResponse(ctx context.Context, name
 		return nil, err
 	}
 	return ParseReleaseKioskResponse(rsp)
+}
+
+// ListOrganisationsWithResponse All organisations, by id.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
+func (c *ClientWithResponses) ListOrganisationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOrganisationsResponse, error) {
+	rsp, err := c.ListOrganisations(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOrganisationsResponse(rsp)
 }
 
 // ParseBounceMessageResponse parses an HTTP response from a BounceMessageWithResponse call
@@ -4054,6 +4490,72 @@ func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
 	return response, nil
 }
 
+// ParseListHoldersResponse parses an HTTP response from a ListHoldersWithResponse call
+func ParseListHoldersResponse(rsp *http.Response) (*ListHoldersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListHoldersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Holder
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowHolderResponse parses an HTTP response from a ShowHolderWithResponse call
+func ParseShowHolderResponse(rsp *http.Response) (*ShowHolderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowHolderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Holder
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseImportFilesResponse parses an HTTP response from a ImportFilesWithResponse call
 func ParseImportFilesResponse(rsp *http.Response) (*ImportFilesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4306,6 +4808,39 @@ func ParseReleaseKioskResponse(rsp *http.Response) (*ReleaseKioskResponse, error
 	return response, nil
 }
 
+// ParseListOrganisationsResponse parses an HTTP response from a ListOrganisationsWithResponse call
+func ParseListOrganisationsResponse(rsp *http.Response) (*ListOrganisationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOrganisationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Organisation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// BounceMessage Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
@@ -4353,6 +4888,12 @@ type ServerInterface interface {
 	// ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 	// (GET /v1/events)
 	ListEvents(w http.ResponseWriter, r *http.Request, params ListEventsParams)
+	// ListHolders Holders by id, at most 1,000.
+	// (GET /v1/holders)
+	ListHolders(w http.ResponseWriter, r *http.Request, params ListHoldersParams)
+	// ShowHolder A holder, with cards and positions.
+	// (GET /v1/holders/{id})
+	ShowHolder(w http.ResponseWriter, r *http.Request, id string)
 	// ImportFiles Takes in what directories and card printers write, all of it or nothing.
 	// (POST /v1/imports)
 	ImportFiles(w http.ResponseWriter, r *http.Request, params ImportFilesParams)
@@ -4377,6 +4918,9 @@ type ServerInterface interface {
 	// ReleaseKiosk Ends a kiosk's quarantine.
 	// (POST /v1/kiosks/{name}/release)
 	ReleaseKiosk(w http.ResponseWriter, r *http.Request, name Name)
+	// ListOrganisations All organisations, by id.
+	// (GET /v1/organisations)
+	ListOrganisations(w http.ResponseWriter, r *http.Request)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -4771,6 +5315,65 @@ func (siw *ServerInterfaceWrapper) ListEvents(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListHolders operation middleware
+func (siw *ServerInterfaceWrapper) ListHolders(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldersParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHolders(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ShowHolder operation middleware
+func (siw *ServerInterfaceWrapper) ShowHolder(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ShowHolder(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ImportFiles operation middleware
 func (siw *ServerInterfaceWrapper) ImportFiles(w http.ResponseWriter, r *http.Request) {
 
@@ -4963,6 +5566,20 @@ func (siw *ServerInterfaceWrapper) ReleaseKiosk(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListOrganisations operation middleware
+func (siw *ServerInterfaceWrapper) ListOrganisations(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOrganisations(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -5091,6 +5708,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/confirm", wrapper.ConfirmKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/release", wrapper.ReleaseKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/give-up", wrapper.GiveUpKiosk)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/holders", wrapper.ListHolders)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/holders/{id}", wrapper.ShowHolder)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/organisations", wrapper.ListOrganisations)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cards", wrapper.ListCards)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cards/{serial}", wrapper.ShowCard)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cards/{serial}/reset-attempts", wrapper.ResetAttempts)
@@ -5670,6 +6290,84 @@ func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEve
 	return err
 }
 
+type ListHoldersRequestObject struct {
+	Params ListHoldersParams
+}
+
+type ListHoldersResponseObject interface {
+	VisitListHoldersResponse(w http.ResponseWriter) error
+}
+
+type ListHolders200JSONResponse []Holder
+
+func (response ListHolders200JSONResponse) VisitListHoldersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListHoldersdefaultApplicationProblemPlusJSONResponse) VisitListHoldersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowHolderRequestObject struct {
+	Id string `json:"id"`
+}
+
+type ShowHolderResponseObject interface {
+	VisitShowHolderResponse(w http.ResponseWriter) error
+}
+
+type ShowHolder200JSONResponse Holder
+
+func (response ShowHolder200JSONResponse) VisitShowHolderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowHolderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ShowHolderdefaultApplicationProblemPlusJSONResponse) VisitShowHolderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ImportFilesRequestObject struct {
 	Params ImportFilesParams
 	Body   *multipart.Reader
@@ -5964,6 +6662,44 @@ func (response ReleaseKioskdefaultApplicationProblemPlusJSONResponse) VisitRelea
 	return err
 }
 
+type ListOrganisationsRequestObject struct {
+}
+
+type ListOrganisationsResponseObject interface {
+	VisitListOrganisationsResponse(w http.ResponseWriter) error
+}
+
+type ListOrganisations200JSONResponse []Organisation
+
+func (response ListOrganisations200JSONResponse) VisitListOrganisationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOrganisationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListOrganisationsdefaultApplicationProblemPlusJSONResponse) VisitListOrganisationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// BounceMessage Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
@@ -6011,6 +6747,12 @@ type StrictServerInterface interface {
 	// ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// ListHolders Holders by id, at most 1,000.
+	// (GET /v1/holders)
+	ListHolders(ctx context.Context, request ListHoldersRequestObject) (ListHoldersResponseObject, error)
+	// ShowHolder A holder, with cards and positions.
+	// (GET /v1/holders/{id})
+	ShowHolder(ctx context.Context, request ShowHolderRequestObject) (ShowHolderResponseObject, error)
 	// ImportFiles Takes in what directories and card printers write, all of it or nothing.
 	// (POST /v1/imports)
 	ImportFiles(ctx context.Context, request ImportFilesRequestObject) (ImportFilesResponseObject, error)
@@ -6035,6 +6777,9 @@ type StrictServerInterface interface {
 	// ReleaseKiosk Ends a kiosk's quarantine.
 	// (POST /v1/kiosks/{name}/release)
 	ReleaseKiosk(ctx context.Context, request ReleaseKioskRequestObject) (ReleaseKioskResponseObject, error)
+	// ListOrganisations All organisations, by id.
+	// (GET /v1/organisations)
+	ListOrganisations(ctx context.Context, request ListOrganisationsRequestObject) (ListOrganisationsResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -6465,6 +7210,58 @@ func (sh *strictHandler) ListEvents(w http.ResponseWriter, r *http.Request, para
 	}
 }
 
+// ListHolders operation middleware
+func (sh *strictHandler) ListHolders(w http.ResponseWriter, r *http.Request, params ListHoldersParams) {
+	var request ListHoldersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHolders(ctx, request.(ListHoldersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHolders")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHoldersResponseObject); ok {
+		if err := validResponse.VisitListHoldersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ShowHolder operation middleware
+func (sh *strictHandler) ShowHolder(w http.ResponseWriter, r *http.Request, id string) {
+	var request ShowHolderRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowHolder(ctx, request.(ShowHolderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowHolder")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ShowHolderResponseObject); ok {
+		if err := validResponse.VisitShowHolderResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ImportFiles operation middleware
 func (sh *strictHandler) ImportFiles(w http.ResponseWriter, r *http.Request, params ImportFilesParams) {
 	var request ImportFilesRequestObject
@@ -6681,6 +7478,30 @@ func (sh *strictHandler) ReleaseKiosk(w http.ResponseWriter, r *http.Request, na
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ReleaseKioskResponseObject); ok {
 		if err := validResponse.VisitReleaseKioskResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOrganisations operation middleware
+func (sh *strictHandler) ListOrganisations(w http.ResponseWriter, r *http.Request) {
+	var request ListOrganisationsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOrganisations(ctx, request.(ListOrganisationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOrganisations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOrganisationsResponseObject); ok {
+		if err := validResponse.VisitListOrganisationsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -98,6 +98,41 @@ func (s *routes) ReleaseHolder(ctx context.Context, r ra.ReleaseHolderRequestObj
 	return ra.ReleaseHolder204Response{}, ReleaseHolder(ctx, s.Store, r.Serial, callerOf(ctx), s.Now())
 }
 
+func (s *routes) ListHolders(ctx context.Context, r ra.ListHoldersRequestObject) (ra.ListHoldersResponseObject, error) {
+	list, err := ListHolders(ctx, s.Store, s.Vault, r.Params.After)
+	a := ra.ListHolders200JSONResponse{}
+	for _, h := range list {
+		a = append(a, h.travels())
+	}
+	return a, err
+}
+
+func (s *routes) ShowHolder(ctx context.Context, r ra.ShowHolderRequestObject) (ra.ShowHolderResponseObject, error) {
+	h, err := ShowHolder(ctx, s.Store, s.Vault, r.Id)
+	return ra.ShowHolder200JSONResponse(h.travels()), err
+}
+
+func (h Holder) travels() ra.Holder {
+	a := ra.Holder{
+		Id: h.ID, Name: h.Name, Organisation: h.Organisation, Active: h.Active, Fed: h.Fed, Language: h.Language, Email: h.Email, Mobile: h.Mobile,
+		EmailChangedAt: known(h.EmailChangedAt), MobileChangedAt: known(h.MobileChangedAt), QuarantinedAt: known(h.QuarantinedAt),
+		WrongCodes: h.WrongCodes, Cards: h.Cards, Positions: []ra.Position{},
+	}
+	for _, p := range h.Positions {
+		a.Positions = append(a.Positions, ra.Position{Organisation: p.Organisation, Role: p.Role, Workgroup: p.Workgroup})
+	}
+	return a
+}
+
+func (s *routes) ListOrganisations(ctx context.Context, _ ra.ListOrganisationsRequestObject) (ra.ListOrganisationsResponseObject, error) {
+	list, err := ListOrganisations(ctx, s.Store)
+	a := ra.ListOrganisations200JSONResponse{}
+	for _, o := range list {
+		a = append(a, ra.Organisation{Id: o.ID, Name: o.Name})
+	}
+	return a, err
+}
+
 func (s *routes) CheckEscrow(ctx context.Context, _ ra.CheckEscrowRequestObject) (ra.CheckEscrowResponseObject, error) {
 	a := ra.Escrow{Unusable: []ra.Unusable{}}
 	checked, err := Escrow(ctx, s.Store, s.Vault, s.Profiles, func(u Unusable) error {
