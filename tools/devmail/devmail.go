@@ -148,6 +148,18 @@ func (m *Mailbox) Messages() ([]Message, error) {
 	return list, nil
 }
 
+// Raw is the nth message, counted from 1, as it came, with its recipients in front.
+func (m *Mailbox) Raw(n int) ([]byte, error) {
+	files, err := m.files()
+	if err == nil && (n < 1 || n > len(files)) {
+		err = fmt.Errorf("there is no message %d of %d", n, len(files))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read mailbox: %w", err)
+	}
+	return os.ReadFile(files[n-1])
+}
+
 func (m *Mailbox) files() ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(m.dir, "*.eml"))
 	slices.SortFunc(files, func(a, b string) int {

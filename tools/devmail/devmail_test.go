@@ -74,6 +74,14 @@ func TestMessagesAreKept(t *testing.T) {
 	if got, err := m.Messages(); err != nil || len(got) != 3 || got[2].To != "c@nhs.net" {
 		t.Errorf("messages are %+v, %v", got, err)
 	}
+	if raw, err := m.Raw(3); err != nil || !strings.HasPrefix(string(raw), "Delivered-To: c@nhs.net\r\n") || !strings.Contains(string(raw), "Subject: Third") {
+		t.Errorf("the third message is %q, %v", raw, err)
+	}
+	for _, n := range []int{0, 4} {
+		if raw, err := m.Raw(n); err == nil {
+			t.Errorf("message %d is %q", n, raw)
+		}
+	}
 }
 
 func TestWait(t *testing.T) {

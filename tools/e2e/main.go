@@ -97,6 +97,8 @@ const (
 	usual  kind = "k"
 	hasty  kind = "h" // kiosk and central run out of time quickly
 	module kind = "m" // cards are reached through their maker's PKCS#11 module
+
+	trusted kind = "p" // the kiosk's key is in a TPM
 )
 
 // busy is policy for a kiosk that more people come to in an hour than to any other, all of them with one address.
@@ -142,7 +144,8 @@ func (d *driver) all(ctx context.Context) (count, good int, err error) {
 		if err != nil {
 			return count, good, err
 		}
-		r, err := d.walk(ctx, p, w, fileOf(i))
+		w.issue.File, w.issue.Holder.ID = fileOf(i), holderOf(i)
+		r, err := d.walk(ctx, p, w)
 		report(w.name, r, err)
 	}
 	for _, p := range d.places {
@@ -175,9 +178,12 @@ func (d *driver) place(ctx context.Context, at kind) (*place, error) {
 	switch at {
 	case usual:
 		c.Issues = append(c.Issues, deskIssue())
+		c.Policy = "kiosk_cards_an_hour = 0" // there are more than any team's
 	case hasty:
 		c.Policy += "code_validity = \"6s\"\nresend_after = \"3s\""
 		c.Idle = "walk = \"5s\"\nwarn = \"3s\"\ncode = \"20s\"\nlinger = \"1s\""
+	case trusted:
+		c.TPM = true
 	case module:
 		opensc, err := d.clients.PKCS11()
 		if err != nil {
@@ -190,8 +196,7 @@ func (d *driver) place(ctx context.Context, at kind) (*place, error) {
 	}
 	for i, w := range walks {
 		if w.at() == at && at != module || i == 0 {
-			w.issue.File = fileOf(i)
-			w.issue.Holder.ID = fmt.Sprintf("5551%08d", i)
+			w.issue.File, w.issue.Holder.ID = fileOf(i), holderOf(i)
 			c.Issues = append(c.Issues, w.issue)
 		}
 	}
@@ -251,7 +256,8 @@ func (p *place) cases() (rows []caseRow, err error) {
 	return rows, p.rig.CentralJSON(&rows, "case", "list")
 }
 
-func (d *driver) walk(ctx context.Context, p *place, w walk, file string) (r result, err error) {
+func (d *driver) walk(ctx context.Context, p *place, w walk) (r result, err error) {
+	file := w.issue.File
 	before, err := p.cases()
 	if err != nil {
 		return r, err
@@ -260,7 +266,7 @@ func (d *driver) walk(ctx context.Context, p *place, w walk, file string) (r res
 	if err != nil {
 		return r, err
 	}
-	v := &visit{ctx: ctx, rig: p.rig, terminal: p.terminal, card: file, mails: len(messages)}
+	v := &visit{ctx: ctx, rig: p.rig, terminal: p.terminal, card: file, holder: w.issue.Holder, mails: len(messages), texts: len(p.rig.Notify.Messages())}
 	err = v.run(w.do)
 	if err == nil {
 		err = v.run(func(v *visit) { r.last = v.see(w.last) })

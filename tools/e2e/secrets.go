@@ -12,6 +12,7 @@ import (
 
 	"latchkey/tools/cardsim"
 	"latchkey/tools/leaks"
+	"latchkey/tools/rig"
 )
 
 // leaks looks for every secret of the walks in everything that kiosk, desk and central wrote, and in the command lines and
@@ -33,6 +34,19 @@ func (p *place) leaks() error {
 			secrets[fmt.Sprintf("freeze word of mail %d", i+1)] = w
 			secrets[fmt.Sprintf("freeze word of mail %d without its hyphen", i+1)] = strings.Replace(w, "-", "", 1)
 		}
+	}
+	for i, m := range p.rig.Notify.Messages() {
+		secrets[fmt.Sprintf("number of text message %d", i+1)] = strings.TrimPrefix(m.To, "+")
+		if c := codeInMail.FindStringSubmatch(m.Text); c != nil {
+			secrets[fmt.Sprintf("code of text message %d", i+1)] = c[1]
+		}
+		if w := wordInMail.FindString(m.Text); w != "" {
+			secrets[fmt.Sprintf("freeze word of text message %d", i+1)] = w
+		}
+	}
+	for device, c := range p.rig.EnrolmentCodes() {
+		secrets["enrolment code of "+device] = c
+		secrets["enrolment code of "+device+" without its hyphens"] = strings.ReplaceAll(c, "-", "")
 	}
 	root, err := os.ReadFile(filepath.Join(p.rig.CentralData(), "root.key"))
 	if err != nil {
@@ -56,12 +70,17 @@ func (p *place) leaks() error {
 	own := map[string]bool{} // findings of keys in their own files
 	for _, path := range keys {
 		name := filepath.Base(path)
-		if b, err := os.ReadFile(path); err != nil {
+		b, err := os.ReadFile(path)
+		switch {
+		case err != nil:
 			return err
-		} else if len(b) == 32 {
-			secrets[name] = string(b)
-			own[fmt.Sprintf("%s as it is in %s", name, path)] = true
+		case name == rig.NotifyKeyFile:
+			b = b[len(b)-notifySecret:]
+		case len(b) != 32:
+			continue
 		}
+		secrets[name] = string(b)
+		own[fmt.Sprintf("%s as it is in %s", name, path)] = true
 	}
 	search, err := leaks.For(secrets)
 	if err != nil {
@@ -99,12 +118,15 @@ func (p *place) leaks() error {
 	if len(bad) > 0 {
 		return fmt.Errorf("found in clear: %s", strings.Join(bad, "; "))
 	}
-	// The search itself must be able to find: the mailbox holds the codes.
-	if found, err := search.Dir(p.rig.MailDir()); err != nil || len(messages) > 0 && len(found) == 0 {
+	// The search itself must be able to find: where the messages are kept, there are the codes.
+	if found, err := search.Dir(p.rig.MessageDir()); err != nil || len(messages) > 0 && len(found) == 0 {
 		return fmt.Errorf("the search finds nothing where codes are: %w", err)
 	}
 	return nil
 }
+
+// notifySecret is how long the secret is at the end of an API key: a UUID.
+const notifySecret = 36
 
 // wordInMail is what a holder types to freeze a card.
 var wordInMail = regexp.MustCompile(`\b[A-HJ-Z]{4}-[A-HJ-Z]{4}\b`)

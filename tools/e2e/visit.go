@@ -21,7 +21,9 @@ type visit struct {
 	terminal *terminal
 	card     string // state file
 	hooks    []hook
+	holder   cardsim.Holder
 	mails    int // that had come before
+	texts    int // text messages that had
 }
 
 // failed ends a walk; runWalk recovers it.
@@ -142,14 +144,10 @@ var codeInMail = regexp.MustCompile(`(?m)\b(\d{6})\b`)
 
 // code reads the newest of n mails of this visit.
 func (v *visit) code(n int) string {
-	ctx, cancel := context.WithTimeout(v.ctx, patience)
-	defer cancel()
-	v.must(v.rig.Mail.Wait(ctx, v.mails+n))
-	messages, err := v.rig.Mail.Messages()
-	v.must(err)
-	m := codeInMail.FindStringSubmatch(messages[v.mails+n-1].Text)
+	text := v.mail(n).Text
+	m := codeInMail.FindStringSubmatch(text)
 	if m == nil {
-		v.must(fmt.Errorf("no code in the mail: %s", messages[v.mails+n-1].Text))
+		v.must(fmt.Errorf("no code in the mail: %s", text))
 	}
 	return m[1]
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"latchkey/tools/cardsim"
@@ -55,6 +56,7 @@ type walk struct {
 	issue cardsim.Issue // File is set from the name
 	hasty bool          // at the kiosk and central that run out of time quickly
 	maker bool          // at the kiosk that reaches it through its maker's PKCS#11 module
+	tpm   bool          // at the kiosk whose key is in a TPM
 	do    func(v *visit)
 
 	last    string // stands on the last screen
@@ -70,6 +72,8 @@ func (w walk) at() kind {
 		return hasty
 	case w.maker:
 		return module
+	case w.tpm:
+		return trusted
 	}
 	return usual
 }
@@ -139,7 +143,7 @@ func unlock(v *visit) {
 	v.see(unlocked)
 }
 
-var walks = []walk{
+var kioskWalks = []walk{
 	walk{name: "locked card, taps and keys", issue: locked(), do: unlock}.unlocks(),
 	walk{name: "by keyboard alone", issue: locked(), do: func(v *visit) {
 		v.see(attract)
@@ -594,6 +598,11 @@ var walks = []walk{
 		v.finish(v.code(1))
 	}}.unlocks(),
 }
+
+var walks = slices.Concat(kioskWalks, trustWalks)
+
+// holderOf is the id of a walk's holder.
+func holderOf(n int) string { return fmt.Sprintf("5551%08d", n) }
 
 // fileOf is the state file of a walk's card.
 func fileOf(n int) string { return fmt.Sprintf("card-%02d.json", n) }

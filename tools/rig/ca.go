@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// authority is the development CA of one rig: it vouches for central's server and for the kiosk, and is gone with it.
+// authority is the development CA of one rig: it vouches for central's server and is gone with it. Kiosks are certified by central.
 type authority struct {
 	dir  string
 	key  *ecdsa.PrivateKey
@@ -38,21 +38,6 @@ func newAuthority(dir string) (*authority, error) {
 
 // server issues NAME.pem and NAME.key for a server on loopback.
 func (a *authority) server(name string) error {
-	return a.issue(name, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-}
-
-// device issues NAME.pem and NAME.key for a kiosk.
-func (a *authority) device(name string) error {
-	return a.issue(name, &x509.Certificate{
-		Subject:  pkix.Name{CommonName: name},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-}
-
-func (a *authority) issue(name string, template *x509.Certificate) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -64,7 +49,10 @@ func (a *authority) issue(name string, template *x509.Certificate) error {
 	if err := a.write(name+".key", "PRIVATE KEY", der); err != nil {
 		return err
 	}
-	_, err = a.sign(name, template, a.cert, key)
+	_, err = a.sign(name, &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, a.cert, key)
 	return err
 }
 

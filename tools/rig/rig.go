@@ -1,19 +1,22 @@
 // Package rig is the whole system on one machine, for development and tests: a private PC/SC reader stack with virtual
-// cards, a mailbox, central on SQLite with a CA of its own, and a kiosk that waits for a terminal. Everything lives in one
-// folder, listens on loopback or not at all, and ends with Close.
+// cards, a mailbox, a stand-in for GOV.UK Notify, central on SQLite, and a kiosk that was let in as a trust lets it in and waits
+// for a terminal. Everything lives in one folder, listens on loopback or not at all, and ends with Close.
 //
-// The programs are the real ones; only cards, mailbox and certificates are made here. A program that calls Start calls
-// reader.Main first thing in main.
+// The programs are the real ones; only cards, central's own certificate and what takes its messages are made here. A
+// program that calls Start calls reader.Main first thing in main.
 package rig
 
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +30,7 @@ import (
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
 	"latchkey/tools/devmail"
+	"latchkey/tools/fakenotify"
 	"latchkey/tools/postgres"
 	"latchkey/tools/reader"
 )
@@ -45,6 +49,7 @@ type Config struct {
 	Idle     string // settings of the kiosk's [idle], TOML
 	// PostgreSQL: central's database is a private PostgreSQL server's, else a file of SQLite's.
 	PostgreSQL bool
+	TPM        bool // the kiosk's key is in a software TPM, else in a file
 	Log        io.Writer
 }
 
@@ -53,6 +58,7 @@ type Rig struct {
 	Config
 	Reader  *reader.Reader
 	Mail    *devmail.Mailbox
+	Notify  *fakenotify.Server // takes text messages
 	Network *Network
 	Web     *Network // between people and central's pages
 
@@ -62,7 +68,10 @@ type Rig struct {
 	central   *exec.Cmd
 	database  string // as central's configuration names it
 	server    *postgres.Server
-	ended     chan struct{} // central's process
+	ended     chan struct{}     // central's process
+	codes     map[string]string // by which devices were let in
+	tpm       string            // its socket; empty for none
+	tpmEnded  chan struct{}     // its process
 	close     sync.Once
 	puks      map[string]secret.Value // as printed, by file
 }
@@ -70,13 +79,13 @@ type Rig struct {
 // Start makes and starts everything but the kiosk.
 func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	r := &Rig{Config: c, ctx: ctx, stop: stop}
+	r := &Rig{Config: c, ctx: ctx, stop: stop, codes: map[string]string{}}
 	defer func() {
 		if err != nil {
 			r.Close()
 		}
 	}()
-	for _, dir := range []string{c.Dir, r.path("cards"), r.path("pki"), r.path("kiosk"), r.path("mail")} {
+	for _, dir := range []string{c.Dir, r.path("cards"), r.path("pki"), r.path("kiosk")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
@@ -84,8 +93,16 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	if r.Reader, err = reader.Start(ctx, reader.Config{Dir: r.path("pcsc"), Log: c.Log}); err != nil {
 		return nil, err
 	}
-	if r.Mail, err = devmail.Start(ctx, devmail.Config{Addr: "127.0.0.1:0", Dir: r.path("mail")}); err != nil {
+	if r.Mail, err = devmail.Start(ctx, devmail.Config{Addr: "127.0.0.1:0", Dir: r.path("messages", "mail")}); err != nil {
 		return nil, err
+	}
+	if r.Notify, err = fakenotify.Start(ctx, fakenotify.Config{Addr: "127.0.0.1:0", Dir: r.path("messages", "notify")}); err != nil {
+		return nil, err
+	}
+	if c.TPM {
+		if err := r.startTPM(); err != nil {
+			return nil, err
+		}
 	}
 	if r.Network, err = newNetwork(ctx); err != nil {
 		return nil, err
@@ -114,10 +131,10 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	if err := r.StartCentral(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(r.addDevice(KioskID, "kiosk"), r.importCards()); err != nil {
+	if err := errors.Join(r.enrol(KioskID, "kiosk", "kiosk"), r.importCards()); err != nil {
 		return nil, err
 	}
-	return r, r.configureKiosk()
+	return r, r.configureDevice("kiosk", r.Idle)
 }
 
 func (r *Rig) path(elem ...string) string { return filepath.Join(append([]string{r.Dir}, elem...)...) }
@@ -129,15 +146,15 @@ func (r *Rig) certify() (err error) {
 	if r.authority, err = newAuthority(r.path("pki")); err != nil {
 		return err
 	}
-	if err := r.authority.server("central"); err != nil {
-		return err
-	}
-	return r.authority.device(KioskID)
+	return r.authority.server("central")
 }
 
 // configureCentral has central make its keys and writes its configuration for this machine.
 func (r *Rig) configureCentral() error {
 	if _, err := r.Central("init", r.path("central")); err != nil {
+		return err
+	}
+	if err := os.WriteFile(r.path("central", NotifyKeyFile), []byte(r.Notify.Key()), 0o600); err != nil {
 		return err
 	}
 	own := ""
@@ -171,6 +188,14 @@ port = %d
 from = "Smartcard Unlock <smartcards@example.nhs.uk>"
 tls = "none"
 
+[delivery]
+sms = "notify"
+
+[notify]
+url = %q
+key_file = %q
+sms_template = %q
+
 [cards]
 ca = %q
 %s
@@ -179,16 +204,10 @@ ca = %q
 # Simulated cards of these kinds have no key that signs without a passcode, as their like in the field.
 without_proof = [%s"authentic", "gids", "isoapplet", "openpgp", "openpgp-admin"]
 %s
-`, r.database, r.authority.path("central.pem"), r.authority.path("central.key"), r.authority.path("ca.pem"), r.Web.Addr(),
+`, r.database, r.authority.path("central.pem"), r.authority.path("central.key"), r.path("central", "tls", "kiosk-ca.crt"), r.Web.Addr(),
 		r.path("central", "kek.key"), r.path("central", "root.key"), r.path("central", "signing.pem"), r.path("central", "codes.key"),
-		r.Mail.Port(), r.Card(cardsim.CAFile), r.profiles(), own, r.Policy)
+		r.Mail.Port(), r.Notify.URL(), r.path("central", NotifyKeyFile), r.Notify.SMSTemplate, r.Card(cardsim.CAFile), r.profiles(), own, r.Policy)
 	return os.WriteFile(r.path("central", "central.toml"), []byte(config), 0o600)
-}
-
-// addDevice has central serve the device of which the authority made a certificate.
-func (r *Rig) addDevice(id, kind string) error {
-	_, err := r.Central("kiosk", "add", id, "--cert", r.authority.path(id+".pem"), "--kind", kind)
-	return err
 }
 
 func (r *Rig) writeProfiles() error {
@@ -252,8 +271,11 @@ func (r *Rig) rememberPUKs(path string) error {
 // PrintedPUKs are the PUKs as the printer wrote them, by the card's file.
 func (r *Rig) PrintedPUKs() map[string]secret.Value { return r.puks }
 
-// MailDir is where the mailbox keeps its messages.
-func (r *Rig) MailDir() string { return r.path("mail") }
+// MessageDir is where mailbox and stand-in keep what they are given.
+func (r *Rig) MessageDir() string { return r.path("messages") }
+
+// NotifyKeyFile, in central's folder, holds what central shows the stand-in.
+const NotifyKeyFile = "notify.key"
 
 // Rotated tells whether the PUK on a card is another than the printer's: "yes", "no", or "unknown" for a card that the
 // printer told nobody of.
@@ -272,24 +294,24 @@ func (r *Rig) Rotated(file string) (string, error) {
 	return "yes", nil
 }
 
-func (r *Rig) configureKiosk() error { return r.configureDevice(KioskID, "kiosk", r.Idle) }
-
 // configureDevice writes NAME/kiosk.toml.
-func (r *Rig) configureDevice(id, dir, idle string) error {
+func (r *Rig) configureDevice(dir, idle string) error {
+	tpm := ""
+	if r.tpm != "" {
+		tpm = fmt.Sprintf("tpm = %q", r.tpm)
+	}
 	config := fmt.Sprintf(`
 central = "https://%s"
 central_ca = %q
-central_key = %q
-certificate = %q
-key = %q
+identity = %q
+%s
 data = %q
 help = "Call extension 4050, or go to the IT walk-in centre."
 %s
 
 [idle]
 %s
-`, r.Network.Addr(), r.authority.path("ca.pem"), r.path("central", "signing.pub.pem"), r.authority.path(id+".pem"),
-		r.authority.path(id+".key"), r.path(dir, "data"), r.profiles(), idle)
+`, r.Network.Addr(), r.authority.path("ca.pem"), r.path(dir, "data", "identity"), tpm, r.path(dir, "data"), r.profiles(), idle)
 	return os.WriteFile(r.path(dir, "kiosk.toml"), []byte(config), 0o600)
 }
 
@@ -298,13 +320,10 @@ func (r *Rig) Desk(id string) (argv []string, err error) {
 	if err := os.MkdirAll(r.path(id), 0o700); err != nil {
 		return nil, err
 	}
-	if err := r.authority.device(id); err != nil {
+	if err := r.enrol(id, "desk", id); err != nil {
 		return nil, err
 	}
-	if err := r.addDevice(id, "desk"); err != nil {
-		return nil, err
-	}
-	return []string{filepath.Join(r.Bin, "cardctl"), "unblock", "--config", r.path(id, "kiosk.toml")}, r.configureDevice(id, id, "")
+	return []string{filepath.Join(r.Bin, "cardctl"), "unblock", "--config", r.path(id, "kiosk.toml")}, r.configureDevice(id, "")
 }
 
 // DeviceLog is where a device writes what it does, a line an entry of its journal.
@@ -326,14 +345,26 @@ func (r *Rig) KioskData() string { return r.path("kiosk", "data") }
 // CentralData is central's folder with database, keys and log.
 func (r *Rig) CentralData() string { return r.path("central") }
 
+// Browser reaches central's pages as people do, and takes central's certificate from the rig's authority alone.
+func (r *Rig) Browser() *http.Client {
+	roots := x509.NewCertPool()
+	roots.AddCert(r.authority.cert)
+	return &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}, Timeout: 30 * time.Second,
+	}
+}
+
 // Central runs one of central's subcommands and returns what it printed. But for init, central must run.
-func (r *Rig) Central(args ...string) (string, error) {
+func (r *Rig) Central(args ...string) (string, error) { return r.CentralFrom(nil, args...) }
+
+// CentralFrom is Central with something on its standard input.
+func (r *Rig) CentralFrom(in io.Reader, args ...string) (string, error) {
 	cmd := exec.CommandContext(r.ctx, filepath.Join(r.Bin, "central"), args...)
 	if args[0] != "init" {
 		cmd.Args = append(cmd.Args, "--config", r.path("central", "central.toml"))
 	}
 	var complaint strings.Builder
-	cmd.Stderr = &complaint
+	cmd.Stdin, cmd.Stderr = in, &complaint
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("central %s: %w: %s", args[0], err, strings.TrimSpace(complaint.String()))
@@ -436,6 +467,9 @@ func (r *Rig) Close() {
 		if r.Mail != nil {
 			r.Mail.Close()
 		}
+		if r.Notify != nil {
+			r.Notify.Close()
+		}
 		if r.server != nil {
 			r.server.Close()
 		}
@@ -443,5 +477,8 @@ func (r *Rig) Close() {
 			r.Reader.Close()
 		}
 		r.stop()
+		if r.tpmEnded != nil {
+			<-r.tpmEnded
+		}
 	})
 }

@@ -44,6 +44,7 @@ func newTable(ctx context.Context, system *rig.Rig, path string) (*table, error)
 	t.state.Hands = lay(t.hands)
 	t.all.Go(t.accept)
 	t.all.Go(t.readMail)
+	t.all.Go(t.readTexts)
 	return t, nil
 }
 
@@ -166,8 +167,8 @@ func (t *table) take() (was bool, err error) {
 
 // readMail tells of each mail as it arrives.
 func (t *table) readMail() {
-	for n := 1; ; n++ {
-		if err := t.system.Mail.Wait(t.ctx, n); err != nil {
+	for told := 0; ; {
+		if err := t.system.Mail.Wait(t.ctx, told+1); err != nil {
 			return
 		}
 		messages, err := t.system.Mail.Messages()
@@ -175,12 +176,23 @@ func (t *table) readMail() {
 			t.change(func(s *state) { s.Notice = err.Error() })
 			return
 		}
-		n = len(messages)
-		t.change(func(s *state) {
-			s.Mails = nil
-			for _, m := range messages {
-				s.Mails = append(s.Mails, mail{To: m.To, Subject: m.Subject, Text: m.Text})
-			}
-		})
+		for _, m := range messages[told:] {
+			t.change(func(s *state) { s.Mails = append(s.Mails, mail{To: m.To, Subject: m.Subject, Text: m.Text}) })
+		}
+		told = len(messages)
+	}
+}
+
+// readTexts does the same with text messages.
+func (t *table) readTexts() {
+	for told := 0; ; {
+		if err := t.system.Notify.Wait(t.ctx, told+1); err != nil {
+			return
+		}
+		messages := t.system.Notify.Messages()
+		for _, m := range messages[told:] {
+			t.change(func(s *state) { s.Mails = append(s.Mails, mail{To: m.To, Subject: "Text message", Text: m.Text}) })
+		}
+		told = len(messages)
 	}
 }

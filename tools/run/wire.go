@@ -18,7 +18,7 @@ type told struct {
 	Client                         string // that is asked for a proof; empty where there is no passcode
 }
 
-// mail is one message of the mailbox.
+// mail is one message, by email or as a text message.
 type mail struct {
 	To, Subject, Text string
 }
