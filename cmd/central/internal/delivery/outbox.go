@@ -29,8 +29,12 @@ import (
 // Timeout is how long handing over a message takes at most. Kiosks wait a little longer for their answers.
 const Timeout = 6 * time.Second
 
-// lease is how long whoever hands a message over has before others conclude that they are gone.
-const lease = Timeout + time.Second
+// How long whoever hands a message over has before others conclude that they are gone, by their own clocks: machines' clocks
+// differ. Of a code little depends on it, since nobody else hands it over, and a kiosk waits; a notice would go twice.
+const (
+	lease       = Timeout + time.Second
+	noticeLease = 2 * time.Minute
+)
 
 // Outbox hands over the messages that wait in a store. Any number of processes may have one on the same. It is safe for
 // concurrent use.
@@ -111,8 +115,9 @@ func (o *Outbox) Deliver(ctx context.Context, id string, failed func(*store.Tx, 
 		if m, err = tx.Message(id); err != nil {
 			return err
 		}
-		if m.State != store.MessageSending || m.Tries != tries {
-			return nil // it came back already, or took so long that others concluded
+		concluded := m.State == store.MessageSent // by others, that whoever had the code was gone: who had it knows better
+		if m.State != store.MessageSending && !concluded || m.Tries != tries {
+			return nil // it came back already, or others have sent it
 		}
 		m.Reference = reference
 		switch {
@@ -149,7 +154,10 @@ func (o *Outbox) claim(ctx context.Context, id string, failed func(*store.Tx, st
 			return errors.Join(tx.SetMessage(m), failed(tx, m))
 		}
 		mine = true
-		m.State, m.DueAt = store.MessageSending, now.Add(lease)
+		m.State, m.DueAt = store.MessageSending, now.Add(noticeLease)
+		if m.Kind == store.MessageCode {
+			m.DueAt = now.Add(lease)
+		}
 		m.Tries++
 		return tx.SetMessage(m)
 	})
@@ -173,7 +181,9 @@ func (o *Outbox) again(m *store.Message) bool {
 func (o *Outbox) open(ctx context.Context, m store.Message) (reference string, failure *Failure) {
 	in, err := open(o.vault, m)
 	if err != nil {
-		return "", &Failure{Why: err.Error()}
+		// What the vault cannot open today it may open tomorrow, unless it was not sealed for this.
+		var unknown *vault.UnknownKeyError
+		return "", &Failure{Why: err.Error(), Later: !errors.Is(err, vault.ErrSealed) || errors.As(err, &unknown)}
 	}
 	defer in.wipe()
 	return o.Send(ctx, m, in.to, in.code)
@@ -219,7 +229,9 @@ func (o *Outbox) Run(ctx context.Context) error {
 	for {
 		if now := o.time(); now.Sub(swept) >= sweepFor {
 			swept = now
-			if err := o.store.Update(ctx, func(tx *store.Tx) error { return tx.DropMessages(now.Add(-kept)) }); err != nil && ctx.Err() == nil {
+			if err := o.store.Update(ctx, func(tx *store.Tx) error {
+				return errors.Join(tx.DropMessages(now.Add(-kept)), tx.DropSends(now.Add(-24*cases.RateWindow)))
+			}); err != nil && ctx.Err() == nil {
 				o.log.Error("outbox", "err", err)
 			}
 		}

@@ -229,11 +229,92 @@ func TestWhoeverHandedItOverIsGone(t *testing.T) {
 		o.pass(lease)
 		o.deliver(1, code, store.MessageSent)
 		o.sent(0)
+		o.pass(noticeLease - lease)
 		o.deliver(1, notice, store.MessageSent)
 		o.sent(1)
 		if m := o.notify.Messages()[0]; m.Kind != "sms" || !strings.HasPrefix(m.Text, "Your smartcard was frozen on ") {
 			o.t.Errorf("%+v", m)
 		}
+	})
+}
+
+// slow is a carrier while which something else happens.
+type slow struct {
+	carrier
+	meanwhile func()
+}
+
+func (s slow) carry(ctx context.Context, l letter) (string, error) {
+	s.meanwhile()
+	return s.carrier.carry(ctx, l)
+}
+
+// Another process, whose clock is ahead, concludes that whoever has a message in hand is gone, and they are not: of a code
+// what they say counts, and a notice is not sent by both.
+func TestAClockThatIsAhead(t *testing.T) {
+	onBothEngines(t, func(o *office) {
+		for _, channel := range []string{cases.ChannelEmail, cases.ChannelMobile} {
+			way := o.boxes[0].ways[channel]
+			o.boxes[0].ways[channel] = slow{way, func() {
+				o.pass(lease + time.Second)
+				for _, id := range o.due() {
+					if _, err := o.boxes[1].Deliver(o.t.Context(), id, nil); err != nil {
+						o.t.Error(err)
+					}
+				}
+			}}
+		}
+		o.deliver(0, o.notice("email", "john.rigby@nhs.net"), store.MessageSent)
+		o.sent(1)
+		id := o.code("c1")
+		o.notify.Fail(fakenotify.Internal)
+		o.deliver(0, id, store.MessageFailed)
+		if m := o.message(id); m.Failure == "" || m.Recipient != nil || m.Content != nil {
+			o.t.Errorf("%+v", m)
+		}
+		o.update(func(tx *store.Tx) error {
+			c, err := tx.Case("c1")
+			if !c.Code.Failed {
+				o.t.Errorf("the holder waits for a code that was refused: %+v", c.Code)
+			}
+			return err
+		})
+		o.sent(1)
+	})
+}
+
+// away is a key of an HSM that does not answer.
+type away struct{ vault.KEK }
+
+func (away) Unwrap(_, _ []byte) ([]byte, error) { return nil, errors.New("hsm: it does not answer") }
+
+// A notice that cannot be opened just now is not lost: the HSM comes back, or another process has the key.
+func TestANoticeOutlivesTheKeysAbsence(t *testing.T) {
+	onBothEngines(t, func(o *office) {
+		key := func(b byte) secret.Value { return secret.New(bytes.Repeat([]byte{b}, 32)) }
+		kek, err := vault.NewKEK(key(1))
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		root, err := vault.NewRoot(key(2))
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		whole := o.boxes[0].vault
+		if o.boxes[0].vault, err = vault.With(vault.Keys{KEK: away{kek}, Root: root, Codes: key(3)}); err != nil {
+			o.t.Fatal(err)
+		}
+		id := o.notice("email", "john.rigby@nhs.net")
+		o.deliver(0, id, store.MessageWaiting)
+		if o.boxes[0].vault, err = vault.New(key(9), key(2), key(3)); err != nil {
+			o.t.Fatal(err)
+		}
+		o.pass(time.Hour)
+		o.deliver(0, id, store.MessageWaiting)
+		o.boxes[0].vault = whole
+		o.pass(time.Hour)
+		o.deliver(0, id, store.MessageSent)
+		o.sent(1)
 	})
 }
 
