@@ -223,6 +223,18 @@ func lifeOfAKiosk(t *testing.T, f *fleet) {
 		t.Error("the new certificate was not kept")
 	}
 
+	// What is asked for twice is answered alike: the first request may arrive last.
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, again.Key())
+	must(t, err)
+	one, err := central.Renew(ctx, csr)
+	must(t, err)
+	two, err := central.Renew(ctx, csr)
+	must(t, err)
+	if string(one) != string(two) {
+		t.Error("a repeated request voids the certificate that it was answered with")
+	}
+	wants(t, central.End(ctx, "0123456789abcdef", "\x00", wire.EndRequest{Reason: wire.Idle}), wire.CodeNotFound)
+
 	// Another key is another kiosk.
 	_, err = central.Renew(ctx, request(t))
 	wants(t, err, wire.CodeEnrolmentInvalid)

@@ -33,7 +33,7 @@ func (st *step) epoch() (store.Epoch, error) {
 // whole notes that central holds all of the kiosk's journal. Grants that left before the restore have run out by then: an intent
 // that is durable later is none of theirs.
 func (st *step) whole(e store.Epoch, k store.Kiosk) error {
-	if !e.Recovering() || k.SentEpoch >= e.Number || st.now.Before(e.OpenedAt.Add(2*st.policy().GrantValidity)) {
+	if !e.Recovering() || k.SentEpoch >= e.Number || st.now.Before(e.OpenedAt.Add(2*st.Policies.LongestGrant())) {
 		return nil
 	}
 	k.SentEpoch = e.Number

@@ -148,6 +148,47 @@ func TestAFreezeComesBeforeStoredAnswers(t *testing.T) {
 	}
 }
 
+// Nor is it to a card that was revoked since, or to a holder who has left.
+func TestStoredAnswersAreOfThoseStillServed(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*world){
+		"the card is revoked": func(w *world) { w.load("", w.card.row("h1", "revoked")) },
+		"the holder has left": func(w *world) { w.load("h1,Mr John Rigby,"+email+","+mobile+",left\n", "") },
+		"the holder misbehaves": func(w *world) {
+			w.update(func(tx *store.Tx) error { return tx.QuarantineHolder("h1", w.server.Now()) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			k := w.kiosk("k1")
+			v := k.accepted(w.card)
+			release := v.releaseRequest()
+			if a := k.send(v.path("release"), "key-of-the-release-1", release); a.status != http.StatusOK {
+				t.Fatalf("%s", a.body)
+			}
+			change(w)
+			if a := k.send(v.path("release"), "key-of-the-release-1", release); a.problem.Code != wire.CodeCaseClosed {
+				t.Errorf("the grant again: %s", a.body)
+			}
+		})
+	}
+}
+
+// What is no case stays none when it is asked again, however wrong the rest of the request was.
+func TestNoCase(t *testing.T) {
+	t.Parallel()
+	k := newWorld(t).kiosk("k1")
+	for _, id := range []string{strings.Repeat("0", 32), "%00", "..", strings.Repeat("a", 500)} {
+		for range 2 {
+			a := k.send("/v1/cases/"+id+"/end", "key-of-the-request-1", wire.EndRequest{Reason: "x"})
+			if a.status/100 != 4 && a.status/100 != 3 || a.problem.Code == wire.CodeMalformed {
+				t.Errorf("%q: %d %s", id, a.status, a.body)
+			}
+		}
+	}
+}
+
 func TestWordsAreNotGuessed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"time"
 	"unicode/utf8"
 
@@ -116,6 +117,9 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 		if !c.State.Over() && !c.Open(st.now) {
 			return true, refuse(st.rq, wire.CodeCaseClosed), nil
 		}
+		if served, err := st.stillServed(c); err != nil || !served {
+			return err == nil, refuse(st.rq, wire.CodeCaseClosed), err
+		}
 		if a.route == release && was.Status == http.StatusOK {
 			var g wire.Grant
 			if err := json.Unmarshal(was.Body, &g); err != nil {
@@ -134,6 +138,20 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 		st.rq.code = p.Code
 	}
 	return true, reply{was.Status, was.Body}, nil
+}
+
+// stillServed says whether an answer that was stored for a case may be given again: it names a holder, or is a grant, and the
+// card may have been revoked since, or the holder have left. Of a card that has not proved itself nothing is said by it.
+func (st *step) stillServed(c cases.Case) (bool, error) {
+	if c.State.Over() || c.State == cases.Begun {
+		return true, nil
+	}
+	card, err := st.tx.Card(c.Card)
+	if err != nil {
+		return false, err
+	}
+	h, _, err := st.tx.Holder(c.Holder)
+	return !card.Revoked && card.FrozenAt.IsZero() && h.Active && h.QuarantinedAt.IsZero(), err
 }
 
 // keep stores the answer for repetitions.
@@ -166,8 +184,14 @@ func also(refusal error, effects ...error) error {
 	return refusal
 }
 
+var caseForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
 // theCase finds the request's case, if it is one of this kiosk's.
 func (st *step) theCase() (cases.Case, error) {
+	if !caseForm.MatchString(st.caseID) { // there are databases that take offence at what is no text
+		st.caseID = ""
+		return cases.Case{}, cases.Refuse(wire.CodeNotFound)
+	}
 	c, err := st.tx.Case(st.caseID)
 	if errors.Is(err, store.ErrNotFound) || err == nil && c.Kiosk != st.rq.kiosk {
 		st.caseID = "" // nothing that is stored from here on belongs to another kiosk's case

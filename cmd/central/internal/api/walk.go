@@ -180,12 +180,12 @@ func proved(p cases.Policy, now time.Time, c cases.Case, rec cases.Record) wire.
 func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (wire.CheckCodeResponseObject, error) {
 	defer r.Body.Code.Wipe()
 	return s.once(ctx, ask{"check", r.Params.IdempotencyKey, r.Case}, http.StatusOK, func(st *step) (any, error) {
-		if n := r.Body.Code.Len(); n < 1 || n > 64 {
-			return nil, cases.Refuse(wire.CodeMalformed)
-		}
 		c, rec, err := st.known()
 		if err != nil {
 			return nil, err
+		}
+		if n := r.Body.Code.Len(); n < 1 || n > 64 {
+			return nil, cases.Refuse(wire.CodeMalformed)
 		}
 		refused := c.Check(st.policy(), st.now, &rec, st.Vault.CodeMAC(c.ID, c.Card, c.Kiosk, r.Body.Code.Value))
 		if refused == nil {
@@ -214,10 +214,10 @@ func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (
 // before it proved itself ends nothing.
 func (s *routes) EndCase(ctx context.Context, r wire.EndCaseRequestObject) (wire.EndCaseResponseObject, error) {
 	return s.once(ctx, ask{"end", r.Params.IdempotencyKey, r.Case}, http.StatusNoContent, func(st *step) (any, error) {
-		if !r.Body.Reason.Valid() {
-			return nil, cases.Refuse(wire.CodeMalformed)
-		}
 		c, err := st.theCase()
+		if err == nil && !r.Body.Reason.Valid() {
+			err = cases.Refuse(wire.CodeMalformed)
+		}
 		if err != nil || c.State.Over() || c.Unproved() {
 			return nil, err
 		}

@@ -36,11 +36,18 @@ func Strikes(r *Refusal) bool {
 }
 
 // Fruitless says whether a case that is over counts as a visit of the card's holder without success. One of a card that
-// cannot prove itself does not: whoever copies its number should not keep the holder out. Nor does one that a freeze ended:
-// that was the holder's.
+// cannot prove itself does not: whoever copies its number should not keep the holder out. Nor does one that a freeze ended,
+// which was the holder's, or one that ended because central is being put right or wants the RA's approval: nothing was sent, and
+// nobody could do better.
 func (c *Case) Fruitless(card Card) bool {
-	return c.State.Over() && !c.ProvedAt.IsZero() && card.Proves() && c.Reason != ReasonUnlocked && c.Reason != ReasonUnknown &&
-		c.Reason != Reason(wire.CodeCardFrozen)
+	if !c.State.Over() || c.ProvedAt.IsZero() || !card.Proves() {
+		return false
+	}
+	switch c.Reason {
+	case ReasonUnlocked, ReasonUnknown, ReasonEpoch, Reason(wire.CodeCardFrozen), Reason(wire.CodeCardRecovering), Reason(wire.CodeApprovalNeeded):
+		return false
+	}
+	return true
 }
 
 // VisitsSince is from when on fruitless visits count: the last unlock, or the window's begin.

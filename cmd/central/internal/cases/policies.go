@@ -19,6 +19,15 @@ func (p Policies) For(organisation string) Policy {
 	return policy
 }
 
+// LongestGrant is how long a grant lasts at most, whosever rules hold for it.
+func (p Policies) LongestGrant() time.Duration {
+	longest := p.Default.GrantValidity
+	for _, o := range p.By {
+		longest = max(longest, o.GrantValidity)
+	}
+	return longest
+}
+
 // Longest is after what time the newest answer of a case is worth nothing any more, whosever rules hold for it.
 func (p Policies) Longest() time.Duration {
 	longest := p.Default.CaseValidity + p.Default.CodeValidity

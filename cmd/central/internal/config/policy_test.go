@@ -21,6 +21,7 @@ domains = ["rxx.nhs.uk"]
 [organisations.RYY]
 profile = "seed"
 code_validity = "5m"
+grant_validity = "5m"
 `, "/etc")
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +42,9 @@ code_validity = "5m"
 	}
 	if got := c.Policies.Longest(); got != 40*time.Minute {
 		t.Errorf("answers are kept for %v", got)
+	}
+	if got := c.Policies.LongestGrant(); got != 5*time.Minute {
+		t.Errorf("after a restore journals count as whole when %v have passed twice", got)
 	}
 }
 
