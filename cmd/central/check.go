@@ -17,8 +17,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/central/internal/api"
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/delivery"
+	"latchkey/cmd/central/internal/office"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
 )
@@ -97,6 +99,10 @@ func (c *checking) all(path string) {
 	if _, err := conf.CardIssuers(); c.err(err) && conf.Cards.CA == "" {
 		c.warn("cards.ca is not set: no card with a certificate can be imported or served; name the authorities of your cards")
 	}
+	_, err = api.SCIMToken(conf.SCIM)
+	c.err(err)
+	_, err = api.ReceiptToken(conf.Notify)
+	c.err(err)
 	if conf.SIEM.Address != "" {
 		_, err := conf.SIEM.Authorities()
 		c.err(err)
@@ -166,10 +172,16 @@ func (c *checking) ways(conf *config.Config) {
 
 // places sees whether central can listen where it is to.
 func (c *checking) places(conf *config.Config) {
+	taken := map[string]string{}
 	for _, p := range []struct{ setting, addr string }{{"listen", conf.Listen}, {"web.listen", conf.Web.Listen}, {"monitor.listen", conf.Monitor.Listen}} {
 		if p.addr == "" {
 			continue
 		}
+		if other := taken[p.addr]; other != "" && !strings.HasSuffix(p.addr, ":0") {
+			c.err(fmt.Errorf("%s and %s are both %s: give one of them another port", other, p.setting, p.addr))
+			continue
+		}
+		taken[p.addr] = p.setting
 		l, err := net.Listen("tcp", p.addr)
 		if errors.Is(err, syscall.EADDRINUSE) {
 			c.warn("%s: something listens on %s already; if it is not this central, choose another port", p.setting, p.addr)
@@ -188,5 +200,6 @@ func (c *checking) places(conf *config.Config) {
 		return
 	}
 	probe.Close()
+	c.err(office.Permit(probe.Name(), conf.Office.Group))
 	os.Remove(probe.Name())
 }

@@ -208,6 +208,23 @@ func TestEveryBrokenCentralIsToldItsCure(t *testing.T) {
 			defer s.Close()
 			bumpSchema(t, f.path("central.db"))
 		}, "used by a newer central", "install that one again"},
+		"a directory's token that can be guessed": {func(f *folder) {
+			f.write("token", "short")
+			f.replace("[cards]", "[scim]\ntoken_file = \"token\"\n[cards]")
+		}, "scim.token_file", "write a long random word"},
+		"no token of Notify's": {func(f *folder) { f.replace("[cards]", "[notify]\nreceipts_token_file = \"token\"\n[cards]") },
+			"notify.receipts_token_file", "correct its place"},
+		"no such group": {func(f *folder) { f.replace("[smtp]", "[office]\ngroup = \"no-such-group\"\n[smtp]") },
+			"office.group", "make it, or correct central.toml"},
+		"two listeners in one place": {func(f *folder) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			l.Close()
+			f.write("central.toml", strings.ReplaceAll(f.config(), "127.0.0.1:0", l.Addr().String()))
+		}, "listen and web.listen", "another port"},
 		"no folder for the socket": {func(f *folder) { f.replace("[smtp]", "[office]\nsocket = \"away/central.sock\"\n[smtp]") },
 			"office.socket", "make the folder"},
 	} {

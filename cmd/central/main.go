@@ -21,6 +21,7 @@ import (
 
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/store"
+	"latchkey/cmd/central/internal/vault/hsm"
 	"latchkey/firmware/secret"
 )
 
@@ -36,9 +37,18 @@ func run() int {
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "central: %v\n", err)
-		return 1
+		return exitStatus(err)
 	}
 	return 0
+}
+
+// exitStatus is 78 (EX_CONFIG of sysexits.h) where starting again by itself does harm: each try of a PIN that is wrong brings the HSM
+// nearer to locking it.
+func exitStatus(err error) int {
+	if errors.Is(err, hsm.ErrPIN) {
+		return 78
+	}
+	return 1
 }
 
 // opened is what a command works on that opens the database itself: serve, and what is done while central is stopped.

@@ -70,23 +70,23 @@ func (d *duration) UnmarshalText(b []byte) (err error) {
 }
 
 type file struct {
-	Listen    string                    `toml:"listen"`
-	Database  string                    `toml:"database"`
-	RAContact string                    `toml:"ra_contact"`
-	TimeZone  string                    `toml:"time_zone"`
-	TLS       TLS                       `toml:"tls"`
-	Web       Web                       `toml:"web"`
-	Office    Office                    `toml:"office"`
-	PKI       pkiFile                   `toml:"pki"`
-	Keys      Keys                      `toml:"keys"`
+	Listen    string  `toml:"listen"`
+	Database  string  `toml:"database"`
+	RAContact string  `toml:"ra_contact"`
+	TimeZone  string  `toml:"time_zone"`
+	TLS       TLS     `toml:"tls"`
+	Web       Web     `toml:"web"`
+	Office    Office  `toml:"office"`
+	PKI       pkiFile `toml:"pki"`
+	Keys      Keys    `toml:"keys"`
 	delivers
-	SCIM      SCIM                      `toml:"scim"`
-	Cards     Cards                     `toml:"cards"`
-	Monitor   Monitor                   `toml:"monitor"`
-	SIEM      SIEM                      `toml:"siem"`
-	Log       Log                       `toml:"log"`
-	Policy    toml.Primitive            `toml:"policy"`
-	Orgs      map[string]toml.Primitive `toml:"organisations"`
+	SCIM    SCIM                      `toml:"scim"`
+	Cards   Cards                     `toml:"cards"`
+	Monitor Monitor                   `toml:"monitor"`
+	SIEM    SIEM                      `toml:"siem"`
+	Log     Log                       `toml:"log"`
+	Policy  toml.Primitive            `toml:"policy"`
+	Orgs    map[string]toml.Primitive `toml:"organisations"`
 }
 
 func defaults() file {

@@ -54,7 +54,7 @@ func Listen(path, group string) (_ net.Listener, err error) {
 		return nil, fmt.Errorf("office.socket: %w", err)
 	}
 	l.SetUnlinkOnClose(false)
-	if err = permit(made, group); err == nil {
+	if err = Permit(made, group); err == nil {
 		err = os.Rename(made, path)
 	}
 	if err != nil {
@@ -64,7 +64,8 @@ func Listen(path, group string) (_ net.Listener, err error) {
 	return &socket{l, path, lock}, nil
 }
 
-func permit(path, group string) error {
+// Permit lets central's own user use the socket at path, and the group's members, if there is one.
+func Permit(path, group string) error {
 	if group == "" {
 		return os.Chmod(path, 0o600)
 	}

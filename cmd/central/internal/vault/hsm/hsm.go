@@ -15,6 +15,9 @@ import (
 // ErrNotBuilt: this program cannot speak PKCS#11.
 var ErrNotBuilt = errors.New("this program was built without PKCS#11: use one that was built with the tag pkcs11, or key files instead of [keys.hsm]")
 
+// ErrPIN: the module has refused the PIN. Who tries it again brings the token nearer to locking it.
+var ErrPIN = errors.New("the PIN was refused")
+
 // Place says where the module is and which token it shows.
 type Place struct {
 	Module  string // path of the maker's PKCS#11 library

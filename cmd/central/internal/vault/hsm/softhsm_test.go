@@ -347,7 +347,7 @@ func TestAWrongPINIsTriedOnce(t *testing.T) {
 	v := inside(t, token)
 	must(t, os.WriteFile(token.place.PINFile, []byte("135791"), 0o600))
 	must(t, token.m.CloseAllSessions(token.slot))
-	if _, err := v.Seal(puk, value(1)); err == nil || !strings.Contains(err.Error(), "not tried again") {
+	if _, err := v.Seal(puk, value(1)); !errors.Is(err, ErrPIN) || !strings.Contains(err.Error(), "not tried again") {
 		t.Fatalf("with a wrong PIN: %v", err)
 	}
 	must(t, os.WriteFile(token.place.PINFile, []byte(userPIN), 0o600))

@@ -218,8 +218,8 @@ func (t *Token) enter() error {
 		if !refused(err) {
 			return fmt.Errorf("log in: %w", err)
 		}
-		t.wrong = fmt.Errorf("log in: %w: correct the PIN in %s, and start central again; it is not tried again before, so that the token is not locked",
-			err, t.place.PINFile)
+		t.wrong = fmt.Errorf("log in: %w (%w): correct the PIN in %s, and start central again; it is not tried again before, so that the token is not locked",
+			ErrPIN, err, t.place.PINFile)
 		return t.wrong
 	}
 	t.login, t.slot, t.keep = abs(t.login)+1, slot, h
