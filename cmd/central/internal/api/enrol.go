@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"latchkey/cmd/central/internal/cases"
@@ -17,6 +16,9 @@ import (
 	"latchkey/cmd/central/internal/store"
 	"latchkey/firmware/wire"
 )
+
+// maxEnrolment is more than a request to enrol has, octets.
+const maxEnrolment = 16 << 10
 
 // enrolPath is the one route of kiosk.yaml that is asked without a client certificate.
 const enrolPath = "/v1/enrolments"
@@ -35,12 +37,20 @@ func (s *routes) Enrol(ctx context.Context, r wire.EnrolRequestObject) (wire.Enr
 	if s.Devices == nil {
 		return refuse(rq, wire.CodeNotFound), nil // another authority certifies the kiosks
 	}
+	var out reply
+	// Who has to wait is told so without a place in the row of those who write.
+	err := s.Store.View(ctx, func(tx *store.Tx) error {
+		st := &step{Server: s.Server, tx: tx, rq: rq, now: s.now()}
+		return st.answer(&out, st.triedTooOften())
+	})
+	if err != nil || out.status != 0 {
+		return out, err
+	}
 	req, err := pki.ParseRequest(r.Body.Csr)
 	if n := r.Body.Code.Len(); err != nil || n < 1 || n > 64 {
 		return refuse(rq, wire.CodeMalformed), nil
 	}
 	mac := s.Vault.EnrolmentMAC(r.Body.Code.Value)
-	var out reply
 	err = s.Store.Update(ctx, func(tx *store.Tx) error {
 		rq.code = ""
 		st := &step{Server: s.Server, tx: tx, rq: rq, now: s.now()}
@@ -53,20 +63,22 @@ func (s *routes) Enrol(ctx context.Context, r wire.EnrolRequestObject) (wire.Enr
 	return out, err
 }
 
-func (st *step) enrol(mac []byte, req pki.Request) (*wire.Enrolled, error) {
-	subject := "address/" + st.rq.address
-	struck, err := st.tx.Strikes(subject, st.now.Add(-enrolmentPause))
-	if err != nil {
-		return nil, err
+// triedTooOften refuses a network from which too many wrong codes came.
+func (st *step) triedTooOften() error {
+	struck, err := st.tx.Strikes(store.EnrolmentSubject(siteOf(st.rq.address)), st.now.Add(-enrolmentPause))
+	if n := len(struck); err == nil && n >= enrolmentTries {
+		return &cases.Refusal{Code: wire.CodeRateLimited, RetryAt: struck[n-enrolmentTries].Add(enrolmentPause)}
 	}
-	if len(struck) >= enrolmentTries {
-		refused := cases.Refuse(wire.CodeRateLimited)
-		refused.RetryAt = struck[len(struck)-enrolmentTries].Add(enrolmentPause)
-		return nil, refused
+	return err
+}
+
+func (st *step) enrol(mac []byte, req pki.Request) (*wire.Enrolled, error) {
+	if err := st.triedTooOften(); err != nil {
+		return nil, err
 	}
 	wrong := func() error {
 		return also(cases.Refuse(wire.CodeEnrolmentInvalid),
-			st.tx.AddStrike(store.Strike{Subject: subject, At: st.now, Why: string(wire.CodeEnrolmentInvalid)}))
+			st.tx.AddStrike(store.Strike{Subject: store.EnrolmentSubject(siteOf(st.rq.address)), At: st.now, Why: string(wire.CodeEnrolmentInvalid)}))
 	}
 	e, err := st.tx.Enrolment(mac)
 	switch {
@@ -235,21 +247,3 @@ func (s *routes) GetStatus(ctx context.Context, _ wire.GetStatusRequestObject) (
 
 func (r reply) VisitEnrolResponse(w http.ResponseWriter) error { return r.write(w) }
 func (r reply) VisitRenewResponse(w http.ResponseWriter) error { return r.write(w) }
-
-// addressOf is the network address that a request came from, as tries are counted: of IPv6 the network of 64 bits that one
-// subscriber has (RFC 6177).
-func addressOf(r *http.Request) string {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	address := from.Addr().Unmap()
-	if address.Is4() {
-		return address.String()
-	}
-	network, err := address.WithZone("").Prefix(64)
-	if err != nil {
-		return address.String()
-	}
-	return network.String()
-}

@@ -314,6 +314,12 @@ func TestAnEnrolmentCodeIsGoodOnce(t *testing.T) {
 func TestWithoutACertificateThereIsOnlyEnrolment(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, filepath.Join(t.TempDir(), "central.db"))
+	long := wire.EnrolRequest{Code: wire.NewSecret([]byte("7K3Q-M9XD-0RTB-VWPA-4HCN")), Csr: append(request(t), make([]byte, 16<<10)...)}
+	if _, err := f.link(f.web, tls.Certificate{}).Enrol(t.Context(), long); err == nil {
+		t.Error("a long request of a stranger's was taken")
+	} else {
+		wants(t, err, wire.CodeMalformed)
+	}
 	if err := f.link(f.web, tls.Certificate{}).Status(t.Context()); err == nil {
 		t.Error("the public listener serves kiosks")
 	}

@@ -33,18 +33,24 @@ const (
 // request comes from. An error is ErrNoSuchWord, a *TooManyWords, or the store's.
 func (s *Server) Freeze(ctx context.Context, word secret.Value, address string) error {
 	mac := s.Vault.WordMAC(word)
+	subject := store.WordsSubject(siteOf(address))
+	tooMany := func(tx *store.Tx) error {
+		struck, err := tx.Strikes(subject, s.now().Add(-wordsWindow))
+		if n := len(struck); err == nil && n >= wrongWords {
+			return &TooManyWords{struck[n-wrongWords].Add(wordsWindow)}
+		}
+		return err
+	}
+	// Who has to wait is told so without a place in the row of those who write.
+	if err := s.Store.View(ctx, tooMany); err != nil {
+		return fmt.Errorf("freeze: %w", err)
+	}
 	var verdict error
 	err := s.Store.Update(ctx, func(tx *store.Tx) error {
 		verdict = nil
 		now := s.now()
-		subject := store.WordsSubject(networkOf(address))
-		struck, err := tx.Strikes(subject, now.Add(-wordsWindow))
-		if err != nil {
+		if err := tooMany(tx); err != nil {
 			return err
-		}
-		if n := len(struck); n >= wrongWords {
-			verdict = &TooManyWords{struck[n-wrongWords].Add(wordsWindow)}
-			return nil
 		}
 		w, err := tx.FreezeWord(mac)
 		if errors.Is(err, store.ErrNotFound) || err == nil && !now.Before(w.ExpiresAt) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"time"
 
@@ -11,15 +12,30 @@ import (
 	"latchkey/firmware/wire"
 )
 
-// networkOf is the network that an address is counted as: an IPv4 address itself, of IPv6 the /64 that one site is given
-// (RFC 6177 §2).
-func networkOf(address string) string {
+// hostOf is the address that a connection comes from, without the port.
+func hostOf(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return host
+}
+
+// networkOf is the network that an address is counted as where certified kiosks ask: an IPv4 address itself, of IPv6 the subnet
+// (RFC 4291 §2.5.4).
+func networkOf(address string) string { return prefixOf(address, 64) }
+
+// siteOf is the same where anybody asks: of IPv6 the most that one site is given, all of which whoever guesses has (RFC 6177
+// §2).
+func siteOf(address string) string { return prefixOf(address, 48) }
+
+func prefixOf(address string, bits int) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return address
 	}
 	if a = a.Unmap().WithZone(""); a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
+		if p, err := a.Prefix(bits); err == nil {
 			return p.String()
 		}
 	}
@@ -30,6 +46,13 @@ func networkOf(address string) string {
 // genuine, has to wait.
 func (st *step) claimed(serial string) (cases.Card, error) {
 	limit, since := st.Policies.Default.NetworkStrikes, st.now.Add(-cases.StrikeWindow)
+	if limit == 0 {
+		card, err := st.tx.Card(serial)
+		if errors.Is(err, store.ErrNotFound) {
+			err = cases.Refuse(wire.CodeCardUnknown)
+		}
+		return card, err
+	}
 	network := store.NetworkSubject(networkOf(st.rq.address))
 	card, at, err := st.tx.CardStruck(serial, network, since, limit)
 	if errors.Is(err, store.ErrNotFound) {
@@ -67,8 +90,9 @@ func (st *step) strike(r *cases.Refusal) error {
 		// kiosk does otherwise is not its neighbours' fault.
 		booking.Why += " " + st.card
 		err = st.tx.AddStrikeOnce(booking, since)
-		booking.Subject = store.NetworkSubject(networkOf(st.rq.address))
-		err = errors.Join(err, st.tx.AddStrikeOnce(booking, since))
+		if booking.Subject = store.NetworkSubject(networkOf(st.rq.address)); st.Policies.Default.NetworkStrikes > 0 {
+			err = errors.Join(err, st.tx.AddStrikeOnce(booking, since))
+		}
 	} else {
 		err = st.tx.AddStrike(booking)
 	}

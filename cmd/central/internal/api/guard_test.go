@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,7 +199,7 @@ func TestWordsAreNotGuessed(t *testing.T) {
 	v.sendCode()
 	word := w.word()
 	for i := range wrongWords {
-		if err := w.freeze("AAAA-AAAA", fmt.Sprintf("2001:db8::%d", i)); !errors.Is(err, ErrNoSuchWord) {
+		if err := w.freeze("AAAA-AAAA", fmt.Sprintf("2001:db8:0:%d::1", i)); !errors.Is(err, ErrNoSuchWord) {
 			t.Fatal(err)
 		}
 	}
@@ -206,6 +207,22 @@ func TestWordsAreNotGuessed(t *testing.T) {
 	if err := w.freeze(word, "2001:db8::ffff"); !errors.As(err, &wait) || wait.RetryAt.Sub(w.server.Now()) > time.Hour {
 		t.Fatalf("the eleventh from one network: %v", err)
 	}
+	// It is told so while somebody else writes: a flood of words is not in the way of kiosks.
+	writing, done := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		w.update(func(*store.Tx) error {
+			close(writing)
+			<-done
+			return nil
+		})
+	})
+	<-writing
+	if err := w.freeze(word, "2001:db8::ffff"); !errors.As(err, &wait) {
+		t.Errorf("while somebody writes: %v", err)
+	}
+	close(done)
+	all.Wait()
 	if err := w.freeze(word, "2001:db8:1::1"); err != nil {
 		t.Errorf("from another network: %v", err)
 	}
@@ -366,6 +383,74 @@ func TestAKioskThatMisbehaves(t *testing.T) {
 	}
 }
 
+// What a kiosk that is not served can still do, on every route: if it is in quarantine, bring evidence.
+func TestNoRouteServesAKioskThatIsNotServed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	k := w.kiosk("k1")
+	v := k.accepted(w.card)
+	release := v.releaseRequest()
+	if a := k.send(v.path("release"), "key-of-the-release-1", release); a.status != http.StatusOK {
+		t.Fatalf("%s", a.body)
+	}
+	j := newJournal(k)
+	j.add("cancelled")
+	begin, _ := k.beginRequest(w.card)
+	routes := []struct {
+		method, path string
+		body         any
+		evidence     bool
+	}{
+		{"GET", "/v1/status", nil, false}, {"POST", "/v1/renewals", wire.RenewRequest{Csr: []byte{1}}, false}, {"POST", "/v1/cases", begin, false},
+		{"POST", v.path("proof"), v.proof(), false}, {"POST", v.path("code"), wire.SendCodeRequest{Channel: "email"}, false},
+		{"GET", v.path("code"), nil, false}, {"POST", v.path("code/check"), typed("123456"), false}, {"POST", v.path("release"), release, false},
+		{"POST", v.path("end"), wire.EndRequest{Reason: wire.Idle}, false}, {"POST", v.path("outcome"), wire.Outcome{}, true}, {"POST", "/v1/entries", j.batch(1, 1), true},
+	}
+	ask := func(method, path string, body any) answer {
+		t.Helper()
+		if method == http.MethodPost {
+			return k.send(path, newKeyName(), body)
+		}
+		req, err := http.NewRequest(method, w.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.do(req)
+	}
+	var active store.Kiosk
+	w.update(func(tx *store.Tx) (err error) {
+		active, err = tx.Kiosk("k1")
+		return err
+	})
+	for _, tc := range []struct {
+		change func(*store.Kiosk)
+		code   wire.Code
+	}{
+		{func(k *store.Kiosk) { k.State = store.KioskEnrolled }, wire.CodeKioskUnconfirmed},
+		{func(k *store.Kiosk) { k.State = store.KioskDisabled }, wire.CodeKioskDisabled},
+		{func(k *store.Kiosk) { k.Certificate = [32]byte{1} }, wire.CodeKioskUnknown},
+		{func(k *store.Kiosk) { k.QuarantinedAt = 1 }, wire.CodeKioskQuarantined},
+	} {
+		w.update(func(tx *store.Tx) error {
+			row := active
+			tc.change(&row)
+			return errors.Join(tx.SetKioskTrust(row), tx.QuarantineKiosk(row.Name, row.QuarantinedAt))
+		})
+		for _, r := range routes {
+			a := ask(r.method, r.path, r.body)
+			if let := tc.code == wire.CodeKioskQuarantined && r.evidence; let == (a.problem.Code == tc.code) {
+				t.Errorf("%s %s: %d %s, the kiosk is %s", r.method, r.path, a.status, a.body, tc.code)
+			}
+			// Nor does it get an answer that was stored while it was served.
+			if r.path == v.path("release") {
+				if a := k.send(r.path, "key-of-the-release-1", release); a.problem.Code != tc.code {
+					t.Errorf("the grant again: %s", a.body)
+				}
+			}
+		}
+	}
+}
+
 // Serials that are guessed through many kiosks of one network.
 func TestANetworkHasToWait(t *testing.T) {
 	t.Parallel()
@@ -383,6 +468,9 @@ func TestANetworkHasToWait(t *testing.T) {
 			t.Error("nobody is told when to come back")
 		}
 	}
+	w.server.Policies.Default.NetworkStrikes = 0 // all addresses are a balancer's
+	a.begin(w.card).prove()
+	w.server.Policies.Default.NetworkStrikes = 6
 	w.pass(time.Hour + time.Second)
 	a.begin(w.card).prove()
 }
@@ -495,5 +583,8 @@ func TestNetworks(t *testing.T) {
 		if got := networkOf(address); got != want {
 			t.Errorf("%q is %q, want %q", address, got, want)
 		}
+	}
+	if got := siteOf("2001:db8:1:2:3:4:5:6"); got != "2001:db8:1::/48" {
+		t.Errorf("the site is %q", got)
 	}
 }

@@ -79,9 +79,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, t *tls.Config, grace
 		WriteTimeout:      10*time.Second + delivery.Timeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: kioskStreams},
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
 	}
-	return serve(ctx, server, l, grace)
+	return serve(ctx, server, bound(l, kioskConnections), grace)
 }
 
 // serve answers on l until ctx is done, then finishes what is under way, for at most grace.
@@ -152,7 +153,7 @@ func (s *Server) handler(routes wire.StrictServerInterface) http.Handler {
 func (s *Server) outer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(plain http.ResponseWriter, r *http.Request) {
 		w := &writer{ResponseWriter: plain, now: s.Now}
-		rq := &request{id: random(4), address: addressOf(r)}
+		rq := &request{id: random(4), address: hostOf(r.RemoteAddr)}
 		began := time.Now()
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, rq))
 		defer func() {

@@ -37,16 +37,17 @@ func (s *Server) ServeWeb(ctx context.Context, l net.Listener, t *tls.Config, gr
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: webStreams},
 		// Strangers' failed handshakes are not worth a line each in the log.
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
-	return serve(ctx, server, l, grace)
+	return serve(ctx, server, bound(l, webConnections), grace)
 }
 
 // Web is all that is reached without a client certificate, without its listener.
 func (s *Server) Web() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST "+enrolPath, s.Handler())
+	mux.Handle("POST "+enrolPath, http.MaxBytesHandler(s.Handler(), maxEnrolment)) // from anybody
 	mux.HandleFunc("POST "+receiptsPath, s.notifyReceipt)
 	if s.SCIM != nil {
 		mux.Handle(scimPath, s.scim())

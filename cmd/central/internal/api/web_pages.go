@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -268,11 +267,7 @@ func (p *pages) typed(w http.ResponseWriter, r *http.Request) {
 	}
 	word := formValue(body, "word")
 	defer word.Wipe()
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
-	err = p.freeze(r.Context(), word, address)
+	err = p.freeze(r.Context(), word, hostOf(r.RemoteAddr))
 	var tooMany *TooManyWords
 	switch {
 	case err == nil:

@@ -75,7 +75,7 @@ type Policy struct {
 	HolderVisits     int           // visits of a holder without success in a day until quarantine; 0: any number
 
 	// Strikes of a kiosk in an hour until quarantine, and of a network address until it has to wait. They hold for all
-	// organisations; Policies.Default has them.
+	// organisations; Policies.Default has them. Networks are not counted if theirs is zero.
 	KioskStrikes, NetworkStrikes int
 }
 

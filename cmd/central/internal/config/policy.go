@@ -161,7 +161,7 @@ func (r rules) policy(name string) (cases.Policy, error) {
 		{r.ApprovalValidity.Duration < time.Minute || r.ApprovalValidity.Duration > 24*time.Hour, "approval_validity must be \"1m\" to \"24h\""},
 		{r.HolderVisits < 0, "holder_visits_a_day must be 1 or more, or 0, which switches it off"},
 		{r.KioskStrikes < 1, "kiosk_strikes_an_hour must be 1 or more"},
-		{r.NetworkStrikes < 1, "network_strikes_an_hour must be 1 or more"},
+		{r.NetworkStrikes < 0, "network_strikes_an_hour must be 1 or more, or 0, which switches it off"},
 	} {
 		if check.bad {
 			return cases.Policy{}, fmt.Errorf("%s.%s", name, check.says)

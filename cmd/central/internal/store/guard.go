@@ -19,6 +19,9 @@ func NetworkSubject(network string) string { return "network/" + network }
 // WordsSubject is a network from which words that freeze nothing are tried.
 func WordsSubject(network string) string { return "words/" + network }
 
+// EnrolmentSubject is a network from which enrolment codes are tried.
+func EnrolmentSubject(network string) string { return "address/" + network }
+
 // VisitsSubject is a holder whose visits come to nothing.
 func VisitsSubject(holder string) string { return "holder/" + holder }
 
