@@ -36,7 +36,13 @@ func (r *Rig) enrol(id, kind, dir string) error {
 	}
 	r.codes[id] = strings.TrimSpace(code)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	_, err = r.Central("kiosk", "confirm", id, strings.Join(lines[max(0, len(lines)-2):], " "))
+	r.fingerprints[id] = strings.Join(lines[max(0, len(lines)-2):], " ")
+	return r.Confirm(id)
+}
+
+// Confirm has central serve a device that was enrolled.
+func (r *Rig) Confirm(id string) error {
+	_, err := r.Central("kiosk", "confirm", id, r.fingerprints[id])
 	return err
 }
 

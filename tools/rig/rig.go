@@ -7,7 +7,6 @@
 package rig
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,11 +19,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"latchkey/firmware/secret"
@@ -49,6 +46,7 @@ type Config struct {
 	Idle     string // settings of the kiosk's [idle], TOML
 	// PostgreSQL: central's database is a private PostgreSQL server's, else a file of SQLite's.
 	PostgreSQL bool
+	Centrals   int  // processes of central, on one database behind a balancer that deals connections out in turn; 0 is one
 	TPM        bool // the kiosk's key is in a software TPM, else in a file
 	Log        io.Writer
 }
@@ -62,24 +60,25 @@ type Rig struct {
 	Network *Network
 	Web     *Network // between people and central's pages
 
-	ctx       context.Context
-	stop      context.CancelFunc
-	authority *authority
-	central   *exec.Cmd
-	database  string // as central's configuration names it
-	server    *postgres.Server
-	ended     chan struct{}     // central's process
-	codes     map[string]string // by which devices were let in
-	tpm       string            // its socket; empty for none
-	tpmEnded  chan struct{}     // its process
-	close     sync.Once
-	puks      map[string]secret.Value // as printed, by file
+	ctx          context.Context
+	stop         context.CancelFunc
+	authority    *authority
+	centrals     []*process
+	database     string // as central's configuration names it
+	databases    int    // there were so far
+	server       *postgres.Server
+	codes        map[string]string // by which devices were let in
+	tpm          string            // its socket; empty for none
+	tpmEnded     chan struct{}     // its process
+	fingerprints map[string]string // that devices showed
+	close        sync.Once
+	puks         map[string]secret.Value // as printed, by file
 }
 
 // Start makes and starts everything but the kiosk.
 func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	r := &Rig{Config: c, ctx: ctx, stop: stop, codes: map[string]string{}}
+	r := &Rig{Config: c, ctx: ctx, stop: stop, codes: map[string]string{}, fingerprints: map[string]string{}}
 	defer func() {
 		if err != nil {
 			r.Close()
@@ -116,16 +115,10 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	if _, err := cardsim.Print(r.path("cards"), r.Issues); err != nil {
 		return nil, err
 	}
-	r.database = r.path("central", "central.db")
-	if c.PostgreSQL {
-		if r.server, err = postgres.Start(ctx, c.Log); err != nil {
-			return nil, err
-		}
-		if r.database, err = r.server.Database(ctx); err != nil {
-			return nil, err
-		}
+	if err := r.makeDatabase(c.PostgreSQL); err != nil {
+		return nil, err
 	}
-	if err := r.configureCentral(); err != nil {
+	if err := errors.Join(r.configureCentral(), r.several()); err != nil {
 		return nil, err
 	}
 	if err := r.StartCentral(); err != nil {
@@ -354,14 +347,14 @@ func (r *Rig) Browser() *http.Client {
 	}
 }
 
-// Central runs one of central's subcommands and returns what it printed. But for init, central must run.
+// Central runs one of central's subcommands and returns what it printed. Most need central to run.
 func (r *Rig) Central(args ...string) (string, error) { return r.CentralFrom(nil, args...) }
 
 // CentralFrom is Central with something on its standard input.
 func (r *Rig) CentralFrom(in io.Reader, args ...string) (string, error) {
 	cmd := exec.CommandContext(r.ctx, filepath.Join(r.Bin, "central"), args...)
 	if args[0] != "init" {
-		cmd.Args = append(cmd.Args, "--config", r.path("central", "central.toml"))
+		cmd.Args = append(cmd.Args, "--config", r.running())
 	}
 	var complaint strings.Builder
 	cmd.Stdin, cmd.Stderr = in, &complaint
@@ -382,76 +375,6 @@ func (r *Rig) CentralJSON(into any, args ...string) error {
 		return fmt.Errorf("central %s: %w", args[0], err)
 	}
 	return nil
-}
-
-// The line of the pages comes before that of the kiosks.
-var (
-	listening = regexp.MustCompile(`msg=listening .*addr=(\S+)`)
-	webAt     = regexp.MustCompile(`msg=web .*addr=(\S+)`)
-)
-
-// StartCentral starts central and returns when it listens.
-func (r *Rig) StartCentral() error {
-	logFile, err := os.OpenFile(r.path("central", "central.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(filepath.Join(r.Bin, "central"), "serve", "--config", r.path("central", "central.toml"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start central: %w", err)
-	}
-	addr, ended := make(chan string, 1), make(chan struct{})
-	go func() {
-		defer close(ended)
-		defer cmd.Wait()
-		defer logFile.Close()
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			fmt.Fprintln(logFile, lines.Text())
-			if m := webAt.FindStringSubmatch(lines.Text()); m != nil {
-				r.Web.target(m[1])
-			}
-			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-				addr <- m[1]
-			}
-		}
-	}()
-	r.central, r.ended = cmd, ended
-	select {
-	case a := <-addr:
-		r.Network.target(a)
-		return nil
-	case <-ended:
-		return fmt.Errorf("central ended before it listened; see %s", logFile.Name())
-	case <-time.After(30 * time.Second):
-		return fmt.Errorf("central does not listen after 30 s; see %s", logFile.Name())
-	}
-}
-
-// StopCentral ends central as an operator does.
-func (r *Rig) StopCentral() {
-	if r.central == nil {
-		return
-	}
-	r.central.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-r.ended:
-	case <-time.After(10 * time.Second):
-		r.central.Process.Kill()
-		<-r.ended
-	}
-	r.central = nil
-}
-
-// KillCentral ends central in the midst of what it does, and starts it again.
-func (r *Rig) KillCentral() error {
-	r.central.Process.Kill()
-	<-r.ended
-	return r.StartCentral()
 }
 
 // Close ends everything that Start started. A second Close is harmless.

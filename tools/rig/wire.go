@@ -8,13 +8,16 @@ import (
 	"sync"
 )
 
-// Network is the wire between kiosk and central: a relay on loopback that can be cut, mended, and made to lose an answer.
+// Network is the wire between kiosk and central: a relay on loopback that can be cut, mended, and made to lose an answer. Before
+// several processes of central it is a balancer that deals connections out in turn.
 type Network struct {
 	listener net.Listener
-	to       string
+	single   bool // a connection carries one request of a kiosk's, so that the next comes to another process
 
 	busy   sync.Mutex // held while a fault happens
 	mu     sync.Mutex
+	to     []string
+	turn   int // of those
 	cut    bool
 	fault  func() // is done at the next request or answer, whose connection is cut then; nil for none
 	answer bool   // at an answer
@@ -24,7 +27,7 @@ type Network struct {
 	opened map[net.Conn]bool
 }
 
-// newNetwork listens, and relays to what SetTarget names.
+// newNetwork listens, and relays to what target names.
 func newNetwork(ctx context.Context) (*Network, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -85,10 +88,25 @@ func (n *Network) set(fault func(), answer, once bool) {
 	n.fault, n.answer, n.once, n.left = fault, answer, once, 0
 }
 
-func (n *Network) target(addr string) {
+func (n *Network) target(addrs ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.to = addr
+	n.to, n.turn = addrs, 0
+}
+
+// dial connects to the next in turn that listens. Each round begins one further on: of two things that alternate, both get
+// all processes.
+func (n *Network) dial() (c net.Conn, err error) {
+	n.mu.Lock()
+	all, turn := n.to, n.turn
+	n.turn++
+	n.mu.Unlock()
+	for i := range all {
+		if c, err = net.Dial("tcp", all[(turn+turn/len(all)+i)%len(all)]); err == nil {
+			break
+		}
+	}
+	return c, err
 }
 
 func (n *Network) close() {
@@ -109,12 +127,12 @@ func (n *Network) serve() {
 func (n *Network) relay(kiosk net.Conn) {
 	defer kiosk.Close()
 	n.mu.Lock()
-	cut, to := n.cut, n.to
+	cut := n.cut
 	n.mu.Unlock()
 	if cut {
 		return
 	}
-	central, err := net.Dial("tcp", to)
+	central, err := n.dial()
 	if err != nil {
 		return
 	}
@@ -132,19 +150,42 @@ func (n *Network) relay(kiosk net.Conn) {
 	if cut {
 		return
 	}
+	turns := new(turns)
 	go func() {
 		defer central.Close()
-		n.pass(central, kiosk, false)
+		n.pass(central, kiosk, false, turns)
 	}()
-	n.pass(kiosk, central, true)
+	n.pass(kiosk, central, true, turns)
+}
+
+// turns counts how often a connection's direction has changed. A TLS 1.3 handshake (RFC 8446 section 2) is the kiosk's, then
+// central's; with its end the kiosk sends its first request, which central answers; the fifth is the next request.
+type turns struct {
+	mu     sync.Mutex
+	n      int
+	answer bool
+}
+
+const nextRequest = 5
+
+func (t *turns) take(answer bool) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n == 0 || t.answer != answer {
+		t.n, t.answer = t.n+1, answer
+	}
+	return t.n
 }
 
 // pass relays one direction until it ends or a fault ends it. A request has reached central by then, an answer not the kiosk.
-func (n *Network) pass(to io.Writer, from io.Reader, answer bool) {
+func (n *Network) pass(to io.Writer, from io.Reader, answer bool, turns *turns) {
 	b := make([]byte, 32<<10)
 	for {
 		count, err := from.Read(b)
 		if err != nil {
+			return
+		}
+		if turn := turns.take(answer); n.single && turn >= nextRequest {
 			return
 		}
 		fault := n.due(answer)
