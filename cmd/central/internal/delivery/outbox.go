@@ -98,7 +98,7 @@ func (o *Outbox) Reaches(channel string) bool { return o.ways[channel] != nil }
 // case is told as by Returned. An error is the store's: what became of the message is not booked then.
 func (o *Outbox) Deliver(ctx context.Context, id string, failed func(*store.Tx, store.Message) error) (store.MessageState, error) {
 	if failed == nil {
-		failed = func(tx *store.Tx, m store.Message) error { return tell(tx, m, o.time()) }
+		failed = func(tx *store.Tx, m store.Message) error { return tell(tx, m, o.time(), false) }
 	}
 	m, mine, err := o.claim(ctx, id, failed)
 	if err != nil || !mine {

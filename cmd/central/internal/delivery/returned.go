@@ -19,11 +19,12 @@ func Returned(tx *store.Tx, id, why string, at time.Time) (news bool, err error)
 		return false, nil
 	}
 	over(&m, store.MessageFailed, why)
-	return true, errors.Join(tx.SetMessage(m), tell(tx, m, at))
+	return true, errors.Join(tx.SetMessage(m), tell(tx, m, at, true))
 }
 
-// tell books what follows from a message that did not arrive: the ledger says so, and so does the case, if its code is still out.
-func tell(tx *store.Tx, m store.Message, at time.Time) error {
+// tell books what follows from a message that did not arrive: the ledger says so, and so does the case, if its code is still out. One
+// that was taken was sent for all that is counted by the hour: an address that sends everything back would have no limit.
+func tell(tx *store.Tx, m store.Message, at time.Time, taken bool) error {
 	e := ledger.Event{At: at, Kind: ledger.MessageFailed, Case: m.Case, Card: m.Card, Note: string(m.Kind) + ": " + m.Failure}
 	if m.Kind == store.MessageCode {
 		c, err := tx.Case(m.Case)
@@ -32,7 +33,10 @@ func tell(tx *store.Tx, m store.Message, at time.Time) error {
 		}
 		e.Kiosk = c.Kiosk
 		if c.Undelivered(m.MadeAt) {
-			if err := errors.Join(tx.SetCase(c), tx.RemoveSend(c, m.MadeAt)); err != nil {
+			if err = tx.SetCase(c); err == nil && !taken {
+				err = tx.RemoveSend(c, m.MadeAt)
+			}
+			if err != nil {
 				return err
 			}
 		}
