@@ -18,14 +18,26 @@ import (
 // cards are back, or the RA takes the risk, no card is served: whoever tried a PUK that is not the card's any more would use
 // up its tries. Evidence is collected as it arrives, and taken into a card's record when the card comes.
 
-// epoch is the present one. Once nothing is waited for it stays as it is: a restore finds no central that serves.
+// settledEpoch is one in which nothing is waited for.
+type settledEpoch struct {
+	store.Epoch
+	readAt time.Time
+}
+
+// epochStays is how long such an epoch is not asked for again. A restore should find no central that serves; where a server of
+// PostgreSQL was made anew beneath one, nobody has confirmed a kiosk again so soon.
+const epochStays = time.Second
+
+// epoch is the present one.
 func (st *step) epoch() (store.Epoch, error) {
 	if e := st.settledEpoch.Load(); e != nil {
-		return *e, nil
+		if age := st.now.Sub(e.readAt); age >= 0 && age < epochStays {
+			return e.Epoch, nil
+		}
 	}
 	e, err := st.tx.Epoch()
 	if err == nil && !e.Recovering() {
-		st.settledEpoch.Store(&e)
+		st.settledEpoch.Store(&settledEpoch{e, st.now})
 	}
 	return e, err
 }

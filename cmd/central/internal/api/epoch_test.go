@@ -324,6 +324,32 @@ func TestARestoreLosesNoCard(t *testing.T) {
 	}
 }
 
+// A central that nobody had stopped, and whose database was made anew beneath it and restored, does not serve cards as if it
+// had forgotten nothing.
+func TestARestoreBeneathARunningCentralIsNoticed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, generous)
+	k1 := w.standing("k1")
+	k1.walk(w.card, reported)
+	file := filepath.Join(t.TempDir(), "backup")
+	if _, err := office.Backup(t.Context(), w.server.Store, file, "engineer", w.server.Now()); err != nil {
+		t.Fatal(err)
+	}
+	k1.walk(w.card, reported)
+	if err := w.server.Store.View(t.Context(), func(tx *store.Tx) error {
+		_, err := (&step{Server: w.server, tx: tx, now: w.server.now()}).epoch()
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	known := w.server.settledEpoch.Load()
+	w.restored(engine(t, "SQLite"), file)
+	w.server.settledEpoch.Store(known)
+	w.pass(2 * time.Second)
+	w.confirm("k1")
+	k1.proves(w.card, wire.CodeCardRecovering)
+}
+
 // A kiosk that will not be back is given up, or one card is released; what it sends in the end is taken all the same.
 func TestWhatAKioskSendsLateIsTaken(t *testing.T) {
 	t.Parallel()

@@ -54,7 +54,7 @@ type Server struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 
-	settledEpoch atomic.Pointer[store.Epoch] // the present epoch, once nothing is waited for
+	settledEpoch atomic.Pointer[settledEpoch] // the present epoch, once nothing is waited for
 }
 
 // TLSConfig is how kiosks are received: TLS 1.3 (RFC 8446), and a certificate that one of the authorities gave.
