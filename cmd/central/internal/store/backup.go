@@ -154,8 +154,11 @@ func (t *Tx) writeTable(w io.Writer, table backupTable, b *Backup) error {
 
 // sqlite says which engine it is; their catalogues differ.
 func (t *Tx) sqlite() bool {
-	_, is := t.session.(*sqliteSession)
-	return is
+	switch t.session.(type) {
+	case *sqliteView, *writer:
+		return true
+	}
+	return false
 }
 
 // tables of the schema with their columns, in the order of a backup.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -24,20 +23,19 @@ const maxGroup = 32
 type queue struct {
 	waiting atomic.Int32  // for turn; whoever waits will end the group, or leave it to somebody who waits
 	turn    chan struct{} // holds one; whoever has it owns all below. A channel and no mutex: it serves in order
+	writer  *writer       // nil if there is none yet, or none any more
 	open    *group        // nil if there is none
-	known   map[string]*sql.Stmt
-	unknown map[string]bool // queries to prepare when no transaction holds the one connection
+	closed  bool
 }
 
 func newQueue() *queue {
-	q := &queue{turn: make(chan struct{}, 1), known: map[string]*sql.Stmt{}, unknown: map[string]bool{}}
+	q := &queue{turn: make(chan struct{}, 1)}
 	q.turn <- struct{}{}
 	return q
 }
 
 // group is one SQL transaction.
 type group struct {
-	tx      *sql.Tx
 	members int
 	broken  error         // the transaction is gone
 	ended   chan struct{} // closed at its end
@@ -69,14 +67,20 @@ func (s *SQLite) join(ctx context.Context, f func(*Tx) error) (g *group, err err
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("begin transaction: %w", err)
 	}
+	if q.closed {
+		return nil, errors.New("begin transaction: the database is closed")
+	}
 	if q.open == nil {
-		s.prepare()
-		// It outlives the request that began it.
-		tx, err := s.write.BeginTx(context.WithoutCancel(ctx), nil)
-		if err != nil {
+		if q.writer == nil {
+			if q.writer, err = openWriter(s.read.Driver(), writing(s.path)); err != nil {
+				return nil, fmt.Errorf("open database %s: %w", s.path, err)
+			}
+		}
+		// It takes its lock at its beginning, so that what it reads stays true.
+		if err := q.writer.exec(nil, "BEGIN IMMEDIATE"); err != nil {
 			return nil, fmt.Errorf("begin transaction: %w", err)
 		}
-		q.open = &group{tx: tx, ended: make(chan struct{})}
+		q.open = &group{ended: make(chan struct{})}
 	}
 	g = q.open
 	g.members++
@@ -85,11 +89,9 @@ func (s *SQLite) join(ctx context.Context, f func(*Tx) error) (g *group, err err
 
 // run gives f its savepoint.
 func (g *group) run(ctx context.Context, s *SQLite, f func(*Tx) error) error {
-	// A statement that is interrupted takes the whole transaction along (sqlite.org/c3ref/interrupt.html), so that none is:
-	// Tx looks at ctx between them.
-	one := &sqliteSession{run: context.WithoutCancel(ctx), tx: g.tx, queue: s.queue}
-	t := &Tx{ctx: ctx, session: one, swept: &s.swept}
-	if err := one.exec(nil, "SAVEPOINT one"); err != nil { // whatever becomes of ctx: an error here is the group's
+	w := s.queue.writer
+	t := &Tx{ctx: ctx, session: w, swept: &s.swept}
+	if err := w.exec(nil, "SAVEPOINT one"); err != nil { // whatever becomes of ctx: an error here is the group's
 		g.broken = fmt.Errorf("begin transaction: %w", err)
 		return g.broken
 	}
@@ -99,7 +101,7 @@ func (g *group) run(ctx context.Context, s *SQLite, f func(*Tx) error) error {
 			return
 		}
 		for _, undo := range []string{"ROLLBACK TO one", "RELEASE one"} {
-			if _, err := g.tx.ExecContext(one.run, undo); err != nil {
+			if err := w.exec(nil, undo); err != nil {
 				g.broken = fmt.Errorf("roll back: %w", errors.Join(err, t.failed))
 				return
 			}
@@ -117,36 +119,38 @@ func (g *group) run(ctx context.Context, s *SQLite, f func(*Tx) error) error {
 
 // leave ends the open group if nobody else will.
 func (q *queue) leave() {
-	g := q.open
-	if g == nil || q.waiting.Load() > 0 && g.members < maxGroup && g.broken == nil {
-		return
+	if g := q.open; g != nil && (q.waiting.Load() == 0 || g.members == maxGroup || g.broken != nil) {
+		q.end()
 	}
+}
+
+// end commits the open group, or gives it up.
+func (q *queue) end() {
+	g := q.open
 	q.open = nil
-	if g.broken != nil {
-		g.tx.Rollback() // what is gone cannot be rolled back; the connection has to be given back all the same
-		g.err = fmt.Errorf("transaction of a group: %w", g.broken)
-	} else if err := g.tx.Commit(); err != nil {
-		g.err = fmt.Errorf("commit transaction: %w", err)
+	if g.err = g.broken; g.err == nil {
+		g.err = q.writer.exec(nil, "COMMIT")
+	}
+	if g.err != nil {
+		g.err = fmt.Errorf("transaction of a group: %w", g.err)
+		// Whatever the engine has made of it: nothing is left of it without its connection.
+		g.err = errors.Join(g.err, q.writer.close())
+		q.writer = nil
 	}
 	close(g.ended)
 }
 
-// prepare prepares what was asked for the first time in the last group. It needs the connection to be free. What cannot be
-// prepared is run as it is, and says itself what is wrong.
-func (s *SQLite) prepare() {
-	for query := range s.queue.unknown {
-		if st, err := s.write.Prepare(query); err == nil {
-			s.queue.known[query] = st
-		}
+// close ends the open group and lets nobody in any more.
+func (q *queue) close() error {
+	<-q.turn
+	defer func() { q.turn <- struct{}{} }()
+	q.closed = true
+	if q.open != nil {
+		q.end()
 	}
-	clear(s.queue.unknown)
-}
-
-// statement is a prepared one; nil if there is none yet.
-func (q *queue) statement(query string) *sql.Stmt {
-	st := q.known[query]
-	if st == nil {
-		q.unknown[query] = true
+	w := q.writer
+	if q.writer = nil; w == nil {
+		return nil
 	}
-	return st
+	return w.close()
 }

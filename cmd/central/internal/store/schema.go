@@ -53,7 +53,7 @@ func Schema(ctx context.Context, database string) (has, newest int64, err error)
 	if _, err := os.Stat(database); err != nil {
 		return 0, newest, err
 	}
-	db, err := sql.Open("sqlite", dsn(database, "deferred")+"&_pragma=query_only(1)")
+	db, err := sql.Open("sqlite", dsn(database)+"&_pragma=query_only(1)")
 	if err != nil {
 		return 0, newest, err
 	}

@@ -22,11 +22,11 @@ var migrationFiles embed.FS
 
 // SQLite is a Store in one file. Several processes of one machine may use it at once: the service and its commands.
 type SQLite struct {
-	path  string
-	write *sql.DB // one connection: writers queue for it, instead of polling the file's lock
-	read  *sql.DB
-	queue *queue
-	swept atomic.Int64
+	path   string
+	schema *sql.DB // for migrations
+	read   *sql.DB
+	queue  *queue // writers wait in it, instead of polling the file's lock
+	swept  atomic.Int64
 }
 
 var _ Store = (*SQLite)(nil)
@@ -41,12 +41,12 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	s := &SQLite{path: path, queue: newQueue()}
-	if s.write, err = sql.Open("sqlite", dsn(path, "immediate")); err != nil {
+	if s.schema, err = sql.Open("sqlite", dsn(path)+"&_txlock=immediate"); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	s.write.SetMaxOpenConns(1)
-	if s.read, err = sql.Open("sqlite", dsn(path, "deferred")+"&_pragma=query_only(1)"); err != nil {
-		s.write.Close()
+	s.schema.SetMaxIdleConns(0)
+	if s.read, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)"); err != nil {
+		s.schema.Close()
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	if err := s.migrate(ctx, filepath.Dir(path)); err != nil {
@@ -56,12 +56,16 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	return s, nil
 }
 
-// dsn: WAL with synchronous=FULL is durable at commit (sqlite.org/pragma.html#pragma_synchronous); a writing transaction
-// takes its lock at its beginning, so that what it reads stays true.
-func dsn(path, lock string) string {
+// dsn: WAL with synchronous=FULL is durable at commit (sqlite.org/pragma.html#pragma_synchronous).
+func dsn(path string) string {
 	u := url.URL{Scheme: "file", Opaque: url.PathEscape(path)}
-	return u.String() + "?_txlock=" + lock +
-		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	return u.String() + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+}
+
+// writing is dsn for who writes. What a savepoint may have to bring back stays in memory (it is nothing that outlives the
+// process), as do the pages that are in use; and pages that change again and again are taken from the log into the file less often.
+func writing(path string) string {
+	return dsn(path) + "&_pragma=temp_store(MEMORY)&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(4000)"
 }
 
 // migrate lets one process at a time look what there is to do. The lock is of the folder: closing a file that SQLite has open
@@ -90,7 +94,7 @@ func (s *SQLite) migrations() (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectSQLite3, s.write, files)
+	return goose.NewProvider(goose.DialectSQLite3, s.schema, files)
 }
 
 // View implements Store.
@@ -100,42 +104,25 @@ func (s *SQLite) View(ctx context.Context, f func(*Tx) error) error {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer tx.Rollback() // there is nothing to commit
-	return f(&Tx{ctx: ctx, session: &sqliteSession{run: ctx, tx: tx}, swept: &s.swept})
+	return f(&Tx{ctx: ctx, session: &sqliteView{ctx, tx}, swept: &s.swept})
 }
 
 // Close implements Store.
-func (s *SQLite) Close() error {
-	err := s.read.Close()
-	if e := s.write.Close(); e != nil {
-		err = e
-	}
+func (s *SQLite) Close() error { return errors.Join(s.queue.close(), s.read.Close(), s.schema.Close()) }
+
+// sqliteView is one transaction of a View.
+type sqliteView struct {
+	ctx context.Context
+	tx  *sql.Tx
+}
+
+func (v *sqliteView) exec(_ keys, query string, args ...any) error {
+	_, err := v.tx.ExecContext(v.ctx, query, args...)
 	return err
 }
 
-// sqliteSession is one SQL transaction, or the savepoint of one Update in it. There is one writer, so that keys lock nothing.
-type sqliteSession struct {
-	run   context.Context
-	tx    *sql.Tx
-	queue *queue // of prepared statements; nil where there are none
-}
-
-func (s *sqliteSession) exec(_ keys, query string, args ...any) (err error) {
-	if st := s.statement(query); st != nil {
-		_, err = st.ExecContext(s.run, args...)
-	} else {
-		_, err = s.tx.ExecContext(s.run, query, args...)
-	}
-	return err
-}
-
-func (s *sqliteSession) query(_ keys, query string, args []any, each func(scan func(...any) error) error) error {
-	var rows *sql.Rows
-	var err error
-	if st := s.statement(query); st != nil {
-		rows, err = st.QueryContext(s.run, args...)
-	} else {
-		rows, err = s.tx.QueryContext(s.run, query, args...)
-	}
+func (v *sqliteView) query(_ keys, query string, args []any, each func(scan func(...any) error) error) error {
+	rows, err := v.tx.QueryContext(v.ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -146,15 +133,4 @@ func (s *sqliteSession) query(_ keys, query string, args []any, each func(scan f
 		}
 	}
 	return rows.Err()
-}
-
-func (s *sqliteSession) statement(query string) *sql.Stmt {
-	if s.queue == nil {
-		return nil
-	}
-	st := s.queue.statement(query)
-	if st == nil {
-		return nil
-	}
-	return s.tx.StmtContext(s.run, st)
 }
