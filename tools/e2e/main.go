@@ -99,6 +99,9 @@ const (
 	module kind = "m" // cards are reached through their maker's PKCS#11 module
 
 	trusted kind = "p" // the kiosk's key is in a TPM
+
+	balanced kind = "b" // there are two processes of central
+	restored kind = "z" // central is restored from a backup
 )
 
 // busy is policy for a kiosk that more people come to in an hour than to any other, all of them with one address.
@@ -144,9 +147,13 @@ func (d *driver) all(ctx context.Context) (count, good int, err error) {
 		if err != nil {
 			return count, good, err
 		}
-		w.issue.File, w.issue.Holder.ID = fileOf(i), holderOf(i)
+		w.issue = issueOf(i)
 		r, err := d.walk(ctx, p, w)
 		report(w.name, r, err)
+	}
+	if name := "central is restored from a backup"; strings.Contains(name, d.only) {
+		r, err := d.walkRestore(ctx)
+		report(name, r, err)
 	}
 	for _, p := range d.places {
 		entries, err := p.evidence()
@@ -184,6 +191,12 @@ func (d *driver) place(ctx context.Context, at kind) (*place, error) {
 		c.Idle = "walk = \"5s\"\nwarn = \"3s\"\ncode = \"20s\"\nlinger = \"1s\""
 	case trusted:
 		c.TPM = true
+	case balanced:
+		c.Centrals = 2
+	case restored:
+		c.PostgreSQL = false
+		c.Policy += restorePolicy
+		c.Issues = append(c.Issues, restoreIssues()...)
 	case module:
 		opensc, err := d.clients.PKCS11()
 		if err != nil {
@@ -196,8 +209,7 @@ func (d *driver) place(ctx context.Context, at kind) (*place, error) {
 	}
 	for i, w := range walks {
 		if w.at() == at && at != module || i == 0 {
-			w.issue.File, w.issue.Holder.ID = fileOf(i), holderOf(i)
-			c.Issues = append(c.Issues, w.issue)
+			c.Issues = append(c.Issues, issueOf(i))
 		}
 	}
 	r, err := rig.Start(ctx, c)

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"latchkey/tools/cardsim"
 	"latchkey/tools/devmail"
@@ -27,6 +28,9 @@ const (
 	approvalNeeded = "Your card has to be approved first"
 	askRA          = "Ask your Registration Authority to approve your card"
 )
+
+// toldWithin is how long a holder waits at most to be told that the message came back: kiosks ask every five seconds.
+const toldWithin = 10 * time.Second
 
 // trustWalks are what a trust has around its kiosk: staff at central's commands, people with telephones and browsers, hosts
 // that return mail.
@@ -47,7 +51,7 @@ var trustWalks = []walk{
 		v.finish(v.textedCode())
 	}}.unlocks().after(0, "settled"),
 	walk{name: "Welsh-speaking holder", issue: locked(), do: func(v *visit) {
-		v.importHolder("john.rigby@nhs.net", "cy")
+		v.importHolder(v.holder.Email, "cy")
 		v.toCode()
 		right := v.code(1)
 		v.mailSays(1, "Eich cod datgloi cerdyn clyfar yw "+right)
@@ -57,7 +61,11 @@ var trustWalks = []walk{
 		v.toCode()
 		v.code(1)
 		v.bounce(1)
+		back := time.Now()
 		v.see(notDelivered)
+		if waited := time.Since(back); waited > toldWithin {
+			v.must(fmt.Errorf("the holder was told after %s", waited))
+		}
 		v.tapUntil("Send again", "Again in")
 		v.finish(v.code(2))
 	}}.unlocks().after(2, "settled"),
@@ -80,7 +88,7 @@ var trustWalks = []walk{
 	}}.unlocks().after(3, "closed, closed, settled"),
 	walk{name: "new address: the RA approves first", issue: locked(), do: func(v *visit) {
 		v.importHolder("j.rigby@nhs.net", "")
-		v.mailsSay("Your smartcard email address was changed", "john.rigby@nhs.net", "j.rigby@nhs.net")
+		v.mailsSay("Your smartcard email address was changed", v.holder.Email, "j.rigby@nhs.net")
 		v.see(attract)
 		v.insert()
 		v.see(approvalNeeded)

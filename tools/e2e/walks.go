@@ -52,12 +52,13 @@ const (
 
 // walk is one visit and what must be true after it.
 type walk struct {
-	name  string
-	issue cardsim.Issue // File is set from the name
-	hasty bool          // at the kiosk and central that run out of time quickly
-	maker bool          // at the kiosk that reaches it through its maker's PKCS#11 module
-	tpm   bool          // at the kiosk whose key is in a TPM
-	do    func(v *visit)
+	name    string
+	issue   cardsim.Issue // File is set from the name
+	hasty   bool          // at the kiosk and central that run out of time quickly
+	maker   bool          // at the kiosk that reaches it through its maker's PKCS#11 module
+	tpm     bool          // at the kiosk whose key is in a TPM
+	several bool          // at the kiosk that has two processes of central
+	do      func(v *visit)
 
 	last    string // stands on the last screen
 	client  string // what an independent client says
@@ -72,16 +73,20 @@ func (w walk) at() kind {
 		return hasty
 	case w.maker:
 		return module
+	case w.several:
+		return balanced
 	case w.tpm:
 		return trusted
 	}
 	return usual
 }
 
+const johnsAddress = "john.rigby@nhs.net"
+
 // locked is the usual card: blocked, and its holder has an address.
 func locked() cardsim.Issue {
 	return cardsim.Issue{Spec: cardsim.Spec{Blocked: true}, Profile: "piv",
-		Holder: cardsim.Holder{Name: "Mr John Rigby", Email: "john.rigby@nhs.net"}}
+		Holder: cardsim.Holder{Name: "Mr John Rigby", Email: johnsAddress}}
 }
 
 func lockedBut(change func(*cardsim.Issue)) cardsim.Issue {
@@ -599,10 +604,17 @@ var kioskWalks = []walk{
 	}}.unlocks(),
 }
 
-var walks = slices.Concat(kioskWalks, trustWalks)
+var walks = slices.Concat(kioskWalks, trustWalks, severalWalks)
 
-// holderOf is the id of a walk's holder.
-func holderOf(n int) string { return fmt.Sprintf("5551%08d", n) }
+// issueOf is the card of a walk. Every holder has an address of their own, for there is a limit on what goes to one.
+func issueOf(n int) cardsim.Issue {
+	i := walks[n].issue
+	i.File, i.Holder.ID = fileOf(n), fmt.Sprintf("5551%08d", n)
+	if i.Holder.Email == johnsAddress {
+		i.Holder.Email = fmt.Sprintf("john.rigby%02d@nhs.net", n)
+	}
+	return i
+}
 
 // fileOf is the state file of a walk's card.
 func fileOf(n int) string { return fmt.Sprintf("card-%02d.json", n) }
