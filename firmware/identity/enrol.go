@@ -48,6 +48,9 @@ func Enrol(ctx context.Context, dir, tpm string, own time.Time, ask func(ctx con
 		return Enrolment{}, err
 	}
 	defer key.Close()
+	if _, inFile := key.(fileKey); inFile && tpm != "" {
+		return Enrolment{}, fmt.Errorf("the identity in %s has its key in a file, not in a TPM: leave the TPM out, or move the folder away and enrol anew, under another name", dir)
+	}
 	csr, err := request(key)
 	if err != nil {
 		return Enrolment{}, err

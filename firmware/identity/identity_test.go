@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -87,6 +88,9 @@ func TestEnrolmentIsDoneAgain(t *testing.T) {
 		t.Errorf("again: %+v, %v, asked %d times", again, err, a.asked)
 	}
 	a.from = time.Now().Add(100 * 24 * time.Hour)
+	if _, err := Enrol(t.Context(), dir, "/dev/tpmrm0", a.from, a.enrol); err == nil || !strings.Contains(err.Error(), "not in a TPM") {
+		t.Errorf("a key in a file was taken for one in a TPM: %v", err)
+	}
 	late, err := Enrol(t.Context(), dir, "", a.from, a.enrol)
 	if err != nil || late.Before || late.Fingerprint != first.Fingerprint {
 		t.Errorf("after it ran out: %+v, %v", late, err)

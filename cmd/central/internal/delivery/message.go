@@ -17,6 +17,9 @@ import (
 // grace is how long whoever made a message has to begin handing it over before others do.
 const grace = 2 * time.Second
 
+// ErrNotSealed: the vault does not seal just now. Nothing was booked.
+var ErrNotSealed = errors.New("seal message")
+
 // noticeLife is how long a notice is tried.
 const noticeLife = 24 * time.Hour
 
@@ -53,11 +56,11 @@ func add(v *vault.Vault, tx *store.Tx, m store.Message, to secret.Value, content
 	rand.Read(raw[:])
 	m.ID, m.State = hex.EncodeToString(raw[:]), store.MessageWaiting
 	if m.Recipient, err = v.Seal(vault.Subject{Kind: vault.KindMessageTo, ID: m.ID}, to); err != nil {
-		return "", fmt.Errorf("seal message: %w", err)
+		return "", fmt.Errorf("%w: %w", ErrNotSealed, err)
 	}
 	if content != nil {
 		if m.Content, err = v.Seal(vault.Subject{Kind: vault.KindMessageContent, ID: m.ID}, secret.New(content)); err != nil {
-			return "", fmt.Errorf("seal message: %w", err)
+			return "", fmt.Errorf("%w: %w", ErrNotSealed, err)
 		}
 	}
 	return m.ID, tx.AddMessage(m)

@@ -3,6 +3,7 @@ package office
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"latchkey/cmd/central/internal/cases"
@@ -76,7 +77,8 @@ func Freeze(tx *store.Tx, v *vault.Vault, c cases.Card, how ledger.Event) error 
 	return tellFrozen(tx, v, h, sealed, c.Serial, how.At)
 }
 
-// tellFrozen tells the holder at every address that is on record.
+// tellFrozen tells the holder at every address that is on record. A card is frozen although the vault does not answer, whose key may
+// be in an HSM: who could not be told stands in the ledger.
 func tellFrozen(tx *store.Tx, v *vault.Vault, h cases.Holder, sealed store.Contacts, serial string, at time.Time) error {
 	for _, to := range []struct {
 		channel string
@@ -86,17 +88,23 @@ func tellFrozen(tx *store.Tx, v *vault.Vault, h cases.Holder, sealed store.Conta
 		if to.sealed == nil {
 			continue
 		}
-		if err := tellOn(tx, v, h, to.channel, vault.Subject{Kind: to.kind, ID: h.ID}, to.sealed, serial, at); err != nil {
+		err := tellOn(tx, v, h, to.channel, vault.Subject{Kind: to.kind, ID: h.ID}, to.sealed, serial, at)
+		if errors.Is(err, delivery.ErrNotSealed) || errors.Is(err, errNotOpened) {
+			err = tx.AppendEvent(ledger.Event{At: at, Kind: ledger.MessageFailed, Card: serial, Note: fmt.Sprintf("%s: the vault does not answer: tell the holder by %s yourself", store.MessageFrozen, to.channel)})
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+var errNotOpened = errors.New("open contact")
+
 func tellOn(tx *store.Tx, v *vault.Vault, h cases.Holder, channel string, of vault.Subject, sealed []byte, serial string, at time.Time) error {
 	address, err := v.Open(of, sealed)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNotOpened, err)
 	}
 	defer address.Wipe()
 	if channel == cases.ChannelMobile {

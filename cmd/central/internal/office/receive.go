@@ -11,6 +11,9 @@ import (
 	"latchkey/firmware/wire/ra"
 )
 
+// maxFiles of one import; each takes memory, however short it is.
+const maxFiles = 64
+
 // receive reads the files of an import. They hold secrets in clear: each is held once, until wipe.
 func receive(parts *multipart.Reader) (files []directory.File, wipe func(), err error) {
 	var held [][]byte
@@ -27,6 +30,9 @@ func receive(parts *multipart.Reader) (files []directory.File, wipe func(), err 
 		}
 		if err != nil {
 			return nil, wipe, refuse("the files did not arrive whole: import them again (%v)", err)
+		}
+		if len(held) == maxFiles {
+			return nil, wipe, refuse("these are more than %d files: import them in several parts, holders first", maxFiles)
 		}
 		b, err := readAll(part, left)
 		held = append(held, b)
