@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,9 +108,18 @@ func (c *checking) all(path string) {
 		_, err := conf.SIEM.Authorities()
 		c.err(err)
 	}
+	if u, err := url.Parse(conf.Web.Address); err != nil || u.Host == "" || local(u.Hostname()) {
+		c.warn("web.address is %q: holders are told nowhere that they can reach to freeze a card; write the URL under which they reach the pages", conf.Web.Address)
+	}
 	c.database(conf.Database)
 	c.ways(conf)
 	c.places(conf)
+}
+
+// local says whether nobody else can reach a host.
+func local(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // certificate judges when it is good.

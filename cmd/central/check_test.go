@@ -258,7 +258,7 @@ func TestWhatIsNotWrongYetIsAWarning(t *testing.T) {
 	f.replace("127.0.0.1:0", l.Addr().String())
 	said, err := f.check()
 	if err != nil || !strings.Contains(said, "warning: tls.certificate runs out") || !strings.Contains(said, "warning: listen: something listens") ||
-		!strings.Contains(said, "warning: there is no database") {
+		!strings.Contains(said, "warning: there is no database") || !strings.Contains(said, "warning: web.address") {
 		t.Errorf("%v\n%s", err, said)
 	}
 }

@@ -283,6 +283,32 @@ func TestAClockThatIsAhead(t *testing.T) {
 	})
 }
 
+// A service that is told to stop finishes what it has in hand, and begins nothing more.
+func TestWhatIsInHandIsFinished(t *testing.T) {
+	onBothEngines(t, func(o *office) {
+		ctx, stop := context.WithCancel(o.t.Context())
+		defer stop()
+		o.boxes[0].ways[cases.ChannelEmail] = slow{o.boxes[0].ways[cases.ChannelEmail], stop}
+		first := o.notice("email", "john.rigby@nhs.net")
+		var more []string
+		for range atOnce {
+			more = append(more, o.notice("mobile", "07700 900123"))
+		}
+		o.boxes[0].ways[cases.ChannelMobile] = slow{o.boxes[0].ways[cases.ChannelMobile], func() { <-ctx.Done() }}
+		if err := o.boxes[0].Run(ctx); err != nil {
+			o.t.Error(err)
+		}
+		if m := o.message(first); m.State != store.MessageSent {
+			o.t.Errorf("it is %s", m.State)
+		}
+		for _, id := range more {
+			if m := o.message(id); m.State == store.MessageSending {
+				o.t.Errorf("one is left in hand: %+v", m)
+			}
+		}
+	})
+}
+
 // away is a key of an HSM that does not answer.
 type away struct{ vault.KEK }
 
