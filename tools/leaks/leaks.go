@@ -24,7 +24,7 @@ type wanted struct {
 	name, form string
 	text       []byte
 	anyCase    bool // of hexadecimal
-	number     bool // counts only where no other digit stands beside it: a time in milliseconds is no code
+	number     bool // counts only where no other digit stands beside it, and not in an id: a time in milliseconds is no code
 }
 
 // shortest is the length of what can be told from chance, bytes: its base64 in the midst of a longer text keeps 7 characters of 64.
@@ -90,14 +90,37 @@ func (w wanted) in(text []byte) bool {
 		}
 		i += at
 		end := i + len(w.text)
-		if (i == 0 || !digit(text[i-1]) && text[i-1] != '.') && (end == len(text) || !digit(text[end])) {
+		if (i == 0 || !digit(text[i-1]) && text[i-1] != '.') && (end == len(text) || !digit(text[end])) && !inID(text, i, end) {
 			return true
 		}
 		at = i + 1
 	}
 }
 
+// Random ids are hexadecimal: a request's in a log has eight digits, a case's 32. A long run writes so many that now and then
+// one has six given digits in it.
+const (
+	shortID = 8
+	longID  = 32
+)
+
+// inID says whether the number from i to end is part of an id: letters of a to f stand beside it. A column that stands right
+// beside a case's id is none.
+func inID(text []byte, i, end int) bool {
+	from, to := i, end
+	for from > 0 && hexDigit(text[from-1]) {
+		from--
+	}
+	for to < len(text) && hexDigit(text[to]) {
+		to++
+	}
+	beside := i-from == longID || to-end == longID
+	return to-from >= shortID && to-from > end-i && !beside
+}
+
 func digit(c byte) bool { return '0' <= c && c <= '9' }
+
+func hexDigit(c byte) bool { return digit(c) || 'a' <= c && c <= 'f' }
 
 // Dir says which secrets stand in the files of a folder and all below it, how, and where.
 func (s *Search) Dir(dir string) (found []string, err error) {

@@ -36,6 +36,8 @@ func TestWhatWasPlantedIsFound(t *testing.T) {
 			"printed":      fmt.Sprint([]byte(plain)),
 			"dumped":       fmt.Sprintf("%v", struct{ B []byte }{[]byte(plain)}),
 			"in a message": "code=" + plain + "\n",
+			"behind an id": "179539b15d50d8ee50a6f2072775369e" + plain,
+			"before an id": plain + "e79539b15d50d8ee50a6f2072775369e",
 		}
 		for before := range 7 {
 			for after := range 4 {
@@ -65,7 +67,7 @@ func TestWhatIsNoSecretIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := search(t)
 	for _, text := range []string{
-		"", "1493817", "4938170", "at 1795493817123", "0.493817", "82736452", "82736451" + "0", "k.rigby@nhs.net", "J.RIGBY@NHS.NET",
+		"", "1493817", "4938170", "at 1795493817123", "0.493817", "493817b15d50d8ee50a6f2072775369ecode", "request=4a493817", "82736452", "82736451" + "0", "k.rigby@nhs.net", "J.RIGBY@NHS.NET",
 		base64.StdEncoding.EncodeToString([]byte("493818 is another code")), hex.EncodeToString([]byte("493818")), fmt.Sprint([]byte("1493818")),
 	} {
 		if found := s.Text([]byte(text)); len(found) > 0 {
