@@ -112,7 +112,7 @@ func TestItRenewsByCentralsClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, dir := newAuthority(t), filepath.Join(t.TempDir(), "identity")
 		a.from = time.Now().AddDate(20, 0, 0) // the device's clock is twenty years behind
-		ahead := a.from.Sub(time.Now())
+		ahead := time.Until(a.from)
 		if _, err := Enrol(t.Context(), dir, "", time.Now(), a.enrol); err != nil {
 			t.Fatal(err)
 		}
