@@ -30,8 +30,8 @@ test: deps-build ## run every test; a test that is skipped is a failure; the las
 	@$(GO) run ./tools/count $(TAGS) -race ./...
 
 .PHONY: e2e
-e2e: deps-run build ## walk up as a person would, and ask independent card tools whether it is true
-	@bin/e2e
+e2e: deps-run build ## walk up as a person would, and ask independent card tools whether it is true; central on SQLite and on PostgreSQL
+	@bin/e2e --on sqlite,postgresql
 
 .PHONY: bench
 bench: deps-build ## run the benchmarks; ends with one line a figure, its aim, and whether it was met

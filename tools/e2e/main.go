@@ -2,7 +2,8 @@
 // with keys and taps, reads codes from the mailbox, and then asks independent clients what became of the card. The first
 // walk drives `make run` itself.
 //
-// It prints a line a walk, and ends with "e2e: N walks, N as expected". It exits 1 if any was not.
+// It prints a line a walk, and ends with a line an engine of central's database, such as "e2e: N walks on SQLite, N as
+// expected". It exits 1 if any was not.
 package main
 
 import (
@@ -12,7 +13,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,19 +30,20 @@ func main() {
 	reader.Main()
 	var d driver
 	var size string
+	var on []string
 	cmd := &cobra.Command{
 		Use:   "e2e",
 		Short: "Walk up to the kiosk as people would, and ask independent card tools what became of the card",
 		Long: `Walk up to the kiosk as people would: start the whole system, drive the kiosk's terminal with keys and taps, read codes
 from the mailbox, and ask independent card tools what became of the card. It prints a line a walk, and exits 1 if any did
-not go as expected.`,
+not go as expected. On two engines it walks at the same time.`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, size) },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, size, on) },
 	}
 	cmd.Flags().StringVar(&d.only, "only", "", "run the walks whose name holds this `text`")
-	cmd.Flags().BoolVar(&d.postgreSQL, "postgresql", false, "central on a private PostgreSQL server, not on SQLite")
+	cmd.Flags().StringSliceVar(&on, "on", []string{sqlite}, "central's databases: sqlite, postgresql (a private server), or sqlite,postgresql")
 	cmd.Flags().StringVar(&size, "size", "50x15", "`COLUMNSxROWS` of the kiosk's terminal")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -49,9 +53,22 @@ not go as expected.`,
 	}
 }
 
-func run(ctx context.Context, d driver, size string) error {
+// engines of central's database, as they are written and shown.
+const (
+	sqlite     = "sqlite"
+	postgreSQL = "postgresql"
+)
+
+var shown = map[string]string{sqlite: "SQLite", postgreSQL: "PostgreSQL"}
+
+func run(ctx context.Context, d driver, size string, on []string) error {
 	if _, err := fmt.Sscanf(size, "%dx%d", &d.columns, &d.rows); err != nil {
 		return fmt.Errorf("size %q: write it like 50x15", size)
+	}
+	for i, engine := range on {
+		if shown[engine] == "" || slices.Contains(on[:i], engine) {
+			return fmt.Errorf("on %q: write sqlite, postgresql or sqlite,postgresql", strings.Join(on, ","))
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -61,20 +78,41 @@ func run(ctx context.Context, d driver, size string) error {
 	if err != nil {
 		return err
 	}
-	d.bin, d.dir = filepath.Dir(self), dir
-	count, good, err := d.all(ctx)
-	d.close() // before the folder goes: tmux is reached through it
-	if err != nil {
-		fmt.Printf("what was left behind is in %s\n", dir)
-		return err
+	d.bin = filepath.Dir(self)
+	fmt.Printf("%-10s %-52s %-44s %-16s %-8s %-6s %s\n", "", "walk", "last screen", "client accepts", "rotated", "mails", "case")
+	drivers := make([]*driver, len(on))
+	errs := make([]error, len(on))
+	var walking sync.WaitGroup
+	for i, engine := range on {
+		own := d
+		own.engine, own.dir = engine, filepath.Join(dir, engine[:1])
+		drivers[i] = &own
+		walking.Go(func() { errs[i] = own.all(ctx) })
 	}
-	if count == 0 {
+	walking.Wait()
+	count, bad := 0, errors.Join(errs...)
+	for _, d := range drivers {
+		// The command lines of all processes are searched: when nobody types any more.
+		if bad == nil {
+			bad = d.check()
+		}
+		count += d.count
+	}
+	for _, d := range drivers {
+		d.close() // before the folder goes: tmux is reached through it
+	}
+	if bad == nil && count == 0 {
 		return errors.Join(fmt.Errorf("no walk's name holds %q; without --only, every walk is run and named", d.only), os.RemoveAll(dir))
 	}
-	fmt.Printf("e2e: %d walks, %d as expected\n", count, good)
-	if good != count {
+	for _, d := range drivers {
+		fmt.Printf("e2e: %d walks on %s, %d as expected\n", d.count, shown[d.engine], d.good)
+		if d.good != d.count {
+			bad = errors.Join(bad, fmt.Errorf("some walks on %s did not go as expected", shown[d.engine]))
+		}
+	}
+	if bad != nil {
 		fmt.Printf("what was left behind is in %s\n", dir)
-		return errors.New("some walks did not go as expected")
+		return bad
 	}
 	return os.RemoveAll(dir)
 }
@@ -85,7 +123,8 @@ type driver struct {
 	bin, dir      string
 	columns, rows int
 	only          string
-	postgreSQL    bool
+	engine        string // of central's database
+	count, good   int    // walks
 	places        map[kind]*place
 	clients       *reader.Reader
 }
@@ -113,24 +152,27 @@ type place struct {
 	terminal *terminal
 }
 
-func (d *driver) all(ctx context.Context) (count, good int, err error) {
-	fmt.Printf("%-52s %-44s %-16s %-8s %-6s %s\n", "walk", "last screen", "client accepts", "rotated", "mails", "case")
+// all walks.
+func (d *driver) all(ctx context.Context) (err error) {
+	if err := os.Mkdir(d.dir, 0o700); err != nil {
+		return err
+	}
 	report := func(name string, r result, err error) {
-		count++
+		d.count++
 		verdict := "as expected"
 		if err != nil {
 			verdict = "NOT AS EXPECTED: " + err.Error()
 		} else {
-			good++
+			d.good++
 		}
-		fmt.Printf("%-52s %-44s %-16s %-8s %-6d %-22s %s\n", name, cut(r.last, 44), r.client, r.rotated, r.mails, r.state, verdict)
+		fmt.Printf("%-10s %-52s %-44s %-16s %-8s %-6d %-22s %s\n", shown[d.engine], name, cut(r.last, 44), r.client, r.rotated, r.mails, r.state, verdict)
 	}
-	if first := "make run"; strings.Contains(first, d.only) {
+	if first := "make run"; d.engine == sqlite && strings.Contains(first, d.only) {
 		r, err := d.walkMakeRun(ctx)
 		report(first, r, err)
 	}
 	if d.clients, err = reader.Start(ctx, reader.Config{Dir: filepath.Join(d.dir, "c"), Log: os.Stderr}); err != nil {
-		return count, good, err
+		return err
 	}
 	if name := "an attended desk"; strings.Contains(name, d.only) {
 		r, err := d.walkDesk(ctx)
@@ -141,11 +183,11 @@ func (d *driver) all(ctx context.Context) (count, good int, err error) {
 			continue
 		}
 		if ctx.Err() != nil {
-			return count, good, ctx.Err()
+			return ctx.Err()
 		}
 		p, err := d.place(ctx, w.at())
 		if err != nil {
-			return count, good, err
+			return err
 		}
 		w.issue = issueOf(i)
 		r, err := d.walk(ctx, p, w)
@@ -155,17 +197,22 @@ func (d *driver) all(ctx context.Context) (count, good int, err error) {
 		r, err := d.walkRestore(ctx)
 		report(name, r, err)
 	}
+	return nil
+}
+
+// check is after the walks: what they left behind.
+func (d *driver) check() error {
 	for _, p := range d.places {
 		entries, err := p.evidence()
 		if err != nil {
-			return count, good, err
+			return err
 		}
 		if err := p.leaks(); err != nil {
-			return count, good, err
+			return err
 		}
-		fmt.Printf("central holds the kiosk's %d journal entries; no passcode, code, PUK or address stands in clear in what either wrote\n", entries)
+		fmt.Printf("%-10s central holds the kiosk's %d journal entries; no passcode, code, PUK or address stands in clear in what either wrote\n", shown[d.engine], entries)
 	}
-	return count, good, nil
+	return nil
 }
 
 func cut(s string, n int) string {
@@ -180,7 +227,7 @@ func (d *driver) place(ctx context.Context, at kind) (*place, error) {
 	if p := d.places[at]; p != nil {
 		return p, nil
 	}
-	c := rig.Config{Dir: filepath.Join(d.dir, string(at)), Bin: d.bin, Policy: busy, Idle: `linger = "1s"`, PostgreSQL: d.postgreSQL, Log: os.Stderr}
+	c := rig.Config{Dir: filepath.Join(d.dir, string(at)), Bin: d.bin, Policy: busy, Idle: `linger = "1s"`, PostgreSQL: d.engine == postgreSQL, Log: os.Stderr}
 	var libraries []string
 	switch at {
 	case usual:

@@ -32,7 +32,7 @@ func restoreFile(n int) string { return fmt.Sprintf("restored-%d.json", n) }
 
 // walkRestore is a trust that has lost central's database, and restores a backup that is ten walks old. Two of five cards were
 // unlocked before the backup, and all five twice since: of their PUKs only the kiosk's journal tells. The backup is one of
-// SQLite's; with --postgresql it is restored there.
+// SQLite's; on PostgreSQL it is restored there.
 func (d *driver) walkRestore(ctx context.Context) (r result, err error) {
 	const before, since = 2, 2 * restoreCards
 	w := walk{client: "new passcode", rotated: "yes", mails: before + since + restoreCards,
@@ -56,7 +56,7 @@ func (d *driver) walkRestore(ctx context.Context) (r result, err error) {
 		}
 
 		p.rig.StopCentral()
-		v.must(p.rig.NewDatabase(d.postgreSQL))
+		v.must(p.rig.NewDatabase(d.engine == postgreSQL))
 		said, err := p.rig.Central("restore", backup)
 		v.must(err)
 		if ask := "Confirm each kiosk again"; !strings.Contains(said, ask) || !strings.Contains(said, rig.KioskID+"\n") {
