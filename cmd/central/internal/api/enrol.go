@@ -188,26 +188,36 @@ func (st *step) renew(req pki.Request, bad error) (*wire.Renewed, error) {
 // quarantine may deliver evidence.
 func admitted(tx *store.Tx, rq *request) (store.Kiosk, error) {
 	k, err := tx.Kiosk(rq.kiosk)
+	return k, admits(rq, k, err)
+}
+
+// admits judges the kiosk that was found.
+func admits(rq *request, k store.Kiosk, err error) error {
 	certificate := sha256.Sum256(rq.certificate.Raw)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && certificate != k.Certificate && certificate != k.Next:
-		return k, cases.Refuse(wire.CodeKioskUnknown)
+		return cases.Refuse(wire.CodeKioskUnknown)
 	case err != nil:
-		return k, err
+		return err
 	case k.State == store.KioskDisabled:
-		return k, cases.Refuse(wire.CodeKioskDisabled)
+		return cases.Refuse(wire.CodeKioskDisabled)
 	case k.State != store.KioskActive:
-		return k, cases.Refuse(wire.CodeKioskUnconfirmed)
+		return cases.Refuse(wire.CodeKioskUnconfirmed)
 	case k.QuarantinedAt != 0 && !rq.evidence:
-		return k, cases.Refuse(wire.CodeKioskQuarantined)
+		return cases.Refuse(wire.CodeKioskQuarantined)
 	}
-	return k, nil
+	return nil
 }
 
 // allowed is admitted for requests that change something: the first use of a renewed certificate ends the one before.
 func allowed(tx *store.Tx, rq *request) error {
-	k, err := admitted(tx, rq)
-	if err != nil || !renewedIn(k, rq) {
+	k, err := tx.Kiosk(rq.kiosk)
+	return allows(tx, rq, k, err)
+}
+
+// allows is admits, the same.
+func allows(tx *store.Tx, rq *request, k store.Kiosk, err error) error {
+	if err := admits(rq, k, err); err != nil || !renewedIn(k, rq) {
 		return err
 	}
 	k.Certificate, k.Next = k.Next, [32]byte{}

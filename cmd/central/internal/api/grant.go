@@ -135,17 +135,17 @@ func (s *routes) ReportOutcome(ctx context.Context, r wire.ReportOutcomeRequestO
 			if !rec.Grants[mine].Sane(rec.Profile, r.Body.Base, o) {
 				return nil, cases.Refuse(wire.CodeMalformed)
 			}
-			before, used := slices.Clone(rec.Grants), !rec.Card.ApprovedUntil.IsZero()
+			before, grants, used := rec, slices.Clone(rec.Grants), !rec.Card.ApprovedUntil.IsZero()
 			cases.Settle(&rec, mine, o)
 			for i, g := range rec.Grants {
-				if g == before[i] {
+				if g == grants[i] {
 					continue
 				}
 				if err := st.tx.SetGrant(g); err != nil {
 					return nil, err
 				}
 			}
-			if err := errors.Join(st.tx.SetCard(rec.Card), st.tx.SetHolderWrongCodes(rec.Holder)); err != nil {
+			if err := st.counted(before, rec); err != nil {
 				return nil, err
 			}
 			if used && rec.Card.ApprovedUntil.IsZero() {

@@ -83,19 +83,21 @@ func (st *step) answer(out *reply, err error) error {
 // repeated refuses kiosks that are not served and keys that are not keys, and finds the answer of a request that had its
 // effect already.
 func (st *step) repeated(a ask) (done bool, out reply, err error) {
-	if err := allowed(st.tx, st.rq); err != nil {
+	if len(a.key) < 16 || len(a.key) > 64 || !utf8.ValidString(a.key) {
+		err := st.answer(&out, allowed(st.tx, st.rq))
+		if err == nil && out.status == 0 {
+			out = refuse(st.rq, wire.CodeMalformed)
+		}
+		return err == nil, out, err
+	}
+	k, was, err := st.tx.KioskAnswer(st.rq.kiosk, a.route, a.key)
+	if err := allows(st.tx, st.rq, k, err); err != nil {
 		err = st.answer(&out, err)
 		return err == nil, out, err
 	}
-	if len(a.key) < 16 || len(a.key) > 64 || !utf8.ValidString(a.key) {
-		return true, refuse(st.rq, wire.CodeMalformed), nil
-	}
-	was, err := st.tx.Answer(st.rq.kiosk, a.route, a.key)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case was == nil:
 		return false, out, st.tx.DropAnswers(st.now)
-	case err != nil:
-		return false, out, err
 	case !hmac.Equal(was.BodyMAC, st.rq.bodyMAC):
 		err := st.answer(&out, cases.Refuse(wire.CodeIdempotencyConflict))
 		return err == nil, out, err
@@ -154,6 +156,18 @@ func (st *step) stillServed(c cases.Case) (bool, error) {
 	return !card.Revoked && card.FrozenAt.IsZero() && h.Active && h.QuarantinedAt.IsZero(), err
 }
 
+// counted stores what a step has changed of the card and of the holder's wrong codes.
+func (st *step) counted(before, after cases.Record) (err error) {
+	b, a := before.Card, after.Card
+	if a.Settled != b.Settled || a.WrongCodes != b.WrongCodes || a.PUKBlocked != b.PUKBlocked {
+		err = st.tx.SetCard(a)
+	}
+	if after.Holder.WrongCodes != before.Holder.WrongCodes {
+		err = errors.Join(err, st.tx.SetHolderWrongCodes(after.Holder))
+	}
+	return err
+}
+
 // keep stores the answer for repetitions.
 func (st *step) keep(a ask, out reply) error {
 	return st.tx.SetAnswer(store.Answer{
@@ -207,21 +221,18 @@ func (st *step) known() (cases.Case, cases.Record, error) {
 	if err != nil {
 		return c, cases.Record{}, err
 	}
-	rec, to, err := st.record(c.Card)
+	rec, to, err := st.record(c)
 	to.wipe()
 	return c, rec, err
 }
 
-// record finds all that the rules ask of a card, and the holder's addresses, which are the caller's to wipe.
-func (st *step) record(card string) (r cases.Record, to addresses, err error) {
-	if r.Card, err = st.tx.Card(card); err != nil {
+// record finds all that the rules ask of a case's card, and the holder's addresses, which are the caller's to wipe.
+func (st *step) record(c cases.Case) (r cases.Record, to addresses, err error) {
+	var sealed store.Contacts
+	if r.Card, r.Holder, sealed, err = st.tx.CardHolder(c.Card, c.Holder); err != nil {
 		return r, to, err
 	}
 	if r.Profile, err = st.Profiles.Named(r.Card.Profile); err != nil {
-		return r, to, err
-	}
-	var sealed store.Contacts
-	if r.Holder, sealed, err = st.tx.Holder(r.Card.Holder); err != nil {
 		return r, to, err
 	}
 	st.organisation = r.Holder.Organisation
@@ -230,7 +241,7 @@ func (st *step) record(card string) (r cases.Record, to addresses, err error) {
 		return r, to, err
 	}
 	r.Epoch = e.Number
-	if r.Grants, err = st.tx.Grants(card); err != nil {
+	if r.Grants, err = st.tx.Grants(c.Card); err != nil {
 		return r, to, err
 	}
 	to, r.Channels, err = st.reached(st.policy(), r.Holder.ID, sealed)

@@ -123,7 +123,7 @@ func (st *step) book(channel string) (*sending, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, to, err := st.record(c.Card)
+	rec, to, err := st.record(c)
 	defer to.wipe()
 	if err != nil {
 		return nil, err

@@ -187,11 +187,12 @@ func (s *routes) CheckCode(ctx context.Context, r wire.CheckCodeRequestObject) (
 		if n := r.Body.Code.Len(); n < 1 || n > 64 {
 			return nil, cases.Refuse(wire.CodeMalformed)
 		}
+		before := rec
 		refused := c.Check(st.policy(), st.now, &rec, st.Vault.CodeMAC(c.ID, c.Card, c.Kiosk, r.Body.Code.Value))
 		if refused == nil {
 			c.Nonce = fresh(32)
 		}
-		if err := errors.Join(st.tx.SetCase(c), st.tx.SetCard(rec.Card), st.tx.SetHolderWrongCodes(rec.Holder)); err != nil {
+		if err := errors.Join(st.tx.SetCase(c), st.counted(before, rec)); err != nil {
 			return nil, err
 		}
 		if refused != nil {

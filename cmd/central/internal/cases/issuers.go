@@ -8,6 +8,8 @@ import (
 // Issuers are the authorities that the certificates of cards chain to. The zero value vouches for none.
 type Issuers struct {
 	Roots, Intermediates *x509.CertPool
+
+	memory *memory // nil: none
 }
 
 // Doubt says why a card's certificate does not hold now as one of these authorities'; empty if it holds. The chain is that
@@ -16,14 +18,20 @@ func (i Issuers) Doubt(certificate []byte, now time.Time) Why {
 	if i.Roots == nil { // which Verify would take for "those of this machine"
 		return WhyNoIssuers
 	}
+	if i.memory.holds(certificate, now) {
+		return ""
+	}
 	cert, err := x509.ParseCertificate(certificate)
 	if err != nil {
 		return WhyChain
 	}
 	holds := func(at time.Time) bool {
-		_, err := cert.Verify(x509.VerifyOptions{
+		chains, err := cert.Verify(x509.VerifyOptions{
 			Roots: i.Roots, Intermediates: i.Intermediates, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 		})
+		if err == nil {
+			i.memory.keep(certificate, chains[0])
+		}
 		return err == nil
 	}
 	switch {

@@ -210,7 +210,7 @@ func (c *Config) CardIssuers() (i cases.Issuers, err error) {
 	if roots == 0 {
 		return cases.Issuers{}, fmt.Errorf("cards.ca: %s holds no root certificate: write those of the cards' authorities there, in PEM", c.Cards.CA)
 	}
-	return i, nil
+	return i.Remembering(), nil
 }
 
 func parse(text, dir string) (*Config, error) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql"
 	"fmt"
 	"time"
 )
@@ -27,6 +28,31 @@ func (t *Tx) Answer(kiosk, route, key string) (Answer, error) {
 	}
 	a.At, a.DiesAt = moment(at), moment(dies)
 	return a, nil
+}
+
+// KioskAnswer is Kiosk, and what its request was answered with, or nil: one question, with which every request begins.
+func (t *Tx) KioskAnswer(kiosk, route, key string) (k Kiosk, was *Answer, err error) {
+	err = ErrNotFound
+	e := t.rows(keys{kioskKey(kiosk)}, `SELECT `+kioskColumns+`, body_mac, case_id, at, status, body, dies_at
+		FROM kiosks LEFT JOIN answers ON kiosk = name AND route = $2 AND key = $3 WHERE name = $1`,
+		[]any{kiosk, route, key}, func(scan func(...any) error) error {
+			a := Answer{Kiosk: kiosk, Route: route, Key: key}
+			var at, status, dies sql.NullInt64
+			var of sql.NullString
+			k, err = scanKiosk(func(into ...any) error { return scan(append(into, &a.BodyMAC, &of, &at, &status, &a.Body, &dies)...) })
+			if at.Valid {
+				a.Case, a.Status, a.At, a.DiesAt = of.String, int(status.Int64), moment(at.Int64), moment(dies.Int64)
+				was = &a
+			}
+			return err
+		})
+	if e != nil {
+		err = e
+	}
+	if err != nil {
+		return k, nil, fmt.Errorf("kiosk and stored answer: %w", err)
+	}
+	return k, was, nil
 }
 
 // SetAnswer stores an answer, or what an effect under way has come to.

@@ -19,19 +19,50 @@ type Contacts struct {
 // English is the language of messages to holders of whom nothing else was said.
 const English = "en"
 
-// Holder finds a holder and the sealed contacts.
-func (t *Tx) Holder(id string) (cases.Holder, Contacts, error) {
-	h := cases.Holder{ID: id}
-	var c Contacts
+const selectHolder = `SELECT id, name, active, email, mobile, wrong_codes, organisation, language,
+	email_changed_at, mobile_changed_at, quarantined_at FROM holders WHERE id = `
+
+func scanHolder(scan func(...any) error) (h cases.Holder, c Contacts, err error) {
 	var email, mobile, quarantined int64
-	err := t.row(keys{holderKey(id)}, `SELECT name, active, email, mobile, wrong_codes, organisation, language,
-			email_changed_at, mobile_changed_at, quarantined_at FROM holders WHERE id = $1`, []any{id},
-		&h.Name, truth{&h.Active}, &c.Email, &c.Mobile, &h.WrongCodes, &h.Organisation, &h.Language, &email, &mobile, &quarantined)
+	err = scan(&h.ID, &h.Name, truth{&h.Active}, &c.Email, &c.Mobile, &h.WrongCodes, &h.Organisation, &h.Language, &email, &mobile, &quarantined)
+	h.EmailChangedAt, h.MobileChangedAt, h.QuarantinedAt = moment(email), moment(mobile), moment(quarantined)
+	return h, c, err
+}
+
+// Holder finds a holder and the sealed contacts.
+func (t *Tx) Holder(id string) (h cases.Holder, c Contacts, err error) {
+	err = ErrNotFound
+	e := t.rows(keys{holderKey(id)}, selectHolder+`$1`, []any{id}, func(scan func(...any) error) error {
+		h, c, err = scanHolder(scan)
+		return err
+	})
+	if e != nil {
+		err = e
+	}
 	if err != nil {
 		return h, c, fmt.Errorf("holder: %w", err)
 	}
-	h.EmailChangedAt, h.MobileChangedAt, h.QuarantinedAt = moment(email), moment(mobile), moment(quarantined)
 	return h, c, nil
+}
+
+// CardHolder is Card and Holder in one question, of a card of that holder's.
+func (t *Tx) CardHolder(serial, holder string) (card cases.Card, h cases.Holder, c Contacts, err error) {
+	err = ErrNotFound
+	e := t.rows(keys{cardKey(serial), holderKey(holder)}, `SELECT c.*, h.* FROM (`+selectCard+`WHERE serial = $1 AND holder = $2) c,
+		(`+selectHolder+`$2) h`, []any{serial, holder}, func(scan func(...any) error) error {
+		card, err = scanCard(func(into ...any) error {
+			h, c, err = scanHolder(func(more ...any) error { return scan(append(into, more...)...) })
+			return err
+		})
+		return err
+	})
+	if e != nil {
+		err = e
+	}
+	if err != nil {
+		return card, h, c, fmt.Errorf("card and holder: %w", err)
+	}
+	return card, h, c, nil
 }
 
 // ImportHolder adds a holder or changes what the directory says of one: all but the count of wrong codes and quarantine.

@@ -47,8 +47,10 @@ type Kiosk struct {
 	BackedUp      int64 // its last journal entry that a backup has
 }
 
-const selectKiosk = `SELECT name, kind, site, latitude, longitude, certificate, next_certificate, key_sha256, expires_at, state, added_at,
-	quarantined_at, sent_epoch, backed_up FROM kiosks `
+const kioskColumns = `name, kind, site, latitude, longitude, certificate, next_certificate, key_sha256, expires_at, state, added_at,
+	quarantined_at, sent_epoch, backed_up`
+
+const selectKiosk = `SELECT ` + kioskColumns + ` FROM kiosks `
 
 func scanKiosk(scan func(...any) error) (k Kiosk, err error) {
 	var latitude, longitude sql.NullInt64

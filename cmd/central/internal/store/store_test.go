@@ -128,6 +128,25 @@ func testWhatIsStoredComesBack(t *testing.T, another func() Store) {
 	check(func(tx *Tx) (any, any, error) { got, err := tx.OpenCases("0a0b"); return got, []cases.Case{c}, err })
 	check(func(tx *Tx) (any, any, error) { got, err := tx.Grants("0a0b"); return got, []cases.Grant{g}, err })
 	check(func(tx *Tx) (any, any, error) { got, err := tx.Answer("k1", "r", "key"); return got, a, err })
+	for key, want := range map[string]*Answer{"key": &a, "another": nil} {
+		check(func(tx *Tx) (any, any, error) {
+			k, was, err := tx.KioskAnswer("k1", "r", key)
+			alone, err2 := tx.Kiosk("k1")
+			return []any{k, was}, []any{alone, want}, errors.Join(err, err2)
+		})
+	}
+	check(func(tx *Tx) (any, any, error) {
+		card, h, contacts, err := tx.CardHolder("0a0b", "h1")
+		card2, err2 := tx.Card("0a0b")
+		h2, contacts2, err3 := tx.Holder("h1")
+		return []any{card, h, contacts}, []any{card2, h2, contacts2}, errors.Join(err, err2, err3)
+	})
+	for _, ids := range [][2]string{{"0a0b", "h2"}, {"0a0c", "h1"}} {
+		err := s.View(context.Background(), func(tx *Tx) error { _, _, _, err := tx.CardHolder(ids[0], ids[1]); return err })
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("card and holder %v: %v", ids, err)
+		}
+	}
 	check(func(tx *Tx) (any, any, error) { got, err := tx.Secret("0a0b", 0); return got, []byte{7}, err })
 	check(func(tx *Tx) (any, any, error) {
 		got, err := tx.Secrets("0a0b")
