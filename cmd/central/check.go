@@ -100,9 +100,9 @@ func (c *checking) all(path string) {
 	if _, err := conf.CardIssuers(); c.err(err) && conf.Cards.CA == "" {
 		c.warn("cards.ca is not set: no card with a certificate can be imported or served; name the authorities of your cards")
 	}
-	_, err = api.SCIMToken(conf.SCIM)
+	_, err = api.ReadToken("scim.token_file", conf.SCIM.TokenFile)
 	c.err(err)
-	_, err = api.ReceiptToken(conf.Notify)
+	_, err = api.ReadToken("notify.receipts_token_file", conf.Notify.ReceiptsTokenFile)
 	c.err(err)
 	if conf.SIEM.Address != "" {
 		_, err := conf.SIEM.Authorities()

@@ -97,11 +97,11 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	directoryToken, err := api.SCIMToken(c.SCIM)
+	directoryToken, err := api.ReadToken("scim.token_file", c.SCIM.TokenFile)
 	if err != nil {
 		return err
 	}
-	receipts, err := api.ReceiptToken(c.Notify)
+	receipts, err := api.ReadToken("notify.receipts_token_file", c.Notify.ReceiptsTokenFile)
 	if err != nil {
 		return err
 	}

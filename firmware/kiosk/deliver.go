@@ -26,7 +26,11 @@ const (
 // final: central has answered for good, and asking again would change nothing. A kiosk that is not served now may be again.
 func final(err error) bool {
 	var p *wire.Problem
-	if !errors.As(err, &p) || p.Code == wire.CodeKioskDisabled || p.Code == wire.CodeKioskUnknown {
+	if !errors.As(err, &p) {
+		return false
+	}
+	switch p.Code {
+	case wire.CodeKioskDisabled, wire.CodeKioskUnknown, wire.CodeKioskUnconfirmed, wire.CodeKioskQuarantined:
 		return false
 	}
 	return p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests

@@ -310,14 +310,19 @@ func TestAFullJournalTakesNoCards(t *testing.T) {
 }
 
 // A kiosk that is not served at the moment keeps its outcome until it is served again.
-func TestADisabledKioskKeepsItsOutcome(t *testing.T) {
+func TestAKioskThatIsNotServedKeepsItsOutcome(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.central.refuse = wire.CodeKioskDisabled
-	b.walkTo(unlock.ScreenUnlocked)
-	before := <-b.central.told
-	if after := <-b.central.told; after != before {
-		t.Errorf("told while disabled: %s\ntold after: %s", before, after)
+	for _, refused := range []wire.Code{wire.CodeKioskDisabled, wire.CodeKioskUnknown, wire.CodeKioskUnconfirmed, wire.CodeKioskQuarantined} {
+		t.Run(string(refused), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.central.refuse = refused
+			b.walkTo(unlock.ScreenUnlocked)
+			before := <-b.central.told
+			if after := <-b.central.told; after != before {
+				t.Errorf("told while it was not served: %s\ntold after: %s", before, after)
+			}
+		})
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 	"latchkey/tools/fakenotify"
 	"latchkey/tools/postgres"
 	"latchkey/tools/reader"
+	"latchkey/tools/swtpm"
 )
 
 // KioskID is the one kiosk's.
@@ -68,8 +69,7 @@ type Rig struct {
 	databases    int    // there were so far
 	server       *postgres.Server
 	codes        map[string]string // by which devices were let in
-	tpm          string            // its socket; empty for none
-	tpmEnded     chan struct{}     // its process
+	tpm          *swtpm.TPM        // nil for none
 	fingerprints map[string]string // that devices showed
 	close        sync.Once
 	puks         map[string]secret.Value // as printed, by file
@@ -99,7 +99,7 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 		return nil, err
 	}
 	if c.TPM {
-		if err := r.startTPM(); err != nil {
+		if r.tpm, err = swtpm.Start(r.ctx, c.Log); err != nil {
 			return nil, err
 		}
 	}
@@ -290,8 +290,8 @@ func (r *Rig) Rotated(file string) (string, error) {
 // configureDevice writes NAME/kiosk.toml.
 func (r *Rig) configureDevice(dir, idle string) error {
 	tpm := ""
-	if r.tpm != "" {
-		tpm = fmt.Sprintf("tpm = %q", r.tpm)
+	if r.tpm != nil {
+		tpm = fmt.Sprintf("tpm = %q", r.tpm.Socket)
 	}
 	config := fmt.Sprintf(`
 central = "https://%s"
@@ -399,9 +399,9 @@ func (r *Rig) Close() {
 		if r.Reader != nil {
 			r.Reader.Close()
 		}
-		r.stop()
-		if r.tpmEnded != nil {
-			<-r.tpmEnded
+		if r.tpm != nil {
+			r.tpm.Close()
 		}
+		r.stop()
 	})
 }

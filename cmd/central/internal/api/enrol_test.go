@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,6 +25,7 @@ import (
 
 	"latchkey/cmd/central/internal/api"
 	"latchkey/cmd/central/internal/config"
+	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/monitor"
 	"latchkey/cmd/central/internal/office"
 	"latchkey/cmd/central/internal/pki"
@@ -192,6 +194,13 @@ func lifeOfAKiosk(t *testing.T, f *fleet) {
 	if err := office.ConfirmKiosk(ctx, f.server.Store, "k1", strings.Repeat("0", 64), "alice", f.now()); !errors.As(err, &refused) {
 		t.Errorf("another fingerprint: %v", err)
 	}
+	must(t, f.server.Store.View(ctx, func(tx *store.Tx) error {
+		events, err := tx.Events("")
+		if err == nil && !slices.ContainsFunc(events, func(e ledger.Event) bool { return e.Kind == ledger.KioskNotConfirmed && e.By == "alice" }) {
+			t.Error("the ledger does not say that another fingerprint was typed")
+		}
+		return err
+	}))
 	wants(t, central.Status(ctx), wire.CodeKioskUnconfirmed)
 	must(t, office.ConfirmKiosk(ctx, f.server.Store, "k1", strings.ToUpper(e.Fingerprint), "alice", f.now()))
 	must(t, central.Status(ctx))

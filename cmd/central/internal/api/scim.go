@@ -3,26 +3,19 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/elimity-com/scim"
 	scimerrors "github.com/elimity-com/scim/errors"
 	"github.com/elimity-com/scim/optional"
 	"github.com/elimity-com/scim/schema"
 	"github.com/scim2/filter-parser/v2"
-
-	"latchkey/cmd/central/internal/config"
-	"latchkey/cmd/central/internal/vault"
 )
 
 // A directory feeds holders by SCIM 2.0 (RFC 7643, RFC 7644) on the web listener: users alone, no groups, no bulk, no sorting.
@@ -34,27 +27,6 @@ import (
 
 // scimPath is where SCIM is spoken.
 const scimPath = "/scim/v2/"
-
-// minToken is the fewest characters of a token that cannot be guessed.
-const minToken = 32
-
-// SCIMToken reads what the directory has to show, and keeps its SHA-256. Without a file nobody feeds: nil.
-func SCIMToken(c config.SCIM) ([]byte, error) {
-	if c.TokenFile == "" {
-		return nil, nil
-	}
-	token, err := vault.ReadKey(c.TokenFile)
-	if err != nil {
-		return nil, fmt.Errorf("scim.token_file: %w", err)
-	}
-	defer token.Wipe()
-	word := bytes.TrimRightFunc(token.Reveal(), unicode.IsSpace)
-	if len(word) < minToken {
-		return nil, fmt.Errorf("scim.token_file %s holds less than %d characters: write a long random word there, and the same into the directory's provisioning", c.TokenFile, minToken)
-	}
-	sum := sha256.Sum256(word)
-	return sum[:], nil
-}
 
 // What central keeps of a user, as discovery tells it.
 var (
@@ -120,9 +92,7 @@ func (s *Server) scim() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/scim+json")
-		scheme, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		sum := sha256.Sum256([]byte(shown))
-		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(sum[:], s.SCIM) != 1 {
+		if !s.SCIM.shownBy(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer") // RFC 6750 §3
 			scimProblem(w, scimerrors.ScimError{Status: http.StatusUnauthorized, Detail: "The token is missing or wrong."})
 			return

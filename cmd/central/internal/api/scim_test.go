@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/directory"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
@@ -35,7 +34,7 @@ func (w *world) fed() *feeder {
 		w.t.Fatal(err)
 	}
 	var err error
-	if w.server.SCIM, err = SCIMToken(config.SCIM{TokenFile: path}); err != nil {
+	if w.server.SCIM, err = ReadToken("scim.token_file", path); err != nil {
 		w.t.Fatal(err)
 	}
 	s := httptest.NewTLSServer(w.server.Web())
@@ -277,7 +276,7 @@ func TestOnlyTheTokenFeeds(t *testing.T) {
 	if err := os.WriteFile(short, []byte("a short one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := SCIMToken(config.SCIM{TokenFile: short}); err == nil || !strings.Contains(err.Error(), "write a long random word there") {
+	if _, err := ReadToken("scim.token_file", short); err == nil || !strings.Contains(err.Error(), "write a long random word there") {
 		t.Error(err)
 	}
 }

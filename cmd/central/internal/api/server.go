@@ -48,8 +48,8 @@ type Server struct {
 	Policies cases.Policies
 	Contact  string         // how people reach their RA, for the pages
 	Devices  *pki.Authority // of kiosks' certificates; nil if another authority certifies them
-	Receipts []byte         // SHA-256 of what Notify has to show; nil: no receipts are taken
-	SCIM     []byte         // SHA-256 of what the directory that feeds holders has to show; nil: none does
+	Receipts Token          // of Notify; nil: no receipts are taken
+	SCIM     Token          // of the directory that feeds holders; nil: none does
 	Monitor  *monitor.Monitor
 	Log      *slog.Logger
 	Now      func() time.Time

@@ -284,4 +284,3 @@ func (r *run) placed(tx *store.Tx) error {
 	}
 	return nil
 }
-

@@ -36,12 +36,13 @@ const (
 	CardChanged   Kind = "card-changed"   // by an import: profile, secret, certificate, reissued generation
 	AttemptsReset Kind = "attempts-reset" // wrong codes of a card and its holder were forgiven
 
-	KioskEnrolling   Kind = "kiosk-enrolling"   // an enrolment code was made
-	KioskEnrolled    Kind = "kiosk-enrolled"    // a kiosk used it; inert until it is confirmed
-	KioskConfirmed   Kind = "kiosk-confirmed"   // its key's fingerprint was
-	KioskRenewed     Kind = "kiosk-renewed"     // it was given a new certificate
-	KioskQuarantined Kind = "kiosk-quarantined" // it misbehaved
-	KioskReleased    Kind = "kiosk-released"    // from quarantine, or from what a restore waits for
+	KioskEnrolling    Kind = "kiosk-enrolling"     // an enrolment code was made
+	KioskEnrolled     Kind = "kiosk-enrolled"      // a kiosk used it; inert until it is confirmed
+	KioskConfirmed    Kind = "kiosk-confirmed"     // its key's fingerprint was
+	KioskNotConfirmed Kind = "kiosk-not-confirmed" // another fingerprint was typed
+	KioskRenewed      Kind = "kiosk-renewed"       // it was given a new certificate
+	KioskQuarantined  Kind = "kiosk-quarantined"   // it misbehaved
+	KioskReleased     Kind = "kiosk-released"      // from quarantine, or from what a restore waits for
 
 	HolderQuarantined Kind = "holder-quarantined"
 	HolderReleased    Kind = "holder-released"

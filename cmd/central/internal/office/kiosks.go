@@ -1,6 +1,7 @@
 package office
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -92,7 +93,9 @@ func ConfirmKiosk(ctx context.Context, s store.Store, name, typed, by string, no
 	if err != nil {
 		return refuse("%v", err)
 	}
-	return s.Update(ctx, func(tx *store.Tx) error {
+	var wrong error // is written down, so that it does not undo the Update
+	err = s.Update(ctx, func(tx *store.Tx) error {
+		wrong = nil
 		k, err := tx.Kiosk(name)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
@@ -102,8 +105,9 @@ func ConfirmKiosk(ctx context.Context, s store.Store, name, typed, by string, no
 		case k.State == store.KioskDisabled:
 			return refuse("the kiosk %s was disabled, for good: enrol it under another name", name)
 		case k.Key != fingerprint:
-			return refuse("that is not the fingerprint of the key that was enrolled as %s: compare it with the kiosk's own screen; "+
+			wrong = refuse("that is not the fingerprint of the key that was enrolled as %s: compare it with the kiosk's own screen; "+
 				"if it is typed right, somebody else used the code: disable %s and enrol the kiosk under another name", name, name)
+			return tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskNotConfirmed, Kiosk: name, Note: "another fingerprint was typed", By: by})
 		case k.State == store.KioskActive:
 			return nil
 		}
@@ -111,4 +115,5 @@ func ConfirmKiosk(ctx context.Context, s store.Store, name, typed, by string, no
 		return errors.Join(tx.SetKioskTrust(k),
 			tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskConfirmed, Kiosk: name, Note: fmt.Sprintf("key %s", wire.ShowFingerprint(k.Key)), By: by}))
 	})
+	return cmp.Or(err, wrong)
 }

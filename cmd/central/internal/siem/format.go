@@ -22,7 +22,7 @@ const (
 // severity says how much somebody should look.
 func severity(k ledger.Kind) int {
 	switch k {
-	case ledger.Refused, ledger.CodeRefused, ledger.CodeUnsent, ledger.MessageFailed, ledger.KioskDisabled, ledger.KioskQuarantined,
+	case ledger.Refused, ledger.CodeRefused, ledger.CodeUnsent, ledger.MessageFailed, ledger.KioskDisabled, ledger.KioskQuarantined, ledger.KioskNotConfirmed,
 		ledger.HolderQuarantined, ledger.CardFrozen, ledger.EpochOpened:
 		return warning
 	case ledger.CaseBegun, ledger.CaseReturned, ledger.CardProved, ledger.CodeSent, ledger.CodeAccepted, ledger.GrantLeft, ledger.OutcomeKnown, ledger.CaseEnded:
