@@ -63,6 +63,22 @@ func (v *visit) at(ins byte, nth int, do func()) {
 	v.hooks = append(v.hooks, hook{ins, nth, false, func() error { do(); return nil }})
 }
 
+// amongKills unlocks while central is killed, but for the moment in which the code is handed over: whether one left that was
+// in hand nobody knows, and what follows from that is tested by killing at each step of it (TestKilledWhileSending).
+func (v *visit) amongKills(at func(func())) {
+	v.see(attract)
+	v.killed(at, func(v *visit) {
+		v.insert()
+		v.see(consent)
+		v.tap("Yes, this is me")
+		v.see(channel)
+	})
+	v.tap("Email to")
+	v.see(code)
+	right := v.code(1)
+	v.killed(at, func(v *visit) { v.finish(right) })
+}
+
 // killed does something while central is killed, and started again, at requests or answers.
 func (v *visit) killed(at func(func()), do func(*visit)) {
 	before := v.rig.Network.Faults()

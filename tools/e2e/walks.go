@@ -576,22 +576,10 @@ var kioskWalks = []walk{
 		}
 	}}.unlocks(),
 	walk{name: "central is killed at answers", issue: locked(), do: func(v *visit) {
-		v.see(attract)
-		v.killed(v.rig.Network.Answers, unlock)
+		v.amongKills(v.rig.Network.Answers)
 	}}.unlocks(),
 	walk{name: "central is killed at requests", issue: locked(), do: func(v *visit) {
-		v.see(attract)
-		v.killed(v.rig.Network.Requests, func(v *visit) {
-			v.insert()
-			v.see(consent)
-			v.tap("Yes, this is me")
-			v.see(channel)
-		})
-		// Whether a code left that was just being handed over nobody knows; it counts as sent.
-		v.tap("Email to")
-		v.see(code)
-		right := v.code(1)
-		v.killed(v.rig.Network.Requests, func(v *visit) { v.finish(right) })
+		v.amongKills(v.rig.Network.Requests)
 	}}.unlocks(),
 	walk{name: "the code's answer is lost", issue: locked(), do: func(v *visit) {
 		v.toConsent()
@@ -604,7 +592,7 @@ var kioskWalks = []walk{
 	}}.unlocks(),
 }
 
-var walks = slices.Concat(kioskWalks, trustWalks, severalWalks)
+var walks = slices.Concat(kioskWalks, trustWalks, severalWalks, welshWalks)
 
 // issueOf is the card of a walk. Every holder has an address of their own, for there is a limit on what goes to one.
 func issueOf(n int) cardsim.Issue {
