@@ -8,30 +8,32 @@ func (f *Face) unlocked(p *page) {
 	f.foot(p)
 	st := style(ink, paper)
 	y := p.head
-	head := f.forErrand(english.unlockedHead, english.changedHead, english.setHead)
+	head := f.forErrand(f.say("unlocked-head"), f.say("changed-head"), f.say("set-head"))
 	p.block(rect{0, y, p.w, p.tall}, head, style(paper, green))
 	y += p.tall + max(p.gap, 1)
-	take, look := english.unlockedTake, style(ink, yellow)
+	take, look := f.say("unlocked-take"), style(ink, yellow)
 	if !f.view.CardIn {
-		take, look = english.unlockedOut, style(ink, pale)
+		take, look = f.say("unlocked-out"), style(ink, pale)
 	}
-	y += p.text(rect{p.x, y, p.cw, 4}, english.unlockedUse, st)
+	y += p.text(rect{p.x, y, p.cw, 4}, f.say("unlocked-use"), st)
 	if n := f.expiring(p, y+p.gap); n > 0 {
 		y += p.gap + n + p.gap
 	} else {
 		y += max(p.gap, 1)
 	}
-	p.block(rect{p.x, y, p.cw, p.tall}, take, look)
+	p.block(rect{p.x, y, p.cw - p.name - 1, p.tall}, take, look)
+	f.language(p, rect{p.x + p.cw - p.name, y, p.name, p.tall})
 }
 
 func (f *Face) away(p *page) {
 	f.foot(p)
 	st := style(ink, paper)
 	y := p.head
-	p.block(rect{0, y, p.w, p.tall}, f.filled(english.awayHead), style(paper, blue))
+	p.block(rect{0, y, p.w, p.tall}, f.filled(f.say("away-head")), style(paper, blue))
+	f.language(p, rect{p.x + p.cw - p.name, y, p.name, p.tall})
 	y += p.tall + max(p.gap, 1)
-	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(english.awayWhat), st.Bold(true)) + max(p.gap, 1)
-	p.text(rect{p.x, y, p.cw, p.bottom - y}, f.forErrand(english.awayDo, english.awayDo, english.awayForgotten), st)
+	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(f.say("away-what")), st.Bold(true)) + max(p.gap, 1)
+	p.text(rect{p.x, y, p.cw, p.bottom - y}, f.forErrand(f.say("away-do"), f.say("away-do"), f.say("away-forgotten")), st)
 }
 
 // stopped tells why a walk ended, or why none can begin.
@@ -45,18 +47,19 @@ func (f *Face) stopped(p *page) {
 	y := p.head
 	p.block(rect{0, y, p.w, p.tall}, head, st)
 	y += p.tall + max(p.gap, 1)
+	p.bottom -= p.tall + min(p.gap, 1)
+	f.language(p, rect{p.x + p.cw - p.name, p.bottom, p.name, p.tall})
 	if f.view.CardIn && f.view.Screen == unlock.ScreenStopped {
-		p.bottom -= p.tall + min(p.gap, 1)
-		take := english.takeCard
+		take := f.say("take-card")
 		if f.view.Reason == unlock.ReasonTwoCards {
-			take = english.takeAll
+			take = f.say("take-all")
 		}
-		p.block(rect{p.x, p.bottom, p.cw, p.tall}, take, style(ink, yellow))
+		p.block(rect{p.x, p.bottom, p.cw - p.name - 1, p.tall}, take, style(ink, yellow))
 	}
 	plain := style(ink, paper)
 	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(s.body), plain)
 	if !f.view.ReturnBefore.IsZero() && f.now.Before(f.view.ReturnBefore) {
 		y += p.gap
-		p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(english.comeBack), plain.Bold(true))
+		p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(f.say("come-back")), plain.Bold(true))
 	}
 }

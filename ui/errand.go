@@ -20,15 +20,15 @@ func (f *Face) forErrand(unlocking, change, forgotten string) string {
 }
 
 // told is the story of the view's reason.
-func (f *Face) told() story { return tell(f.view.Reason, f.view.Errand) }
+func (f *Face) told() story { return f.words.tell(f.view.Reason, f.view.Errand) }
 
 // steps of an errand, in long and short names, and the one that is under way: 0 is none yet, and one more than there are
 // is done.
 func (f *Face) steps() (step int, names, short []string, done string) {
-	names, short, done = english.steps[:], english.stepsShort[:], english.stepsDone
+	names, short, done = f.words.row("steps"), f.words.row("steps-short"), f.say("steps-done")
 	change := f.view.Errand == unlock.ErrandChange
 	if change {
-		names, short, done = english.changeSteps[:], english.changeShort[:], english.changeDone
+		names, short, done = f.words.row("change-steps"), f.words.row("change-short"), f.say("change-done")
 	}
 	switch f.view.Screen {
 	case unlock.ScreenReading:
@@ -49,13 +49,13 @@ func (f *Face) steps() (step int, names, short []string, done string) {
 
 // errand asks the holder of a card that is not locked.
 func (f *Face) errand(p *page) {
-	sub := triesLeft(f.view.TriesLeft, english.oneTryCard, english.triesCard)
+	sub := f.tries("tries-left-card", f.view.TriesLeft)
 	if f.view.TriesLeft == 1 && !f.view.CanChange {
-		sub = english.errandLast
+		sub = f.say("errand-last")
 	}
-	head := english.errandHead
+	head := f.say("errand-head")
 	if f.view.TriesLeft < 0 { // some makers' modules do not tell
-		head = english.errandUntold
+		head = f.say("errand-untold")
 	}
 	f.heading(p, head, sub)
 	y, bh := p.body, p.tall
@@ -68,7 +68,7 @@ func (f *Face) errand(p *page) {
 			y -= bh
 		}
 	}
-	y += p.text(rect{p.x, y, p.cw, 1}, english.errandAsk, style(ink, paper).Bold(true))
+	y += p.text(rect{p.x, y, p.cw, 1}, f.say("errand-ask"), style(ink, paper).Bold(true))
 	choice := func(b unlock.Button, label string) {
 		if p.first == "" {
 			p.first = string(b)
@@ -77,10 +77,11 @@ func (f *Face) errand(p *page) {
 		y += bh
 	}
 	if f.view.CanChange {
-		choice(unlock.PressChange, english.change)
+		choice(unlock.PressChange, f.say("change"))
 	}
-	choice(unlock.PressForgotten, english.forgotten)
-	p.button(rect{p.x, y, 14, bh}, unlock.PressCancel, english.cancel, lookKey)
+	choice(unlock.PressForgotten, f.say("forgotten"))
+	p.button(rect{p.x, y, asideWidth, bh}, unlock.PressCancel, f.say("cancel"), lookKey)
+	f.language(p, rect{p.x + asideWidth + 1, y, languageWidth, bh})
 	p.cancelBy(unlock.PressCancel)
 }
 
@@ -89,9 +90,9 @@ func (f *Face) expiring(p *page, y int) int {
 	if f.view.Expiring.IsZero() {
 		return 0
 	}
-	say := english.expiring
+	say := f.say("expiring")
 	if !p.roomy() || p.cw < 60 {
-		say = english.expiringShort
+		say = f.say("expiring-short")
 	}
 	return p.text(rect{p.x, y, p.cw, 2}, f.filled(say), style(ink, paper).Bold(true))
 }

@@ -3,7 +3,8 @@
 //
 // The face decides nothing. It owns what is being typed until that is submitted, and which key has the focus; all else
 // is the machine's. It is made for one Linux console with a touch panel of 50×15 cells or more, and for fingers in
-// gloves: every screen can be used by taps alone and by keys alone. It draws only characters of the font
+// gloves: every screen can be used by taps alone and by keys alone. It speaks English, and Welsh for a walk whose holder
+// chooses it, by its key or by F2. It draws only characters of the font
 // Lat38-TerminusBold32x16 (console-setup) and only the first eight colours. It reads no clock and starts no goroutine.
 //
 // It refuses to show or to keep a passcode: on the screen there are only dots.
@@ -31,9 +32,11 @@ type Face struct {
 	canvas canvas
 	opts   Options
 
-	view unlock.View
-	now  time.Time
-	page *page
+	view   unlock.View
+	now    time.Time
+	page   *page
+	words  *words    // in the language of this walk
+	chosen time.Time // when that was chosen
 
 	typed   field
 	hint    string // why the last key was not taken; "" after the next
@@ -47,19 +50,17 @@ type Face struct {
 
 // New makes a face on a screen that has been initialised. Nothing is drawn before the first Show.
 func New(screen tcell.Screen, opts Options) *Face {
-	if opts.Name == "" {
-		opts.Name = english.name
-	}
 	if opts.Zone == nil {
 		opts.Zone = time.UTC
 	}
-	f := &Face{screen: screen, opts: opts, typed: newField()}
+	f := &Face{screen: screen, opts: opts, words: english(), typed: newField()}
 	f.page = &page{}
 	return f
 }
 
 // Show draws a view. What was typed is wiped when the screen or the case changes.
 func (f *Face) Show(v unlock.View, now time.Time) {
+	f.forget(v, now)
 	if v.Screen != f.view.Screen || v.Reference != f.view.Reference {
 		f.typed.wipe()
 		f.hint, f.layer, f.channel, f.focus, f.pressed = "", layerLower, 0, "", ""
@@ -137,6 +138,11 @@ func (f *Face) key(ev *tcell.EventKey) unlock.Input {
 		f.steer(0, -1)
 	case tcell.KeyEnter:
 		return f.choose()
+	case tcell.KeyF2:
+		if ev.Modifiers()&(tcell.ModCtrl|tcell.ModAlt|tcell.ModMeta) != 0 {
+			return nil
+		}
+		return f.turn()
 	case tcell.KeyEscape:
 		if f.page.escape != nil {
 			return f.page.escape()
@@ -169,9 +175,9 @@ func (f *Face) character(r rune) unlock.Input {
 		return f.choose()
 	case r == ' ':
 	case typing && rules.DigitsOnly:
-		f.hint = english.onlyDigits
+		f.hint = f.say("only-digits")
 	case typing:
-		f.hint = f.filled(tell(unlock.Reason(card.FlawNotASCII), f.view.Errand).note)
+		f.hint = f.filled(f.words.tell(unlock.Reason(card.FlawNotASCII), f.view.Errand).note)
 	}
 	return unlock.Touched{}
 }
@@ -215,10 +221,19 @@ func (f *Face) focused() *target {
 	return f.page.find(f.page.first)
 }
 
+// unseen tells that the focus was not seen until now. Where Enter does nothing, it begins on the first target.
+func (f *Face) unseen() bool {
+	hidden := !f.keys
+	f.keys = true
+	if f.focused() == nil && len(f.page.targets) > 0 {
+		f.focus, hidden = f.page.targets[0].id, true
+	}
+	return hidden
+}
+
 // move passes the focus on. The first such key only shows where it is.
 func (f *Face) move(step int) {
-	if !f.keys {
-		f.keys = true
+	if f.unseen() {
 		return
 	}
 	n := len(f.page.targets)
@@ -231,8 +246,7 @@ func (f *Face) move(step int) {
 }
 
 func (f *Face) steer(dx, dy int) {
-	if !f.keys {
-		f.keys = true
+	if f.unseen() {
 		return
 	}
 	if t := f.focused(); t != nil {
@@ -246,7 +260,7 @@ func (f *Face) draw() {
 	f.page = p
 	f.screen.HideCursor()
 	if p.w < minWidth || p.h < minHeight {
-		p.text(rect{0, 0, p.w, p.h}, english.tooSmall, style(ink, paper))
+		p.text(rect{0, 0, p.w, p.h}, f.say("too-small"), style(ink, paper))
 		f.canvas.show(f.screen)
 		return
 	}

@@ -16,27 +16,27 @@ func (f *Face) filled(s string) string {
 		return s
 	}
 	v := f.view
-	s = strings.ReplaceAll(s, "{rules}", rulesOf(v.Rules))
+	s = strings.ReplaceAll(s, "{rules}", f.rulesOf(v.Rules))
 	pairs := []string{
 		"{help}", f.opts.Help,
 		"{min}", strconv.Itoa(v.Rules.Min), "{max}", strconv.Itoa(v.Rules.Max),
 		"{expired}", f.ranOut(),
 		"{back}", f.clock(v.ReturnBefore), "{backleft}", clockDown(v.ReturnBefore.Sub(f.now)),
-		"{triesleft}", triesLeft(v.TriesLeft, english.oneTryCard, english.triesCard),
-		"{triesleftshort}", triesLeft(v.TriesLeft, english.oneTry, english.tries),
-		"{beforelock}", triesLeft(v.TriesLeft, english.oneBeforeLock, english.beforeLock),
+		"{triesleft}", f.tries("tries-left-card", v.TriesLeft),
+		"{triesleftshort}", f.tries("tries-left", v.TriesLeft),
+		"{beforelock}", f.tries("tries-before-lock", v.TriesLeft),
 		"{stilllocked}", f.stillLocked(),
 		"{expiring}", f.day(v.Expiring),
-		"{series}", series(v.Series),
+		"{series}", f.series(v.Series),
 	}
 	if c := v.Code; c != nil {
 		pairs = append(pairs,
 			"{address}", shorten(c.Masked, addressRoom),
 			"{digits}", strconv.Itoa(c.Digits),
-			"{validity}", minutes(c.ExpiresAt.Sub(c.SentAt)),
+			"{validity}", f.words.minutes(c.ExpiresAt.Sub(c.SentAt)),
 			"{sent}", f.clock(c.SentAt), "{until}", f.clock(c.ExpiresAt),
 			"{left}", clockDown(c.ExpiresAt.Sub(f.now)),
-			"{attempts}", triesLeft(c.AttemptsLeft, english.oneTry, english.tries))
+			"{attempts}", f.tries("tries-left", c.AttemptsLeft))
 	}
 	return strings.NewReplacer(pairs...).Replace(s)
 }
@@ -45,56 +45,57 @@ func (f *Face) filled(s string) string {
 const addressRoom = 22
 
 // rulesOf is the sentence for a card's rules.
-func rulesOf(r card.Rules) string {
+func (f *Face) rulesOf(r card.Rules) string {
 	switch {
 	case r.DigitsOnly && r.Min <= 1: // of a present passcode, which may be older than today's rules
-		return english.rulesMost
+		return f.say("rules-most")
 	case r.Min <= 1:
-		return english.rulesMostA
+		return f.say("rules-most-a")
 	case r.DigitsOnly && r.Min == r.Max:
-		return english.rulesOne
+		return f.say("rules-one")
 	case r.DigitsOnly:
-		return english.rulesDigits
+		return f.say("rules-digits")
 	case r.Min == r.Max:
-		return english.rulesOneA
+		return f.say("rules-one-a")
 	}
-	return english.rulesAny
+	return f.say("rules-any")
 }
 
-func triesLeft(n int, one, many string) string {
-	switch {
-	case n <= 0:
+// tries is a message about how many are left; "" if there are none, or nobody knows.
+func (f *Face) tries(id string, n int) string {
+	if n <= 0 {
 		return ""
-	case n == 1:
-		return one
 	}
-	return strings.ReplaceAll(many, "{tries}", strconv.Itoa(n))
+	return f.words.count(id, n)
 }
 
 func (f *Face) ranOut() string {
 	if f.view.Expired.IsZero() {
-		return english.ranOut
+		return f.say("ran-out")
 	}
-	return strings.ReplaceAll(english.ranOutOn, "{day}", f.day(f.view.Expired))
+	return strings.ReplaceAll(f.say("ran-out-on"), "{day}", f.day(f.view.Expired))
 }
 
 // stillLocked is said only of a card that came in locked.
 func (f *Face) stillLocked() string {
 	if f.view.Errand == unlock.ErrandUnlock {
-		return english.stillLocked
+		return f.say("still-locked")
 	}
 	return ""
 }
 
-// series is what a withdrawn card is, with its article.
-func series(name string) string {
+// series is what a withdrawn card is; in English with its article.
+func (f *Face) series(name string) string {
 	if name == "" {
-		return english.withdrawn
+		return f.say("withdrawn")
 	}
-	return withArticle(shorten(name, 80))
+	if f.words.tag == English {
+		return withArticle(shorten(name, 80))
+	}
+	return shorten(name, 80)
 }
 
-func (f *Face) day(t time.Time) string { return t.In(f.opts.Zone).Format("2 January 2006") }
+func (f *Face) day(t time.Time) string { return f.words.day(t.In(f.opts.Zone)) }
 
 func (f *Face) clock(t time.Time) string { return t.In(f.opts.Zone).Format("15:04") }
 
@@ -102,11 +103,4 @@ func (f *Face) clock(t time.Time) string { return t.In(f.opts.Zone).Format("15:0
 func clockDown(d time.Duration) string {
 	s := int(max(d+time.Second-1, 0) / time.Second)
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
-}
-
-func minutes(d time.Duration) string {
-	if m := int(d.Round(time.Minute) / time.Minute); m != 1 {
-		return strconv.Itoa(m) + " minutes"
-	}
-	return "1 minute"
 }

@@ -42,6 +42,15 @@ func newStage(t *testing.T, w, h int) stage {
 	return stage{New(sim, testOptions), sim}
 }
 
+// speak is what a holder does who wants another language than English.
+func (s stage) speak(tag string) {
+	if tag != English {
+		s.Handle(tcell.NewEventKey(tcell.KeyF2, 0, tcell.ModNone), samples.Now)
+	}
+}
+
+var tags = []string{English, Welsh}
+
 func (s stage) play(sample samples.Sample) {
 	s.Show(sample.View, samples.Now)
 	for _, r := range sample.Typed {
@@ -75,32 +84,39 @@ func TestScreensLookAsTheyDid(t *testing.T) {
 			t.Fatalf("two samples are named %s", sample.Name)
 		}
 		known[name] = true
-		var got bytes.Buffer
-		for _, size := range [][2]int{{50, 15}, {100, 30}} {
-			s := newStage(t, size[0], size[1])
-			s.play(sample)
-			fmt.Fprintf(&got, "%s at %d×%d\n%s", sample.Name, size[0], size[1], s.text())
-		}
-		file := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
+		for tag, folder := range map[string]string{English: "testdata", Welsh: "testdata/cy"} {
+			var got bytes.Buffer
+			for _, size := range [][2]int{{50, 15}, {100, 30}} {
+				s := newStage(t, size[0], size[1])
+				s.play(sample)
+				s.speak(tag)
+				fmt.Fprintf(&got, "%s at %d×%d\n%s", sample.Name, size[0], size[1], s.text())
 			}
-			continue
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatalf("%v; if the sample is new: go test ./ui -update", err)
-		}
-		if !bytes.Equal(got.Bytes(), want) {
-			t.Errorf("%s has changed; if that is meant: go test ./ui -update\ngot\n%s\nwant\n%s", file, got.Bytes(), want)
+			file := filepath.Join(folder, name)
+			if *update {
+				if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatalf("%v; if the sample is new: go test ./ui -update", err)
+			}
+			if !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("%s has changed; if that is meant: go test ./ui -update\ngot\n%s\nwant\n%s", file, got.Bytes(), want)
+			}
 		}
 	}
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
+	inWelsh, err := filepath.Glob("testdata/cy/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, inWelsh...) {
 		if !known[filepath.Base(f)] {
 			if *update {
 				os.Remove(f)
@@ -112,23 +128,26 @@ func TestScreensLookAsTheyDid(t *testing.T) {
 }
 
 // In Lat38-TerminusBold32x16, beyond ASCII, and used here.
-const inTheFont = "•■·…─│┌┐└┘├┤┬┴▶◀▼×’"
+const inTheFont = "•■·…─│┌┐└┘├┤┬┴▶◀▼×’âêîôûŵŷÂÊÎÔÛŴŶ"
 
 func TestNothingIsCutAndEveryCharacterIsInTheFont(t *testing.T) {
 	t.Parallel()
 	for _, size := range sizes {
-		for _, sample := range samples.All() {
-			s := newStage(t, size[0], size[1])
-			s.play(sample)
-			if len(s.page.cut) > 0 {
-				t.Errorf("%s at %v: cut: %q\n%s", sample.Name, size, s.page.cut, s.text())
-			}
-			if strings.ContainsAny(strings.TrimSuffix(s.text(), "\n"), "{}") {
-				t.Errorf("%s at %v: a word was not filled in:\n%s", sample.Name, size, s.text())
-			}
-			for _, r := range s.text() {
-				if (r < ' ' || r > '~') && r != '\n' && !strings.ContainsRune(inTheFont, r) {
-					t.Errorf("%s: %q is not in the console's font", sample.Name, r)
+		for _, tag := range tags {
+			for _, sample := range samples.All() {
+				s := newStage(t, size[0], size[1])
+				s.play(sample)
+				s.speak(tag)
+				if len(s.page.cut) > 0 {
+					t.Errorf("%s at %v in %s: cut: %q\n%s", sample.Name, size, tag, s.page.cut, s.text())
+				}
+				if strings.ContainsAny(strings.TrimSuffix(s.text(), "\n"), "{}") {
+					t.Errorf("%s at %v in %s: a word was not filled in:\n%s", sample.Name, size, tag, s.text())
+				}
+				for _, r := range s.text() {
+					if (r < ' ' || r > '~') && r != '\n' && !strings.ContainsRune(inTheFont, r) {
+						t.Errorf("%s in %s: %q is not in the console's font", sample.Name, tag, r)
+					}
 				}
 			}
 		}
@@ -139,36 +158,43 @@ func TestEveryReasonHasItsOwnWords(t *testing.T) {
 	t.Parallel()
 	errands := []unlock.Errand{"", unlock.ErrandUnlock, unlock.ErrandChange, unlock.ErrandForgotten}
 	for _, r := range samples.Reasons() {
-		for _, e := range errands {
-			if s := tell(r, e); s.head == english.unknown.head && r != unlock.ReasonImpossible || s.body == "" || s.note == "" {
-				t.Errorf("reason %s has no words of its own", r)
+		for i := range len(errands) * len(tags) {
+			e, w := errands[i/len(tags)], []*words{english(), welsh()}[i%len(tags)]
+			if s := w.tell(r, e); s.head == w.say("story.unknown.head") && r != unlock.ReasonImpossible || s.body == "" || s.note == "" {
+				t.Errorf("reason %s has no words of its own in %s", r, w.tag)
 			}
 		}
 	}
-	for _, size := range sizes {
+	for n := range len(sizes) * len(tags) {
+		size, tag := sizes[n/len(tags)], tags[n%len(tags)]
 		s := newStage(t, size[0], size[1])
+		show := func(v unlock.View) {
+			s.Face.words = map[string]*words{English: english(), Welsh: welsh()}[tag]
+			s.chosen, s.view.Screen = samples.Now, v.Screen // the walk goes on
+			s.Show(v, samples.Now)
+		}
 		for _, r := range samples.Reasons() {
 			for i := range 2 * len(errands) {
 				v := samples.Of(unlock.ScreenStopped, r)
 				in := i%2 == 0
 				v.CardIn, v.Errand = in, errands[i/2]
 				v.ReturnBefore = samples.Of(unlock.ScreenAway, "").ReturnBefore // the most that can stand there
-				s.Show(v, samples.Now)
+				show(v)
 				if len(s.page.cut) > 0 {
-					t.Errorf("stopped, %s at %v: cut: %q\n%s", r, size, s.page.cut, s.text())
+					t.Errorf("stopped, %s for %q at %v in %s: cut: %q\n%s", r, v.Errand, size, tag, s.page.cut, s.text())
 				}
-				take := "Take your card."
+				take := s.say("take-card")
 				if r == unlock.ReasonTwoCards {
-					take = "Take all cards out."
+					take = s.say("take-all")
 				}
 				if in && !strings.Contains(s.text(), take) {
 					t.Errorf("stopped, %s at %v: does not say %q", r, size, take)
 				}
 			}
 			for _, where := range []unlock.Screen{unlock.ScreenOutOfService, unlock.ScreenErrand, unlock.ScreenPresent, unlock.ScreenChannel, unlock.ScreenCode, unlock.ScreenPasscode} {
-				s.Show(samples.Of(where, r), samples.Now)
+				show(samples.Of(where, r))
 				if len(s.page.cut) > 0 {
-					t.Errorf("%s, %s at %v: cut: %q\n%s", where, r, size, s.page.cut, s.text())
+					t.Errorf("%s, %s at %v in %s: cut: %q\n%s", where, r, size, tag, s.page.cut, s.text())
 				}
 			}
 		}

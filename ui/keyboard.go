@@ -31,7 +31,7 @@ func (f *Face) typeKey(c byte) target {
 }
 
 func (f *Face) deleteKey() target {
-	return target{id: "delete", label: english.del, act: func() unlock.Input {
+	return target{id: "delete", label: f.say("del"), act: func() unlock.Input {
 		f.typed.back()
 		f.hint = ""
 		return unlock.Touched{}
@@ -40,7 +40,7 @@ func (f *Face) deleteKey() target {
 
 // okKey submits what was typed. With nothing typed it is a touch.
 func (f *Face) okKey() target {
-	return target{id: "ok", label: english.ok, look: lookPrimary, act: func() unlock.Input {
+	return target{id: "ok", label: f.say("ok"), look: lookPrimary, act: func() unlock.Input {
 		if f.typed.n == 0 {
 			return unlock.Touched{}
 		}
@@ -70,8 +70,8 @@ func (f *Face) keypad(p *page) int {
 		place(f.typeKey(byte('1'+n)), n%3, n/3)
 	}
 	del := f.deleteKey()
-	if kw > 8 {
-		del.label = english.delWide
+	if wide := f.say("del-wide"); width(wide)+2 <= kw {
+		del.label = wide
 	}
 	place(del, 0, 3)
 	place(f.typeKey('0'), 1, 3)
@@ -106,25 +106,29 @@ func (f *Face) letters(p *page, aside unlock.Button, asideLabel string) {
 			return unlock.Touched{}
 		}}
 	}
-	capitals, signs := turn("capitals", layerCapitals, english.capitals), turn("signs", layerSigns, english.signs)
+	capitals, signs := turn("capitals", layerCapitals, f.say("capitals")), turn("signs", layerSigns, f.say("signs"))
 	if f.layer == layerCapitals {
-		capitals = turn("capitals", layerLower, english.lower)
+		capitals = turn("capitals", layerLower, f.say("lower"))
 	}
 	if f.layer == layerSigns {
-		signs = turn("signs", layerLower, english.lower)
+		signs = turn("signs", layerLower, f.say("lower"))
 	}
 	space := f.typeKey(' ')
-	space.label = english.space
+	space.label = f.say("space")
 	del := f.deleteKey()
-	del.label = english.delWide
+	del.label = f.say("del-wide")
 	cancel := target{id: string(aside), label: asideLabel, act: func() unlock.Input { return unlock.Pressed{Button: aside} }}
-	last := []target{cancel, capitals, signs, space, del, f.okKey()}
+	other := f.languageKey(rect{w: p.name})
+	if !p.roomy() {
+		other = f.languageKey(rect{w: languageTag})
+	}
+	last := []target{cancel, other, capitals, signs, space, del, f.okKey()}
 	if f.view.Screen == unlock.ScreenPresent {
-		forgotten := target{id: string(unlock.PressForgotten), label: english.forgotten, act: func() unlock.Input {
+		forgotten := target{id: string(unlock.PressForgotten), label: f.say("forgotten"), act: func() unlock.Input {
 			return unlock.Pressed{Button: unlock.PressForgotten}
 		}}
 		if !p.roomy() {
-			forgotten.label = english.forgot
+			forgotten.label, last[5].label = f.say("forgot"), f.say("del")
 		}
 		last = slices.Insert(last, 1, forgotten)
 	}
@@ -139,10 +143,16 @@ func (f *Face) letters(p *page, aside unlock.Button, asideLabel string) {
 // spread shares the width of a row among its keys: alike where every label fits so, else each by its label.
 func spread(row []target, w int) []int {
 	widths, all, widest := make([]int, len(row)), 0, 0
-	for i, t := range row {
-		widths[i] = max(width(t.label)+2, 6)
-		all += widths[i]
-		widest = max(widest, widths[i])
+	for _, least := range []int{6, 5} {
+		all = 0
+		for i, t := range row {
+			widths[i] = max(width(t.label)+2, least)
+			all += widths[i]
+			widest = max(widest, widths[i])
+		}
+		if all <= w {
+			break
+		}
 	}
 	for i := range row {
 		from, to := w*i/len(row), w*(i+1)/len(row)

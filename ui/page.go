@@ -51,6 +51,7 @@ type page struct {
 	bottom  int // row after the last that the body may use
 	gap     int // rows between blocks
 	tall    int // rows of a band or a key; odd, so that a label stands in the middle
+	name    int // columns of the key that names the other language
 	targets []target
 	first   string // what Enter does when nothing has the focus
 	escape  func() unlock.Input
@@ -70,7 +71,10 @@ func newPage(c *canvas) *page {
 	default:
 		p.bar, p.head, p.sub, p.subs, p.body, p.tall = 1, 1, 2, 1, 3, 3
 	}
-	p.bottom = p.h
+	p.bottom, p.name = p.h, languageSmall
+	if p.roomy() {
+		p.name = languageWidth
+	}
 	return p
 }
 

@@ -9,24 +9,24 @@ import (
 
 // passcode asks for a passcode: the present one, a new one, or the new one again.
 func (f *Face) passcode(p *page) {
-	head, sub, more := english.chooseHead, rulesOf(f.view.Rules), f.forErrand(english.sameAsBefore, english.presentRight, english.sameAsBefore)
-	short := english.chooseOf
+	head, sub, more := f.say("choose-head"), f.rulesOf(f.view.Rules), f.forErrand(f.say("same-as-before"), f.say("present-right"), f.say("same-as-before"))
+	short := f.say("choose-of")
 	if f.view.Rules.Min == f.view.Rules.Max {
-		short = english.chooseOne
+		short = f.say("choose-one")
 	}
-	aside, asideLabel := unlock.PressCancel, english.cancel
+	aside, asideLabel := unlock.PressCancel, f.say("cancel")
 	switch f.view.Screen {
 	case unlock.ScreenPresent:
-		head, sub, more = english.presentHead, english.presentSub, english.presentStop
+		head, sub, more = f.say("present-head"), f.say("present-sub"), f.say("present-stop")
 		if f.view.TriesLeft < 0 {
-			more = english.presentBlind
+			more = f.say("present-blind")
 		}
 		short = head
-		aside, asideLabel = unlock.PressBack, english.back
+		aside, asideLabel = unlock.PressBack, f.say("back")
 	case unlock.ScreenRepeat:
-		head, sub, more = english.repeatHead, english.repeatSub, english.repeatLeft
+		head, sub, more = f.say("repeat-head"), f.say("repeat-sub"), f.say("repeat-left")
 		short = ""
-		aside, asideLabel = unlock.PressBack, english.back
+		aside, asideLabel = unlock.PressBack, f.say("back")
 	}
 	p.cancelBy(aside)
 	if !f.view.Rules.DigitsOnly {
@@ -46,7 +46,7 @@ func (f *Face) passcode(p *page) {
 	st := style(ink, paper)
 	present := f.view.Screen == unlock.ScreenPresent
 	if present && f.view.Reason == unlock.ReasonPresentWrong {
-		more = english.presentAgain
+		more = f.say("present-again")
 	}
 	y := p.body
 	if n := p.text(rect{p.x, y, w, 3}, f.filled(more), st); present {
@@ -58,9 +58,10 @@ func (f *Face) passcode(p *page) {
 	f.dots(p, rect{p.x + 2, y + 1, w - 4, 1}, rect{p.x + 2, y + 3, w - 4, 1}, paper)
 	by := p.body + 3*p.tall
 	if present {
-		p.button(rect{p.x, by - p.tall, w, p.tall}, unlock.PressForgotten, english.forgotten, lookKey)
+		p.button(rect{p.x, by - p.tall, w, p.tall}, unlock.PressForgotten, f.say("forgotten"), lookKey)
 	}
-	p.button(rect{p.x, by, 14, p.tall}, aside, asideLabel, lookKey)
+	p.button(rect{p.x, by, asideWidth, p.tall}, aside, asideLabel, lookKey)
+	f.language(p, rect{p.x + asideWidth + 1, by, languageWidth, p.tall})
 }
 
 // dots shows how much has been typed, and nothing else of it.
@@ -71,9 +72,9 @@ func (f *Face) dots(p *page, field, count rect, background int) {
 	if n == 0 {
 		return
 	}
-	typed := english.typed
+	typed := f.say("typed")
 	if n > f.view.Rules.Max {
-		typed = english.tooLong
+		typed = f.say("too-long")
 	}
 	p.text(count, strings.ReplaceAll(typed, "{n}", strconv.Itoa(n)), style(ink, paper))
 }

@@ -24,15 +24,15 @@ func (f *Face) build(p *page) {
 	case unlock.ScreenPresent, unlock.ScreenPasscode, unlock.ScreenRepeat:
 		f.passcode(p)
 	case unlock.ScreenReading:
-		f.busy(p, english.reading, english.leaveIn, false)
+		f.busy(p, f.say("reading"), f.say("leave-in"), false)
 	case unlock.ScreenSending:
-		f.busy(p, english.sending, english.sendingTo, false)
+		f.busy(p, f.say("sending"), f.say("sending-to"), false)
 	case unlock.ScreenChecking:
-		f.busy(p, english.checking, english.moment, false)
+		f.busy(p, f.say("checking"), f.say("moment"), false)
 	case unlock.ScreenVerifying:
-		f.busy(p, english.verifying, english.moment, false)
+		f.busy(p, f.say("verifying"), f.say("moment"), false)
 	case unlock.ScreenWriting:
-		f.busy(p, f.forErrand(english.writing, english.changing, english.setting), english.doNotTake, true)
+		f.busy(p, f.forErrand(f.say("writing"), f.say("changing"), f.say("setting")), f.say("do-not-take"), true)
 	case unlock.ScreenUnlocked:
 		f.unlocked(p)
 	case unlock.ScreenAway:
@@ -44,6 +44,10 @@ func (f *Face) build(p *page) {
 
 // title is the bar: the service, and where the holder is.
 func (f *Face) title(p *page) {
+	name := f.opts.Name
+	if name == "" {
+		name = f.say("name")
+	}
 	st := style(paper, blue)
 	p.fill(rect{0, 0, p.w, p.bar}, st)
 	row := p.bar / 2
@@ -57,7 +61,7 @@ func (f *Face) title(p *page) {
 		right -= width(done)
 		p.put(right, row, done, st.Bold(true))
 	case step > 0:
-		if p.w < 80 || width(strings.Join(names, ""))+2*len(names)+width(f.opts.Name)+2 > p.cw {
+		if p.w < 80 || width(strings.Join(names, ""))+2*len(names)+width(name)+2 > p.cw {
 			names = short
 		}
 		for i := len(names) - 1; i >= 0; i-- {
@@ -70,9 +74,9 @@ func (f *Face) title(p *page) {
 			p.put(right, row, label, ls)
 		}
 	case f.view.Screen == unlock.ScreenAttract:
-		state := english.ready
+		state := f.say("ready")
 		if !f.view.CentralUp {
-			state = english.notReady
+			state = f.say("not-ready")
 		}
 		right -= width(state)
 		p.put(right, row, state, st.Bold(true))
@@ -81,8 +85,8 @@ func (f *Face) title(p *page) {
 	if p.roomy() {
 		left = p.x
 	}
-	if left+width(f.opts.Name) < right {
-		p.put(left, row, f.opts.Name, st.Bold(true))
+	if left+width(name) < right {
+		p.put(left, row, name, st.Bold(true))
 	}
 }
 
@@ -119,13 +123,13 @@ func (f *Face) foot(p *page) {
 	st := style(ink, paper)
 	help, reference := "", ""
 	if f.opts.Help != "" {
-		help = f.filled(english.help)
+		help = f.filled(f.say("help"))
 	}
 	if r := f.view.Reference; r != "" {
 		if len(r) == 8 {
 			r = r[:4] + " " + r[4:]
 		}
-		reference = strings.ReplaceAll(english.reference, "{reference}", r)
+		reference = strings.ReplaceAll(f.say("reference"), "{reference}", r)
 	}
 	p.bottom -= min(p.gap, 1)
 	if lines := wrap(help, p.cw); len(lines) > 0 {
@@ -149,19 +153,20 @@ func (f *Face) attract(p *page) {
 	st := style(ink, paper)
 	p.bottom -= min(p.gap, 1)
 	if f.opts.Help != "" {
-		lines := wrap(f.filled(english.help), p.cw)
+		lines := wrap(f.filled(f.say("help")), p.cw)
 		p.bottom -= len(lines)
-		p.text(rect{p.x, p.bottom, p.cw, len(lines)}, f.filled(english.help), st.Bold(true))
+		p.text(rect{p.x, p.bottom, p.cw, len(lines)}, f.filled(f.say("help")), st.Bold(true))
 	}
 	bh := p.tall
 	p.bottom -= bh + min(p.gap, 1)
-	band := rect{p.x, p.bottom, p.cw, bh}
+	f.language(p, rect{p.x + p.cw - p.name, p.bottom, p.name, bh})
+	band := rect{p.x, p.bottom, p.cw - p.name - 1, bh}
 	if f.view.CentralUp {
-		p.block(band, english.insert, style(paper, blue))
+		p.block(band, f.say("insert"), style(paper, blue))
 	} else {
 		p.fill(band, style(paper, red))
-		p.block(rect{band.x, band.y + (bh-3)/2, band.w, 1}, english.cannotNow, style(paper, red))
-		p.block(rect{band.x, band.y + (bh-1)/2, band.w, 2}, english.cannotNowDo, style(paper, red))
+		p.block(rect{band.x, band.y + (bh-3)/2, band.w, 1}, f.say("cannot-now"), style(paper, red))
+		p.block(rect{band.x, band.y + (bh-1)/2, band.w, 2}, f.say("cannot-now-do"), style(paper, red))
 	}
 	y := p.head
 	w := p.cw
@@ -170,8 +175,8 @@ func (f *Face) attract(p *page) {
 		f.card(p, p.x+p.cw-cardWidth, p.head+1+p.gap/2)
 		y = p.head + 1 + p.gap/2
 	}
-	y += p.text(rect{p.x, y, w, p.bottom - y}, english.attractHead, style(blue, paper).Bold(true)) + max(p.gap, 1)
-	for i, s := range english.attractSteps {
+	y += p.text(rect{p.x, y, w, p.bottom - y}, f.say("attract-head"), style(blue, paper).Bold(true)) + max(p.gap, 1)
+	for i, s := range f.words.row("attract-steps") {
 		n := strconv.Itoa(i + 1)
 		p.put(p.x+1, y, " "+n+" ", style(paper, blue).Bold(true))
 		p.put(p.x+6, y, s, st)
@@ -179,14 +184,17 @@ func (f *Face) attract(p *page) {
 	}
 	y++
 	if p.roomy() {
-		p.text(rect{p.x, y, p.cw, p.bottom - y}, english.attractTime+" "+english.attractAlso, st)
+		p.text(rect{p.x, y, p.cw, p.bottom - y}, f.say("attract-time")+" "+f.say("attract-also"), st)
 		return
 	}
-	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, english.attractTime, st)
-	p.text(rect{p.x, y, p.cw, p.bottom - y}, english.attractAlso, st)
+	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.say("attract-time"), st)
+	p.text(rect{p.x, y, p.cw, p.bottom - y}, f.say("attract-also"), st)
 }
 
 const cardWidth = 22
+
+// asideWidth is that of the button that leads back or out.
+const asideWidth = 14
 
 // card draws a smartcard above a slot, for a large screen.
 func (f *Face) card(p *page, x, y int) {
@@ -200,34 +208,35 @@ func (f *Face) card(p *page, x, y int) {
 
 func (f *Face) consent(p *page) {
 	st := style(ink, paper)
-	p.text(rect{p.x, p.head, p.cw, 1}, english.consentHead, style(blue, paper).Bold(true))
+	p.text(rect{p.x, p.head, p.cw, 1}, f.say("consent-head"), style(blue, paper).Bold(true))
 	y := p.head + 1 + max(p.gap, 1)
 	if !p.roomy() && !f.view.Expiring.IsZero() {
 		y-- // every row is needed
 	}
-	y += p.text(rect{p.x, y, p.cw, 2}, f.forErrand(english.consentTo, english.consentTo, english.consentSet), st) + p.gap
-	name := rect{p.x, y, p.cw, 3}
+	y += p.text(rect{p.x, y, p.cw, 2}, f.forErrand(f.say("consent-to"), f.say("consent-to"), f.say("consent-set")), st) + p.gap
+	name := rect{p.x, y, p.cw - p.name - 1, 3}
 	holder := f.view.Holder
-	if lines := wrap(holder, p.cw-4); len(lines) > 3 {
-		holder = strings.Join(lines[:2], " ") + " " + shorten(strings.Join(lines[2:], " "), p.cw-4)
+	if lines := wrap(holder, name.w-4); len(lines) > 3 {
+		holder = strings.Join(lines[:2], " ") + " " + shorten(strings.Join(lines[2:], " "), name.w-4)
 	}
 	p.block(name, holder, style(ink, pale))
 	y += 3 + p.gap
-	y += p.text(rect{p.x, y, p.cw, 1}, english.consentIf, st.Bold(true))
-	y += p.text(rect{p.x, y, p.cw, 1}, english.consentElse, st.Bold(true)) + max(p.gap, 1)
+	y += p.text(rect{p.x, y, p.cw, 1}, f.say("consent-if"), st.Bold(true))
+	y += p.text(rect{p.x, y, p.cw, 1}, f.say("consent-else"), st.Bold(true)) + max(p.gap, 1)
 	if n := f.expiring(p, y); n > 0 {
 		y += n + p.gap
 	}
 	bh := p.tall
 	bw := (p.cw - 2) / 2
-	p.button(rect{p.x, y, bw, bh}, unlock.PressNotMe, english.notMe, lookKey)
-	p.button(rect{p.x + p.cw - bw, y, bw, bh}, unlock.PressContinue, english.yesMe, lookPrimary)
+	p.button(rect{p.x, y, bw, bh}, unlock.PressNotMe, f.say("not-me"), lookKey)
+	f.language(p, rect{p.x + p.cw - p.name, name.y, p.name, name.h})
+	p.button(rect{p.x + p.cw - bw, y, bw, bh}, unlock.PressContinue, f.say("yes-me"), lookPrimary)
 	p.first = string(unlock.PressContinue)
 	p.cancelBy(unlock.PressNotMe)
 }
 
 func (f *Face) channels(p *page) {
-	f.heading(p, english.channelHead, english.channelSub)
+	f.heading(p, f.say("channel-head"), f.say("channel-sub"))
 	bh := p.tall
 	if p.body+4*bh+1 > p.h {
 		bh = 3
@@ -236,9 +245,9 @@ func (f *Face) channels(p *page) {
 	const at = 3
 	from := min(f.channel, max(len(all)-1, 0))
 	for i, c := range all[from:min(from+at, len(all))] {
-		label := english.toEmail
+		label := f.say("to-email")
 		if c.Kind == wire.Mobile {
-			label = english.toMobile
+			label = f.say("to-mobile")
 		}
 		room := p.cw - 6 - width(label) + len("{address}")
 		p.add(target{
@@ -251,15 +260,16 @@ func (f *Face) channels(p *page) {
 			p.first = "channel " + c.ID
 		}
 	}
-	aside, label := unlock.PressCancel, english.cancel
+	aside, label := unlock.PressCancel, f.say("cancel")
 	if f.view.Code != nil {
-		aside, label = unlock.PressBack, english.back
+		aside, label = unlock.PressBack, f.say("back")
 	}
 	y := p.body + at*bh + min(p.gap, 1)
-	p.button(rect{p.x, y, 14, bh}, aside, label, lookKey)
+	p.button(rect{p.x, y, asideWidth, bh}, aside, label, lookKey)
+	f.language(p, rect{p.x + asideWidth + 1, y, p.name, bh})
 	p.cancelBy(aside)
 	if len(all) > at {
-		p.add(target{id: "other", label: english.other, r: rect{p.x + p.cw - 24, y, 24, bh}, act: func() unlock.Input {
+		p.add(target{id: "other", label: f.say("another-address"), r: rect{p.x + p.cw - 24, y, 24, bh}, act: func() unlock.Input {
 			f.channel = from + at
 			if f.channel >= len(all) {
 				f.channel = 0
@@ -273,29 +283,29 @@ func (f *Face) channels(p *page) {
 func (f *Face) code(p *page) {
 	c := f.view.Code
 	if c == nil {
-		f.busy(p, english.sending, english.moment, false)
+		f.busy(p, f.say("sending"), f.say("moment"), false)
 		return
 	}
-	room := p.cw - width(english.codeHead) + len("{address}")
-	head := strings.ReplaceAll(english.codeHead, "{address}", shorten(c.Masked, room))
-	f.heading(p, head, english.codeNot)
+	room := p.cw - width(f.say("code-head")) + len("{address}")
+	head := strings.ReplaceAll(f.say("code-head"), "{address}", shorten(c.Masked, room))
+	f.heading(p, head, f.say("code-not"))
 
 	left := f.keypad(p)
 	st := style(ink, paper)
 	w := left - p.x - 1 - 3*min(p.gap, 1)
 	y := p.body
 	if f.now.Before(c.ExpiresAt) {
-		valid, left := f.filled(english.codeValid), f.filled(english.codeLeft)
+		valid, left := f.filled(f.say("code-valid")), f.filled(f.say("code-left"))
 		if !p.roomy() {
 			valid, left = valid+" "+left, ""
 		}
 		y += p.text(rect{p.x, y, w, 3}, valid, st.Bold(true))
 		y += p.text(rect{p.x, y, w, 1}, left, st.Bold(true))
 	} else {
-		y += p.text(rect{p.x, y, w, 2}, f.filled(english.codeOver), st.Bold(true))
+		y += p.text(rect{p.x, y, w, 2}, f.filled(f.say("code-over")), st.Bold(true))
 	}
 	y += p.gap / 2
-	y += p.text(rect{p.x, y, w, 2}, f.filled(english.codeSent+" "+english.codeJunk), st)
+	y += p.text(rect{p.x, y, w, 2}, f.filled(f.say("code-sent")+" "+f.say("code-junk")), st)
 	if p.roomy() {
 		y++
 	} else {
@@ -304,25 +314,27 @@ func (f *Face) code(p *page) {
 	f.boxes(p, rect{p.x, y, w, 3}, c.Digits)
 	y += 3 + min(p.gap, 1)
 	if f.now.Before(c.ExpiresAt) {
-		p.text(rect{p.x, y, w, 2}, f.filled(english.takeAlong), st)
+		p.text(rect{p.x, y, w, 2}, f.filled(f.say("take-along")), st)
 	}
 
 	bh := p.tall
 	by := p.body + 3*bh
-	cw := width(english.cancel) + 4
-	if p.cw >= 70 {
-		cw += 4
+	cw, lw, space := asideWidth, languageWidth, 1
+	if p.cw < 70 { // side by side, up to the keypad
+		cw, lw, space = width(f.say("cancel"))+2, languageTag, 0
+		w = max(w, left-p.x)
 	}
-	p.button(rect{p.x, by, cw, bh}, unlock.PressCancel, english.cancel, lookKey)
+	p.button(rect{p.x, by, cw, bh}, unlock.PressCancel, f.say("cancel"), lookKey)
 	p.cancelBy(unlock.PressCancel)
-	resend := rect{p.x + cw + 1, by, w - cw - 1, bh}
+	resend := rect{p.x + cw + space + lw + space, by, w - cw - lw - 2*space, bh}
 	switch wait := c.ResendAt.Sub(f.now); {
 	case c.SendsLeft <= 0:
 	case wait > 0:
-		p.centred(resend, strings.ReplaceAll(english.resendIn, "{wait}", clockDown(wait)), st)
+		p.centred(resend, strings.ReplaceAll(f.say("resend-in"), "{wait}", clockDown(wait)), st)
 	default:
-		p.button(resend, unlock.PressResend, english.resend, lookKey)
+		p.button(resend, unlock.PressResend, f.say("resend"), lookKey)
 	}
+	f.language(p, rect{p.x + cw + space, by, lw, bh})
 }
 
 // boxes shows the code's digits, one in each box.
@@ -351,6 +363,7 @@ func (f *Face) boxes(p *page, r rect, digits int) {
 
 // busy has nothing to choose. Its squares move once a second, so that the holder sees the kiosk is alive.
 func (f *Face) busy(p *page, what, also string, warning bool) {
+	f.language(p, rect{p.x + p.cw - p.name, p.h - p.tall - min(p.gap, 1), p.name, p.tall})
 	middle := p.bar + (p.h-p.bar)/2
 	p.centred(rect{p.x, middle - 4, p.cw, 1}, what, style(ink, paper).Bold(true))
 	squares := [...]string{"■  ·  ·", "·  ■  ·", "·  ·  ■"}[f.now.Unix()%3]
@@ -369,11 +382,11 @@ func (f *Face) warn(p *page) {
 	}
 	st := style(ink, yellow)
 	p.fill(rect{0, 0, p.w, 3}, st)
-	ends := strings.ReplaceAll(english.endsIn, "{ends}", clockDown(f.view.EndsAt.Sub(f.now)))
-	p.put(1, 0, "! "+english.still, st.Bold(true))
-	p.put(3, 1, ends, st)
-	bw := width(english.moreTime) + 8
-	p.add(target{id: "more time", label: english.moreTime, look: lookPrimary, r: rect{p.w - bw - 1, 0, bw, 3},
+	ends := strings.ReplaceAll(f.say("ends-in"), "{ends}", clockDown(f.view.EndsAt.Sub(f.now)))
+	p.put(1, 0, "! "+f.say("still"), st.Bold(true))
+	bw := width(f.say("more-time")) + 8
+	p.text(rect{3, 1, p.w - bw - 5, 1}, ends, st)
+	p.add(target{id: "more time", label: f.say("more-time"), look: lookPrimary, r: rect{p.w - bw - 1, 0, bw, 3},
 		act: func() unlock.Input { return unlock.Touched{} }})
 	p.first = "more time"
 }

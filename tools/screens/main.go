@@ -1,5 +1,5 @@
 // Command screens makes pictures of the kiosk's screens from the code that draws them: one PNG and one SVG for each
-// sample of latchkey/ui/samples, in the kiosk's own colours and with cells of 16×32 pixels, so that 50×15 cells are the
+// sample of latchkey/ui/samples in English and in Welsh (NAME.png and NAME.cy.png), in the kiosk's own colours and with cells of 16×32 pixels, so that 50×15 cells are the
 // 800×480 of the 7-inch panel. The letters are Go Mono's, since the console's font is a bitmap; its widths are the same.
 //
 // It is a tool for development.
@@ -15,6 +15,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gdamore/tcell/v2"
 	"github.com/spf13/cobra"
@@ -28,6 +29,9 @@ var options = ui.Options{Help: "x4050 or the walk-in centre"}
 
 // sheetOf is what the README shows.
 var sheetOf = []string{"attract", "consent", "code-half", "passcode-half", "unlocked", "stopped-card-expired", "errand-expiring", "present-half"}
+
+// welshOf are shown in Welsh below these.
+var welshOf = []string{"attract", "code-half"}
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -91,19 +95,21 @@ func all(dir, pattern string, columns, rows int) error {
 			continue
 		}
 		n++
-		g, err := show(s, columns, rows)
-		if err != nil {
-			return err
-		}
-		var b bytes.Buffer
-		if err := png.Encode(&b, g.picture()); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, s.Name+".png"), b.Bytes(), 0o644); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, s.Name+".svg"), g.svg(), 0o644); err != nil {
-			return err
+		for language, file := range map[string]string{ui.English: s.Name, ui.Welsh: s.Name + ".cy"} {
+			g, err := show(s, language, columns, rows)
+			if err != nil {
+				return err
+			}
+			var b bytes.Buffer
+			if err := png.Encode(&b, g.picture()); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(dir, file+".png"), b.Bytes(), 0o644); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(dir, file+".svg"), g.svg(), 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	if n == 0 {
@@ -120,15 +126,20 @@ func contactSheet() ([]byte, error) {
 		across        = 2
 	)
 	w, h := columns*cellWidth*5/8, rows*cellHeight*5/8
-	down := (len(sheetOf) + across - 1) / across
+	names := append(slices.Clone(sheetOf), welshOf...)
+	down := (len(names) + across - 1) / across
 	sheet := image.NewRGBA(image.Rect(0, 0, across*w+(across+1)*margin, down*h+(down+1)*margin))
 	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.RGBA{0x5b, 0x66, 0x70, 0xff}), image.Point{}, draw.Src)
-	for i, name := range sheetOf {
+	for i, name := range names {
+		language := ui.English
+		if i >= len(sheetOf) {
+			language = ui.Welsh
+		}
 		s, err := named(name)
 		if err != nil {
 			return nil, err
 		}
-		g, err := show(s, columns, rows)
+		g, err := show(s, language, columns, rows)
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +169,7 @@ type grid struct {
 	cells []tcell.SimCell
 }
 
-func show(s samples.Sample, columns, rows int) (grid, error) {
+func show(s samples.Sample, language string, columns, rows int) (grid, error) {
 	screen := tcell.NewSimulationScreen("UTF-8")
 	if err := screen.Init(); err != nil {
 		return grid{}, fmt.Errorf("open a simulated screen: %w", err)
@@ -170,6 +181,9 @@ func show(s samples.Sample, columns, rows int) (grid, error) {
 	for _, r := range s.Typed {
 		// Taps and keys type alike; without a key the focus stays hidden, as on a kiosk without a keyboard.
 		face.Handle(tcell.NewEventKey(tcell.KeyRune, r, tcell.ModNone), samples.Now)
+	}
+	if language == ui.Welsh {
+		face.Handle(tcell.NewEventKey(tcell.KeyF2, 0, tcell.ModNone), samples.Now)
 	}
 	face.Handle(tcell.NewEventMouse(-1, -1, tcell.Button1, tcell.ModNone), samples.Now)
 	face.Handle(tcell.NewEventMouse(-1, -1, tcell.ButtonNone, tcell.ModNone), samples.Now)

@@ -57,6 +57,10 @@ func TestOnePictureAScreen(t *testing.T) {
 	if err != nil || config.Width != 800 || config.Height != 480 {
 		t.Errorf("code.png: %d×%d, %v; the panel is 800×480", config.Width, config.Height, err)
 	}
+	welsh, err := os.ReadFile(filepath.Join(dir, "code.cy.png"))
+	if err != nil || bytes.Equal(b, welsh) {
+		t.Errorf("code.cy.png: %v, or it is as in English", err)
+	}
 	b, err = os.ReadFile(filepath.Join(dir, "code.svg"))
 	if err != nil {
 		t.Fatal(err)

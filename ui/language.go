@@ -1,0 +1,63 @@
+package ui
+
+import (
+	"time"
+
+	"latchkey/firmware/unlock"
+)
+
+// The language is the holder's for one walk. Nothing but the face knows it, and the next holder finds English.
+
+// chosenFor is how long a language stands that was chosen before any card was in.
+const chosenFor = time.Minute
+
+// say is a message in the language of this walk.
+func (f *Face) say(id string) string { return f.words.say(id) }
+
+// turn changes to the other language. What has been typed stays.
+func (f *Face) turn() unlock.Input {
+	if f.words.tag == English {
+		f.words = welsh()
+	} else {
+		f.words = english()
+	}
+	f.chosen, f.hint = f.now, ""
+	return unlock.Touched{}
+}
+
+// forget goes back to English when the walk has ended, or when nobody came after it was chosen.
+func (f *Face) forget(next unlock.View, now time.Time) {
+	over := ended(f.view.Screen) && next.Screen != f.view.Screen
+	left := vacant(next.Screen) && !vacant(f.view.Screen)
+	late := vacant(next.Screen) && now.Sub(f.chosen) >= chosenFor
+	if over || left || late {
+		f.words = english()
+	}
+}
+
+// vacant screens are those without a walk.
+func vacant(s unlock.Screen) bool {
+	return s == unlock.ScreenAttract || s == unlock.ScreenOutOfService || s == ""
+}
+
+// ended screens are the last of a walk.
+func ended(s unlock.Screen) bool {
+	return s == unlock.ScreenUnlocked || s == unlock.ScreenStopped || s == unlock.ScreenAway
+}
+
+const (
+	languageWidth = 11 // of its key, with room for the arrows of the focus
+	languageSmall = 9  // the name alone
+	languageTag   = 6  // the tag alone
+)
+
+// language is the key that changes the language: at least 6 cells wide and 3 high, but on the pages of letters.
+func (f *Face) language(p *page, r rect) { p.add(f.languageKey(r)) }
+
+func (f *Face) languageKey(r rect) target {
+	label := f.say("other-language")
+	if r.w < languageSmall {
+		label = f.say("other-language-tag")
+	}
+	return target{id: "language", label: label, r: r, act: f.turn}
+}
