@@ -21,9 +21,10 @@ import (
 
 // Options are what differs from one house to the next.
 type Options struct {
-	Name string         // of the service, in the title bar; "" is "Smartcard Unlock"
-	Help string         // who helps, after "Need help?", such as "x4050 or the walk-in centre"; "" shows no such line
-	Zone *time.Location // of the clock times; nil is UTC
+	Name      string         // of the service, in the title bar; "" is "Smartcard Unlock", or "Datgloi Cerdyn" in Welsh
+	Help      string         // who helps, after "Need help?", such as "x4050 or the walk-in centre"; "" shows no such line
+	HelpWelsh string         // the same in Welsh; "" is Help
+	Zone      *time.Location // of the clock times; nil is UTC
 }
 
 // Face is the screen of one kiosk. It is for one goroutine.

@@ -18,7 +18,7 @@ func (f *Face) filled(s string) string {
 	v := f.view
 	s = strings.ReplaceAll(s, "{rules}", f.rulesOf(v.Rules))
 	pairs := []string{
-		"{help}", f.opts.Help,
+		"{help}", f.help(),
 		"{min}", strconv.Itoa(v.Rules.Min), "{max}", strconv.Itoa(v.Rules.Max),
 		"{expired}", f.ranOut(),
 		"{back}", f.clock(v.ReturnBefore), "{backleft}", clockDown(v.ReturnBefore.Sub(f.now)),

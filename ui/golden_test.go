@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "write the golden screens")
 
 // The help line of the seeds' house.
-var testOptions = Options{Help: "x4050 or the walk-in centre"}
+var testOptions = Options{Help: "x4050 or the walk-in centre", HelpWelsh: "x4050 neu'r ganolfan galw heibio"}
 
 var sizes = [][2]int{{50, 15}, {80, 24}, {100, 30}, {120, 33}}
 

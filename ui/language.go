@@ -14,6 +14,14 @@ const chosenFor = time.Minute
 // say is a message in the language of this walk.
 func (f *Face) say(id string) string { return f.words.say(id) }
 
+// help is who helps, in the language of this walk.
+func (f *Face) help() string {
+	if f.words.tag == Welsh && f.opts.HelpWelsh != "" {
+		return f.opts.HelpWelsh
+	}
+	return f.opts.Help
+}
+
 // turn changes to the other language. What has been typed stays.
 func (f *Face) turn() unlock.Input {
 	if f.words.tag == English {

@@ -259,3 +259,19 @@ func TestEnterAloneDoesNotChangeTheLanguage(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoHelpsIsSaidInTheLanguageThatTheHouseHas(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 50, 15)
+	s.Show(samples.Of(unlock.ScreenStopped, unlock.ReasonHung), samples.Now)
+	for _, c := range []struct{ welsh, want string }{
+		{testOptions.HelpWelsh, "Angen help? " + testOptions.HelpWelsh}, {"", "Angen help? " + testOptions.Help},
+	} {
+		s.opts.HelpWelsh = c.welsh
+		s.Face.words = welsh()
+		s.draw()
+		if !strings.Contains(s.words(), c.want) {
+			t.Errorf("%q is missing:\n%s", c.want, s.text())
+		}
+	}
+}

@@ -122,7 +122,7 @@ func (f *Face) heading(p *page, head, sub string) {
 func (f *Face) foot(p *page) {
 	st := style(ink, paper)
 	help, reference := "", ""
-	if f.opts.Help != "" {
+	if f.help() != "" {
 		help = f.filled(f.say("help"))
 	}
 	if r := f.view.Reference; r != "" {
@@ -152,7 +152,7 @@ func (f *Face) foot(p *page) {
 func (f *Face) attract(p *page) {
 	st := style(ink, paper)
 	p.bottom -= min(p.gap, 1)
-	if f.opts.Help != "" {
+	if f.help() != "" {
 		lines := wrap(f.filled(f.say("help")), p.cw)
 		p.bottom -= len(lines)
 		p.text(rect{p.x, p.bottom, p.cw, len(lines)}, f.filled(f.say("help")), st.Bold(true))

@@ -83,7 +83,7 @@ func serve(ctx context.Context, path string) error {
 	defer screen.Fini()
 	defer setPalette(os.Stdout)()
 	screen.EnableMouse()
-	face := &face{face: ui.New(screen, ui.Options{Help: c.Help, Zone: c.Zone})}
+	face := &face{face: ui.New(screen, ui.Options{Help: c.Help, HelpWelsh: c.HelpWelsh, Zone: c.Zone})}
 	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
 	loop := d.Kiosk(device.Watch(watch, d.Log, c.Profiles, ""))

@@ -25,7 +25,7 @@ import (
 )
 
 // options of the pictured kiosk.
-var options = ui.Options{Help: "x4050 or the walk-in centre"}
+var options = ui.Options{Help: "x4050 or the walk-in centre", HelpWelsh: "x4050 neu'r ganolfan galw heibio"}
 
 // sheetOf is what the README shows.
 var sheetOf = []string{"attract", "consent", "code-half", "passcode-half", "unlocked", "stopped-card-expired", "errand-expiring", "present-half"}

@@ -27,6 +27,7 @@ central_ca = "central-ca.pem"    # who vouches for central's certificate
 identity = "data/identity"       # folder that "kiosk enrol" filled; the certificate in it is renewed by itself
 data = "data"                    # folder for the journal and the log
 help = "Call extension 4050."    # who helps, as holders are told
+#help_cy = ""                    # the same on the kiosk's Welsh screens, such as "Ffoniwch estyniad 4050."; help if it is not set
 #time_zone = "Europe/London"
 #profiles = ""                   # folder with card profiles of your own; central needs the same
 #tpm = "/dev/tpmrm0"             # where the identity's key is in a TPM
@@ -52,6 +53,7 @@ type Config struct {
 	Key            string `toml:"key"`
 	Data           string `toml:"data"`
 	Help           string `toml:"help"`
+	HelpWelsh      string `toml:"help_cy"`
 	TimeZone       string `toml:"time_zone"`
 	ProfilesFolder string `toml:"profiles"`
 
