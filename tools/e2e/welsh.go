@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // Words of the Welsh screens (ui/messages/cy.toml).
 const (
 	attractInWelsh  = "Rhowch eich cerdyn clyfar i mewn"
@@ -27,9 +29,9 @@ var welshWalks = []walk{
 		v.enterByTap(wrong(v.code(1), 1))
 		v.see(wrongInWelsh)
 		v.see("2 gynnig ar ôl.")
-		v.tap("EN")
+		v.tapEither("English", "EN")
 		v.see(code, wrongCode)
-		v.tap("CY")
+		v.tapEither("Cymraeg", "CY")
 		v.see(wrongInWelsh)
 		v.enterByTap(v.code(1))
 		v.see(passcodeInWelsh)
@@ -38,4 +40,12 @@ var welshWalks = []walk{
 		v.enterByTap(newPasscode)
 		v.see(unlockedInWelsh)
 	}}.unlocks().says(unlockedInWelsh),
+}
+
+// tapEither taps the key of a language, which has room for no more than its tag on a small screen where codes are typed.
+func (v *visit) tapEither(name, tag string) {
+	if strings.Contains(v.terminal.screen(), name) {
+		tag = name
+	}
+	v.tap(tag)
 }
