@@ -44,6 +44,12 @@ card-smoke: deps-build ## try a real card: READER='its name'; blocks and unblock
 	@$(GO) test -c -tags realcard -o bin/card-smoke ./card/pcsc/realcard
 	@bin/card-smoke -test.v -reader '$(READER)' -profile '$(PROFILE)'
 
+BOARD ?=
+.PHONY: board-smoke
+board-smoke: deps-build ## try a real board, with a person before it: BOARD=pi5 or the path of its file; the kiosk must not run
+	@$(GO) test -c -tags realboard -o bin/board-smoke ./board/realboard
+	@bin/board-smoke -test.v -board '$(BOARD)'
+
 .PHONY: check
 check: deps-build ## format, vet, staticcheck, import rules, generated files, a clean tree
 	@GO='$(GO)' tools/check
@@ -80,7 +86,7 @@ build: $(addprefix bin/,$(PROGRAMS))
 clean: ## remove what was built
 	rm -rf bin
 
-SOURCES = cmd firmware card ui tools
+SOURCES = cmd firmware board card ui tools
 
 .PHONY: deps-build deps-run deps-arm64 deps-deb
 deps-build deps-run deps-arm64 deps-deb:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -44,7 +45,7 @@ The configuration is TOML. Relative paths count from its folder; a setting that 
 	}
 	cmd.Flags().StringVar(&path, "config", "", "the kiosk's configuration `file`, TOML as above")
 	_ = cmd.MarkFlagRequired("config")
-	cmd.AddCommand(enrolCommand())
+	cmd.AddCommand(enrolCommand(), clearTamperCommand())
 	// A kiosk has no user who may stop it from its own keyboard.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -72,6 +73,13 @@ func serve(ctx context.Context, path string) error {
 		return err
 	}
 	defer d.Close()
+	slog.SetDefault(d.Log) // what libraries say belongs into the log, not onto the screen
+	box, err := openBox(c, d.Log)
+	if err != nil {
+		return err
+	}
+	orderly := false
+	defer func() { box.close(orderly) }()
 
 	screen, err := tcell.NewScreen()
 	if err != nil {
@@ -87,8 +95,13 @@ func serve(ctx context.Context, path string) error {
 	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
 	loop := d.Kiosk(device.Watch(watch, d.Log, c.Profiles, ""))
-	loop.Holder, loop.Show = face.inputs(watch, screen), face.show
+	loop.Holder, loop.Box, loop.CaseOpened = face.inputs(watch, screen), box.inputs(watch), box.wasOpened()
+	loop.Show = func(v unlock.View, now time.Time) {
+		face.show(v, now)
+		box.show(v, now)
+	}
 	err = kiosk.New(loop).Run(ctx)
+	orderly = err == nil
 	if err != nil {
 		d.Log.Error("kiosk ended", "err", err)
 	}

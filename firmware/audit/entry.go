@@ -19,6 +19,8 @@ const (
 	KindSettled      Kind = "settled"       // central has the outcome
 	KindEnded        Kind = "ended"         // the walk ended without a grant; Reason says why
 	KindImpossible   Kind = "impossible"    // the machine met an event that its state does not know
+	KindCaseOpened   Kind = "case-opened"   // the kiosk's case was opened, or had been when the program began: out of service until cleared
+	KindCaseCleared  Kind = "case-cleared"  // an engineer cleared that
 	KindQuarantined  Kind = "quarantined"   // first entry of a journal whose predecessor was damaged and set aside; Reason says how
 )
 

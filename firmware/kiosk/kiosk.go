@@ -81,6 +81,11 @@ type Config struct {
 	Holder <-chan unlock.Input
 	Show   func(unlock.View, time.Time)
 
+	// Box is what the kiosk's box tells: CaseOpened, CaseCleared, and Touched for its button; nil without one. CaseOpened says that it
+	// had been before.
+	Box        <-chan unlock.Input
+	CaseOpened bool
+
 	Log *slog.Logger
 }
 
@@ -131,7 +136,7 @@ func (k *Kiosk) Run(ctx context.Context) error {
 	k.beside.Go(func() { k.deliver(background) })
 	k.beside.Go(func() { k.watchCentral(background) })
 
-	k.step(unlock.Started{Intents: k.Journal.Intents(), Unsettled: k.Journal.Unsettled()})
+	k.step(unlock.Started{Intents: k.Journal.Intents(), Unsettled: k.Journal.Unsettled(), CaseOpened: k.CaseOpened})
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	done := ctx.Done()
@@ -158,6 +163,8 @@ func (k *Kiosk) Run(ctx context.Context) error {
 			}
 			k.step(in)
 		case in := <-k.Holder:
+			k.step(in)
+		case in := <-k.Box:
 			k.step(in)
 		case <-tick.C:
 			k.heedRoom()

@@ -71,7 +71,7 @@ func (m *Machine) orphanRelease() {
 var endReason = map[Reason]wire.EndRequestReason{
 	ReasonNotMe: wire.NotMe, ReasonCancelled: wire.Cancelled, ReasonIdle: wire.Idle, ReasonRemoved: wire.Removed,
 	ReasonTwoCards: wire.Failed, ReasonMute: wire.Failed, ReasonHung: wire.Failed, ReasonUnreadable: wire.Failed,
-	ReasonImpossible: wire.Failed, ReasonNotOurs: wire.Failed, ReasonPUKBlocked: wire.Failed,
+	ReasonCaseOpened: wire.Failed, ReasonImpossible: wire.Failed, ReasonNotOurs: wire.Failed, ReasonPUKBlocked: wire.Failed,
 }
 
 // leaveLast wipes the walk and lets go of its card.
@@ -94,6 +94,39 @@ func (m *Machine) home() {
 		m.stop(ReasonLeftIn)
 	default:
 		m.to(phaseAttract)
+	}
+}
+
+// opened: nobody is served by a kiosk whose case was opened. A card that is being written is finished first: whoever has the
+// case open can pull it out, and a card that is left half written is worse.
+func (m *Machine) opened() {
+	if m.caseOpened {
+		return
+	}
+	m.caseOpened = true
+	m.note(audit.Entry{Kind: audit.KindCaseOpened, Case: m.walk.caseID})
+	m.record()
+	switch {
+	case m.changing():
+		m.interrupt(ReasonCaseOpened)
+	case m.walking():
+		m.stop(ReasonCaseOpened)
+	case m.phase == phaseUnlocked, m.phase == phaseStopped && m.cardIn:
+		// What it says is true; out of service comes when the card is out.
+	default:
+		m.home()
+	}
+}
+
+func (m *Machine) cleared() {
+	if !m.caseOpened {
+		return
+	}
+	m.caseOpened = false
+	m.note(audit.Entry{Kind: audit.KindCaseCleared})
+	m.record()
+	if m.phase == phaseOutOfService {
+		m.home()
 	}
 }
 

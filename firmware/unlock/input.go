@@ -187,11 +187,18 @@ const (
 type (
 	// Started is the first event, once. Intents are those without an outcome, Unsettled the outcomes that central has
 	// not acknowledged, both from the journal.
-	Started struct{ Intents, Unsettled []audit.Entry }
+	Started struct {
+		Intents, Unsettled []audit.Entry
+		CaseOpened         bool // before, and nobody has cleared it
+	}
 	// Tick says that time has passed.
 	Tick struct{}
 	// JournalFailed: an entry could not be made durable; what followed it was not performed.
 	JournalFailed struct{ Reason Reason }
+	// CaseOpened: somebody opens the kiosk's case.
+	CaseOpened struct{}
+	// CaseCleared: an engineer has looked at that.
+	CaseCleared struct{}
 	// JournalReady: there is room for evidence again.
 	JournalReady struct{}
 )
@@ -222,3 +229,5 @@ func (Started) input()       {}
 func (Tick) input()          {}
 func (JournalFailed) input() {}
 func (JournalReady) input()  {}
+func (CaseOpened) input()    {}
+func (CaseCleared) input()   {}

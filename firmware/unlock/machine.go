@@ -98,6 +98,8 @@ type Machine struct {
 	readerReason  Reason // why the reader cannot be used; "" if it can
 	journalReason Reason // why the journal cannot be used; "" if it can
 
+	caseOpened bool // and not cleared
+
 	entries []audit.Entry // to be made durable with the next Record
 
 	// Of the last Step's Records, whose failure is not yet excluded.
@@ -209,6 +211,9 @@ func (m *Machine) View() View {
 }
 
 func (m *Machine) outOfServiceReason() Reason {
+	if m.caseOpened {
+		return ReasonCaseOpened
+	}
 	if m.readerReason != "" {
 		return m.readerReason
 	}
@@ -253,6 +258,10 @@ func (m *Machine) take(input Input) {
 		m.note(audit.Entry{Kind: audit.KindSettled, Case: in.Case})
 	case JournalFailed:
 		m.journalFailed(in.Reason)
+	case CaseOpened:
+		m.opened()
+	case CaseCleared:
+		m.cleared()
 	case JournalReady:
 		m.journalReason = ""
 		if m.phase == phaseOutOfService {
@@ -307,6 +316,9 @@ func (m *Machine) started(in Started) {
 		m.do(AskOutcome{Outcome: o}) // it is durable, whether or not there is room for more
 	}
 	m.note(audit.Entry{Kind: audit.KindStarted})
+	if m.caseOpened = in.CaseOpened; m.caseOpened {
+		m.note(audit.Entry{Kind: audit.KindCaseOpened})
+	}
 	var unknown []audit.Entry
 	for _, i := range in.Intents {
 		o := audit.Entry{Kind: audit.KindOutcome, Case: i.Case, Base: i.Base, Passcode: audit.Unknown, Rotated: audit.Unknown}

@@ -23,11 +23,11 @@ var words = []string{
 	"press change", "press change", "press forgotten",
 	"channel 1", "channel 1", "code 402817", "code 402817", "code 111111", "code 1",
 	"passcode 271828", "passcode 1234", "passcode 1111", "passcode 1", "touch", "tick", "+30s tick", "+4m tick", "settled",
-	"central down", "journal-ready",
+	"central down", "journal-ready", "case-opened", "case-cleared",
 }
 
 // meanwhile is what can happen while a card's answer is waited for.
-var meanwhile = []string{"in", "out", "two", "mute", "gone no-reader", "press cancel", "passcode 1111", "tick", "+4m tick", "central down"}
+var meanwhile = []string{"in", "out", "two", "mute", "gone no-reader", "press cancel", "passcode 1111", "tick", "+4m tick", "central down", "case-opened"}
 
 // Whatever happens around the machine, in whatever order, its promises hold.
 func TestPromises(t *testing.T) {
@@ -103,7 +103,7 @@ func (w *witness) expected() string {
 	case phaseStopped, phaseUnlocked, phaseAway:
 		return oneOf("out", "in", "+30s tick")
 	case phaseOutOfService:
-		return oneOf("out", "journal-ready")
+		return oneOf("out", "journal-ready", "case-cleared")
 	}
 	return ""
 }
@@ -201,6 +201,9 @@ func (w *witness) done(e Effect, line string, told map[string]bool) {
 			w.outcomes++
 		}
 	case ReadCard:
+		if w.s.m.caseOpened {
+			w.t.Fatalf("%s: a card is read although the case was opened", line)
+		}
 		w.read, w.before = true, *w.card
 		w.intent, w.announced, w.confirmed, w.tries = false, false, false, 0
 	case AskBegin:

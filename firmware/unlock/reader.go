@@ -40,7 +40,7 @@ func (m *Machine) inserted(session uint64) {
 	case m.changing():
 		// Its answer comes first; then the screen says to take the card out.
 		m.interrupt(ReasonRemoved)
-	case m.journalReason != "":
+	case m.journalReason != "" || m.caseOpened:
 		m.home()
 	case m.phase == phaseBooting || m.phase == phaseOutOfService:
 		// It may hold a session of somebody's, or be forgotten: a walk begins by putting a card in.
@@ -65,7 +65,7 @@ func (m *Machine) cannotServe(r Reason) {
 		m.interrupt(r)
 		return
 	}
-	if m.journalReason != "" && !m.walking() {
+	if (m.journalReason != "" || m.caseOpened) && !m.walking() {
 		m.home()
 		return
 	}

@@ -129,7 +129,7 @@ func (s *script) parse(words []string) (Input, error) {
 		ResendAt: s.now.Add(time.Minute), AttemptsLeft: number("attempts", 3), SendsLeft: number("sends", 2)}
 	switch words[0] {
 	case "start":
-		in := Started{}
+		in := Started{CaseOpened: first == "opened"}
 		if arg["intent"] != "" {
 			base := int64(number("base", 0))
 			in.Intents = []audit.Entry{{Kind: audit.KindIntent, Case: arg["intent"], Base: &base}}
@@ -244,6 +244,10 @@ func (s *script) parse(words []string) (Input, error) {
 		return CentralSeen{Up: first == "up"}, nil
 	case "journal-failed":
 		return JournalFailed{ReasonJournalFailed}, nil
+	case "case-opened":
+		return CaseOpened{}, nil
+	case "case-cleared":
+		return CaseCleared{}, nil
 	case "journal-ready":
 		return JournalReady{}, nil
 	}

@@ -40,6 +40,7 @@ const (
 	ReasonNoReader       Reason = "no-reader"          // no reader is plugged in
 	ReasonJournalFull    Reason = "journal-full"       // no room for evidence
 	ReasonJournalFailed  Reason = "journal-failed"     // evidence cannot be written
+	ReasonCaseOpened     Reason = "case-opened"        // somebody opened the kiosk's case
 	ReasonUnreachable    Reason = "unreachable"        // central does not answer
 	ReasonLeftIn         Reason = "card-left-in"       // a card was in before the kiosk was ready for it
 	ReasonTwoCards       Reason = "two-cards"          // more than one card

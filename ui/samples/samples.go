@@ -24,7 +24,7 @@ var Now = time.Date(2026, 11, 23, 14, 19, 19, 0, time.UTC)
 // Reasons are all that a holder can meet: the machine's own, what a passcode lacks, and what central tells a holder.
 func Reasons() []unlock.Reason {
 	all := []unlock.Reason{
-		unlock.ReasonNoDaemon, unlock.ReasonNoReader, unlock.ReasonJournalFull, unlock.ReasonJournalFailed,
+		unlock.ReasonNoDaemon, unlock.ReasonNoReader, unlock.ReasonJournalFull, unlock.ReasonJournalFailed, unlock.ReasonCaseOpened,
 		unlock.ReasonUnreachable, unlock.ReasonLeftIn, unlock.ReasonTwoCards, unlock.ReasonMute, unlock.ReasonUnreadable,
 		unlock.ReasonNotOurs, unlock.ReasonUninitialised, unlock.ReasonPUKBlocked, unlock.ReasonRetired,
 		unlock.ReasonExpired, unlock.ReasonHung, unlock.ReasonRemoved,
@@ -175,7 +175,7 @@ func All() []Sample {
 		switch s {
 		case unlock.ScreenOutOfService:
 			add(string(s)+"-starting", Of(s, ""), "")
-			for _, r := range []unlock.Reason{unlock.ReasonNoDaemon, unlock.ReasonNoReader, unlock.ReasonJournalFull, unlock.ReasonJournalFailed} {
+			for _, r := range []unlock.Reason{unlock.ReasonNoDaemon, unlock.ReasonNoReader, unlock.ReasonJournalFull, unlock.ReasonJournalFailed, unlock.ReasonCaseOpened} {
 				add(string(s)+"-"+string(r), Of(s, r), "")
 			}
 		case unlock.ScreenStopped:

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -39,7 +40,10 @@ help = "Call extension 4050."    # who helps, as holders are told
 #walk = "1m"     # without a touch, before a visit ends
 #code = "3m"     # the same while the holder reads the mail
 #warn = "20s"    # how long before the end the holder is warned
-#linger = "8s"   # at a kiosk: how long the last screen stays once the card is out`
+#linger = "8s"   # at a kiosk: how long the last screen stays once the card is out
+
+[board]
+#name = "none"   # at a kiosk: pi4, pi5, cm4, cm5, or the path of a board file: lights, switches, sensors and watchdog of the box`
 
 // Config is a device's configuration file; Example says what each setting is. What stands below the settings was read from
 // the files that they name.
@@ -63,6 +67,10 @@ type Config struct {
 		Warn   duration `toml:"warn"`
 		Linger duration `toml:"linger"`
 	} `toml:"idle"`
+
+	Board struct {
+		Name string `toml:"name"`
+	} `toml:"board"`
 
 	Identity kiosk.Identity `toml:"-"`
 	Machine  unlock.Config  `toml:"-"`
@@ -96,6 +104,7 @@ func (d duration) or(otherwise time.Duration) time.Duration {
 // prints Example, for those who left something out.
 func ReadConfig(path, help string) (*Config, error) {
 	c := &Config{TimeZone: "Europe/London", TPM: DefaultTPM}
+	c.Board.Name = "none"
 	meta, err := toml.DecodeFile(path, c)
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
@@ -119,6 +128,9 @@ func ReadConfig(path, help string) (*Config, error) {
 		if *file != "" && !filepath.IsAbs(*file) {
 			*file = filepath.Join(filepath.Dir(path), *file)
 		}
+	}
+	if b := &c.Board.Name; strings.HasSuffix(*b, ".toml") && !filepath.IsAbs(*b) {
+		*b = filepath.Join(filepath.Dir(path), *b)
 	}
 	if u, err := url.Parse(c.Central); err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("configuration %s: central must be an address like https://host:8443", path)

@@ -20,7 +20,7 @@ func TestTheExampleIsWhole(t *testing.T) {
 		t.Fatal(err, meta.Undecoded())
 	}
 	settings := 0
-	for _, s := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeOf(c.Idle)} {
+	for _, s := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeOf(c.Idle), reflect.TypeOf(c.Board)} {
 		for i := range s.NumField() {
 			if tag := s.Field(i).Tag.Get("toml"); tag != "" && tag != "-" {
 				settings++
@@ -32,7 +32,7 @@ func TestTheExampleIsWhole(t *testing.T) {
 	}
 	shown := unlock.Config{Idle: time.Duration(c.Idle.Walk), CodeIdle: time.Duration(c.Idle.Code), Warn: time.Duration(c.Idle.Warn),
 		Linger: time.Duration(c.Idle.Linger)}
-	if shown != unlock.DefaultConfig || c.TimeZone != "Europe/London" {
+	if shown != unlock.DefaultConfig || c.TimeZone != "Europe/London" || c.Board.Name != "none" {
 		t.Errorf("it says %+v and %s; the defaults are %+v", shown, c.TimeZone, unlock.DefaultConfig)
 	}
 }
