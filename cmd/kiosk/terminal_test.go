@@ -14,7 +14,8 @@ import (
 )
 
 // The program on a terminal, with neither central nor pcscd: it shows a screen, its memory is in no core file, the keys that
-// stop other programs do not stop it, and SIGTERM ends it in order.
+// stop other programs do not stop it, an engineer takes it back into service whose case was opened, and SIGTERM ends it in order,
+// with its watchdog.
 func TestOnATerminal(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -22,7 +23,20 @@ func TestOnATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf("central = \"https://127.0.0.1:9\"\ncentral_ca = \"%[1]s/cert.pem\"\ncentral_key = \"%[1]s/central.pem\"\n"+
-		"certificate = \"%[1]s/cert.pem\"\nkey = \"%[1]s/key.pem\"\ndata = \"%[1]s/data\"\nhelp = \"the RA\"\n", dir)
+		"certificate = \"%[1]s/cert.pem\"\nkey = \"%[1]s/key.pem\"\ndata = \"%[1]s/data\"\nhelp = \"the RA\"\n[board]\nname = \"board.toml\"\n", dir)
+	// The watchdog is a file, and so are the marks of a case that was opened before the kiosk was started.
+	files := map[string]string{
+		"board.toml": fmt.Sprintf("title = \"a test\"\n[watchdog]\ndevice = \"%s/watchdog\"\ntimeout = \"15s\"\n", dir),
+		"watchdog":   "", "data/case-opened": "",
+	}
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := os.WriteFile(filepath.Join(dir, "kiosk.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -37,9 +51,17 @@ func TestOnATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cmd.Process.Kill()
-	if _, err := terminal.Await(t.Context(), "out of service"); err != nil {
-		t.Fatalf("%v; the screen was %q", err, terminal.Text())
+	await := func(text string) {
+		t.Helper()
+		if _, err := terminal.Await(t.Context(), text); err != nil {
+			t.Fatalf("%v; the screen was %q", err, terminal.Text())
+		}
 	}
+	await("Its case has been opened")
+	if out, err := exec.Command("kiosk", "clear-tamper", "--data", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	await("Its card reader")
 	if err := terminal.Type("\x03\x1a\x1c"); err != nil { // Ctrl-C, Ctrl-Z, Ctrl-\
 		t.Fatal(err)
 	}
@@ -54,5 +76,8 @@ func TestOnATerminal(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("ended with %v", err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "watchdog")); err != nil || !regexp.MustCompile(`^\x00\x00+V$`).Match(got) {
+		t.Errorf("the watchdog was given %q, %v", got, err)
 	}
 }
