@@ -105,15 +105,15 @@ func (m *Machine) opened() {
 	}
 	m.caseOpened = true
 	m.note(audit.Entry{Kind: audit.KindCaseOpened, Case: m.walk.caseID})
-	m.record()
 	switch {
 	case m.changing():
-		m.interrupt(ReasonCaseOpened)
+		m.interrupt(ReasonCaseOpened) // the entry goes with what becomes of the card
 	case m.walking():
 		m.stop(ReasonCaseOpened)
 	case m.phase == phaseUnlocked, m.phase == phaseStopped && m.cardIn:
-		// What it says is true; out of service comes when the card is out.
+		m.record() // what the screen says is true; out of service comes when the card is out
 	default:
+		m.record()
 		m.home()
 	}
 }
