@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
 )
 
 // enrol lets a device in as a trust does: a code is made at central, the device makes its key and asks with the code, and the
