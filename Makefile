@@ -60,7 +60,7 @@ fmt: ## format the Go code
 
 .PHONY: generate
 generate: deps-build ## make again what is made from something: wire types, pictures of the screens
-	$(GO) generate ./firmware/wire
+	$(GO) generate ./firmware/wire/...
 	$(MAKE) screens
 
 .PHONY: screens
