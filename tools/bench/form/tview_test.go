@@ -54,7 +54,8 @@ func inTview() error {
 		AddItem(text("You can use the same passcode as before."), 0, 0, 1, 1, 0, 0, false).
 		AddItem(field, 1, 0, 1, 1, 0, 0, true).
 		AddItem(count, 2, 0, 1, 1, 0, 0, false).
-		AddItem(tview.NewGrid().SetColumns(14, 0).AddItem(button("Cancel", app.Stop), 0, 0, 1, 1, 0, 0, false), 3, 0, 1, 1, 0, 0, false)
+		AddItem(tview.NewGrid().SetColumns(14, 1, 11).AddItem(button("Cancel", app.Stop), 0, 0, 1, 1, 0, 0, false).
+			AddItem(button("Cymraeg", app.Stop), 0, 2, 1, 1, 0, 0, false), 3, 0, 1, 1, 0, 0, false)
 	page := tview.NewGrid().SetRows(1, 1, 1, 12).SetColumns(1, 27, 21, 1).
 		AddItem(title, 0, 0, 1, 4, 0, 0, false).
 		AddItem(text("Choose a passcode").SetTextColor(blue), 1, 1, 1, 2, 0, 0, false).
