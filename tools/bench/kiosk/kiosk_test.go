@@ -70,7 +70,7 @@ func newWorld(b *testing.B) *world {
 	}
 	r, err := rig.Start(b.Context(), rig.Config{
 		Dir: filepath.Join(dir, "r"), Bin: dir, Log: os.Stderr,
-		Policy: "card_sends_an_hour = 10000\nholder_sends_an_hour = 10000\nkiosk_sends_an_hour = 10000\naddress_sends_an_hour = 10000\nkiosk_cards_an_hour = 10000",
+		Policy: "card_sends_an_hour = 10000\nholder_sends_an_hour = 10000\nkiosk_sends_an_hour = 10000\naddress_sends_an_hour = 10000\nkiosk_cards_an_hour = 10000\nholder_visits_a_day = 0",
 		Idle:   `linger = "50ms"`,
 		Issues: []cardsim.Issue{{
 			File: card, Profile: "piv", Spec: cardsim.Spec{Blocked: true},
