@@ -11,6 +11,7 @@ import (
 
 	"latchkey/card"
 	"latchkey/firmware/unlock"
+	"latchkey/firmware/wire"
 	"latchkey/ui/samples"
 )
 
@@ -490,6 +491,11 @@ func TestAttractShowsWhetherTheServiceIsThere(t *testing.T) {
 	v.CentralUp = false
 	s.Show(v, samples.Now)
 	if got := s.words(); strings.Contains(got, "Ready") || strings.Contains(got, "Insert") || !strings.Contains(got, "cannot be reached") {
+		t.Error(got)
+	}
+	v.NotServed = wire.CodeKioskUnconfirmed
+	s.Show(v, samples.Now)
+	if got := s.words(); strings.Contains(got, "cannot be reached") || strings.Contains(got, "Insert") || !strings.Contains(got, "This kiosk is not in service") {
 		t.Error(got)
 	}
 }

@@ -161,9 +161,14 @@ func (f *Face) attract(p *page) {
 	p.bottom -= bh + min(p.gap, 1)
 	f.language(p, rect{p.x + p.cw - p.name, p.bottom, p.name, bh})
 	band := rect{p.x, p.bottom, p.cw - p.name - 1, bh}
-	if f.view.CentralUp {
+	served, known := wire.Lookup(f.view.NotServed)
+	switch {
+	case f.view.CentralUp:
 		p.block(band, f.say("insert"), style(paper, blue))
-	} else {
+	case known: // central answers, and waiting does not help
+		p.fill(band, style(paper, red))
+		p.block(band, served.Holder.In(f.words.tag), style(paper, red))
+	default:
 		p.fill(band, style(paper, red))
 		p.block(rect{band.x, band.y + (bh-3)/2, band.w, 1}, f.say("cannot-now"), style(paper, red))
 		p.block(rect{band.x, band.y + (bh-1)/2, band.w, 2}, f.say("cannot-now-do"), style(paper, red))

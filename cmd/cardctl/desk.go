@@ -41,6 +41,7 @@ type stand struct {
 	screen unlock.Screen
 	reason unlock.Reason
 	up     bool
+	served wire.Code // why central does not serve the desk
 }
 
 func newDesk(out io.Writer, keys *keyboard, zone *time.Location, help string) *desk {
@@ -151,7 +152,7 @@ func (d *desk) show(v unlock.View, now time.Time) {
 	}
 	d.view = v
 	d.warn(now)
-	next := stand{v.Screen, v.Reason, v.CentralUp || v.Screen != unlock.ScreenAttract}
+	next := stand{v.Screen, v.Reason, v.CentralUp || v.Screen != unlock.ScreenAttract, v.NotServed}
 	first := !d.begun
 	if d.begun = true; next == d.printed {
 		return
@@ -167,7 +168,10 @@ func (d *desk) step(v unlock.View) {
 	switch v.Screen {
 	case unlock.ScreenAttract:
 		d.say("Put the card in. (Ctrl-C ends this.)\n")
-		if !v.CentralUp {
+		switch {
+		case v.NotServed != "":
+			d.say("%s\n", reasonTexts[unlock.Reason(v.NotServed)])
+		case !v.CentralUp:
 			d.say("Central cannot be reached just now.\n")
 		}
 	case unlock.ScreenOutOfService:

@@ -149,15 +149,22 @@ const statusEvery = 15 * time.Second
 func (k *Kiosk) watchCentral(ctx context.Context) {
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
-	for was := true; ; {
+	for was := (unlock.CentralSeen{Up: true}); ; {
 		err := k.Central.Status(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if up := err == nil; up != was {
-			k.Log.Info("central", "up", up, "err", err)
-			k.tell(unlock.CentralSeen{Up: up})
-			was = up
+		is := unlock.CentralSeen{Up: err == nil}
+		if p := (*wire.Problem)(nil); errors.As(err, &p) {
+			switch p.Code {
+			case wire.CodeKioskUnknown, wire.CodeKioskUnconfirmed, wire.CodeKioskDisabled, wire.CodeKioskQuarantined:
+				is.Code = p.Code
+			}
+		}
+		if is != was {
+			k.Log.Info("central", "up", is.Up, "err", err)
+			k.tell(is)
+			was = is
 		}
 		select {
 		case <-tick.C:

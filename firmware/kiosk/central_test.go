@@ -22,22 +22,23 @@ import (
 
 // central gives out one grant for one card, with real keys, and remembers all that it was told.
 type central struct {
-	t      *testing.T
-	key    *ecdsa.PrivateKey
-	kiosk  *ecdsa.PrivateKey
-	card   *cardsim.Card
-	signer *ecdsa.PrivateKey // signs grants; key but for a test of it
-	nonce  []byte
-	sealTo []byte
-	refuse wire.Code // what the first outcome is answered with
-	forge  func(*wire.Receipt)
-	away   chan struct{} // while it is open, outcomes get no answer
-	noKey  bool          // it serves a card that cannot sign
-	seal   func(challenge []byte) wire.Candidates
-	mu     sync.Mutex
-	heard  bytes.Buffer
-	told   chan string      // of each outcome: Idempotency-Key and body
-	got    chan audit.Entry // delivered
+	t        *testing.T
+	key      *ecdsa.PrivateKey
+	kiosk    *ecdsa.PrivateKey
+	card     *cardsim.Card
+	signer   *ecdsa.PrivateKey // signs grants; key but for a test of it
+	nonce    []byte
+	sealTo   []byte
+	refuse   wire.Code // what the first outcome is answered with
+	unserved wire.Code // why the kiosk is not served; empty if it is
+	forge    func(*wire.Receipt)
+	away     chan struct{} // while it is open, outcomes get no answer
+	noKey    bool          // it serves a card that cannot sign
+	seal     func(challenge []byte) wire.Candidates
+	mu       sync.Mutex
+	heard    bytes.Buffer
+	told     chan string      // of each outcome: Idempotency-Key and body
+	got      chan audit.Entry // delivered
 }
 
 func (c *central) hear(key string, v any) {
@@ -47,8 +48,14 @@ func (c *central) hear(key string, v any) {
 	fmt.Fprintf(&c.heard, "%s %s\n", key, b)
 }
 
-func (c *central) Local(ms int64) time.Time     { return time.UnixMilli(ms) }
-func (c *central) Status(context.Context) error { return nil }
+func (c *central) Local(ms int64) time.Time { return time.UnixMilli(ms) }
+func (c *central) Status(context.Context) error {
+	if c.unserved == "" {
+		return nil
+	}
+	p := wire.NewProblem(c.unserved)
+	return &p
+}
 
 func (c *central) Begin(_ context.Context, key string, r wire.BeginRequest) (*wire.Begun, error) {
 	c.hear(key, r)

@@ -310,6 +310,18 @@ func TestAFullJournalTakesNoCards(t *testing.T) {
 }
 
 // A kiosk that is not served at the moment keeps its outcome until it is served again.
+// Why central does not serve a kiosk stands on its first screen: that is no fault of the network.
+func TestAKioskThatIsNotServedSaysWhy(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.end()
+	b.central.unserved = wire.CodeKioskUnconfirmed
+	b.start()
+	b.reader <- unlock.CardOut{}
+	for b.see(unlock.ScreenAttract).NotServed != wire.CodeKioskUnconfirmed {
+	}
+}
+
 func TestAKioskThatIsNotServedKeepsItsOutcome(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []wire.Code{wire.CodeKioskDisabled, wire.CodeKioskUnknown, wire.CodeKioskUnconfirmed, wire.CodeKioskQuarantined} {

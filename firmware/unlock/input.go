@@ -6,6 +6,7 @@ import (
 	"latchkey/card"
 	"latchkey/firmware/audit"
 	"latchkey/firmware/secret"
+	"latchkey/firmware/wire"
 )
 
 // Event is an input and when it happened, in the kiosk's clock.
@@ -133,8 +134,12 @@ type (
 	}
 	// Settled: central has the outcome of this case.
 	Settled struct{ Case string }
-	// CentralSeen: central answers, or has stopped answering.
-	CentralSeen struct{ Up bool }
+	// CentralSeen: central answers and serves this kiosk, or no longer does.
+	CentralSeen struct {
+		Up bool
+		// Code is why central does not serve the kiosk; empty if it does, or does not answer.
+		Code wire.Code
+	}
 )
 
 // Grant is a release, verified and opened.

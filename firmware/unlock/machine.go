@@ -93,6 +93,7 @@ type Machine struct {
 	ask       uint64 // number of the newest ask
 	waiting   uint64 // the ask whose answer the phase waits for; 0 if none
 	centralUp bool
+	notServed wire.Code
 	look      uint64 // number of the newest AskCode
 
 	readerReason  Reason // why the reader cannot be used; "" if it can
@@ -192,7 +193,7 @@ func (m *Machine) View() View {
 		Screen: screens[m.phase], Reason: m.reason, CardIn: m.cardIn,
 		Errand: w.errand, CanChange: w.canChange, Series: w.series, Expiring: w.expiring,
 		Holder: w.holder, Channels: w.channels, Rules: w.rules, TriesLeft: w.triesLeft, Expired: w.expired,
-		ReturnBefore: w.returnBefore, CentralUp: m.centralUp,
+		ReturnBefore: w.returnBefore, CentralUp: m.centralUp, NotServed: m.notServed,
 	}
 	if m.phase == phaseOutOfService || m.phase == phaseBooting {
 		v.Reason = m.outOfServiceReason()
@@ -253,7 +254,7 @@ func (m *Machine) take(input Input) {
 	case Tick:
 		m.tick()
 	case CentralSeen:
-		m.centralUp = in.Up
+		m.centralUp, m.notServed = in.Up, in.Code
 	case Settled:
 		m.note(audit.Entry{Kind: audit.KindSettled, Case: in.Case})
 	case JournalFailed:

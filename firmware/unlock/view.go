@@ -126,6 +126,8 @@ type View struct {
 	Reference string
 	// CentralUp is false while central does not answer.
 	CentralUp bool
+	// NotServed is why central does not serve this kiosk; empty if it does, or does not answer.
+	NotServed wire.Code
 	// WarnAt and EndsAt: when to warn that the walk ends for want of a touch, and when it ends; zero if it does not.
 	WarnAt, EndsAt time.Time
 }

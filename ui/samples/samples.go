@@ -193,6 +193,10 @@ func All() []Sample {
 	down := Of(unlock.ScreenAttract, "")
 	down.CentralUp = false
 	add("attract-unreachable", down, "")
+	for _, code := range []wire.Code{wire.CodeKioskUnconfirmed, wire.CodeKioskQuarantined} {
+		down.NotServed = code
+		add("attract-"+string(code), down, "")
+	}
 
 	add("code-half", Of(unlock.ScreenCode, ""), "472")
 	add("passcode-half", Of(unlock.ScreenPasscode, ""), "28")
