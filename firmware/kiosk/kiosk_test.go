@@ -318,7 +318,13 @@ func TestAKioskThatIsNotServedSaysWhy(t *testing.T) {
 	b.central.unserved = wire.CodeKioskUnconfirmed
 	b.start()
 	b.reader <- unlock.CardOut{}
+	give := time.After(20 * time.Second)
 	for b.see(unlock.ScreenAttract).NotServed != wire.CodeKioskUnconfirmed {
+		select {
+		case <-give:
+			t.Fatal("the first screen does not say why")
+		default:
+		}
 	}
 }
 
