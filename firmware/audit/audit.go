@@ -55,6 +55,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Version is that of the body's form.
@@ -124,14 +125,14 @@ func Decode(b []byte) (Entry, error) {
 // check holds an entry against the specification.
 func (e *Entry) check() error {
 	switch e.Kind {
-	case KindStarted, KindBegun, KindRefused, KindConsented, KindCodeAsked, KindCodeAccepted, KindCodeRefused, KindEnded,
-		KindImpossible, KindQuarantined, KindSettled, KindChanging, KindChanged:
+	case KindIntent, KindOutcome:
+	default:
+		if !slices.Contains(Kinds, e.Kind) {
+			return fmt.Errorf("unknown kind %q", e.Kind)
+		}
 		if e.Base != nil || e.First != nil || e.Opened != nil || e.Passcode != "" && e.Kind != KindChanged || e.Rotated != "" || e.Tries != nil {
 			return fmt.Errorf("kind %q says nothing of a card's secret", e.Kind)
 		}
-	case KindIntent, KindOutcome:
-	default:
-		return fmt.Errorf("unknown kind %q", e.Kind)
 	}
 	switch {
 	case e.At < 0 || e.At > maxNumber:

@@ -5,24 +5,34 @@ type Kind string
 
 // The kinds of entry, in the order of one unlock.
 const (
-	KindStarted      Kind = "started"       // the kiosk's program began
-	KindBegun        Kind = "begun"         // central opened the case for a card
-	KindRefused      Kind = "refused"       // the walk ended; Reason says why
-	KindConsented    Kind = "consented"     // the holder said: this is me
-	KindCodeAsked    Kind = "code-asked"    // a code is asked for
-	KindCodeAccepted Kind = "code-accepted" // central accepted the code
-	KindCodeRefused  Kind = "code-refused"  // central refused the code; Reason says why
-	KindChanging     Kind = "changing"      // the holder gives the present passcode to change it; no case
-	KindChanged      Kind = "changed"       // what became of that; Passcode says whether the new one is on the card
-	KindIntent       Kind = "intent"        // the card is about to be written with a grant
-	KindOutcome      Kind = "outcome"       // what became of the card
-	KindSettled      Kind = "settled"       // central has the outcome
-	KindEnded        Kind = "ended"         // the walk ended without a grant; Reason says why
-	KindImpossible   Kind = "impossible"    // the machine met an event that its state does not know
-	KindCaseOpened   Kind = "case-opened"   // the kiosk's case was opened, or had been when the program began: out of service until cleared
-	KindCaseCleared  Kind = "case-cleared"  // an engineer cleared that
-	KindQuarantined  Kind = "quarantined"   // first entry of a journal whose predecessor was damaged and set aside; Reason says how
+	KindStarted        Kind = "started"         // the kiosk's program began
+	KindBegun          Kind = "begun"           // central opened the case for a card
+	KindRefused        Kind = "refused"         // the walk ended; Reason says why
+	KindConsented      Kind = "consented"       // the holder said: this is me
+	KindCodeAsked      Kind = "code-asked"      // a code is asked for
+	KindCodeAccepted   Kind = "code-accepted"   // central accepted the code
+	KindCodeRefused    Kind = "code-refused"    // central refused the code; Reason says why
+	KindChanging       Kind = "changing"        // the holder gives the present passcode to change it; no case
+	KindChanged        Kind = "changed"         // what became of that; Passcode says whether the new one is on the card
+	KindIntent         Kind = "intent"          // the card is about to be written with a grant
+	KindOutcome        Kind = "outcome"         // what became of the card
+	KindSettled        Kind = "settled"         // central has the outcome
+	KindEnded          Kind = "ended"           // the walk ended without a grant; Reason says why
+	KindImpossible     Kind = "impossible"      // the machine met an event that its state does not know
+	KindCaseOpened     Kind = "case-opened"     // the kiosk's case was opened, or had been when the program began: out of service until cleared
+	KindCaseCleared    Kind = "case-cleared"    // an engineer cleared that
+	KindServiceOpened  Kind = "service-opened"  // an engineer opened the service page; Reason says by which code or card
+	KindServiceRefused Kind = "service-refused" // somebody tried to; Reason says why not
+	KindServiceClosed  Kind = "service-closed"  // and it was closed
+	KindQuarantined    Kind = "quarantined"     // first entry of a journal whose predecessor was damaged and set aside; Reason says how
 )
+
+// Kinds are all of them.
+var Kinds = []Kind{
+	KindStarted, KindBegun, KindRefused, KindConsented, KindCodeAsked, KindCodeAccepted, KindCodeRefused, KindChanging, KindChanged,
+	KindIntent, KindOutcome, KindSettled, KindEnded, KindImpossible, KindCaseOpened, KindCaseCleared, KindServiceOpened,
+	KindServiceRefused, KindServiceClosed, KindQuarantined,
+}
 
 // Fact is whether something is so on the card.
 type Fact string

@@ -103,7 +103,24 @@ type (
 	}
 )
 
+// For engineers, and for those who wish to say how it was.
+type (
+	// OfferService asks which one-time code is due. Answered by ServiceOffered.
+	OfferService struct{}
+	// CheckService asks whether a typed one-time code is the one that was due; it is due only once. Answered by
+	// ServiceChecked. The machine wipes it after the answer.
+	CheckService struct{ Code secret.Value }
+	// SendFeedback sends what the holder had to say, apart from any walk. The loop owns and wipes it. Not answered.
+	SendFeedback struct {
+		Stars            int
+		Comment, Contact secret.Value
+	}
+)
+
 func (Record) effect()          {}
+func (OfferService) effect()    {}
+func (CheckService) effect()    {}
+func (SendFeedback) effect()    {}
 func (ReadCard) effect()        {}
 func (ProveCard) effect()       {}
 func (ResetPasscode) effect()   {}

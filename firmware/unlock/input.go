@@ -46,6 +46,8 @@ type (
 		Certificates   card.Certificates
 		// Title is what people call such cards; with FailRetired.
 		Title string
+		// Service is how the journal names an engineer's service card that has proved itself; "" of any other card.
+		Service string
 	}
 	// CardProved answers ProveCard.
 	CardProved struct {
@@ -172,6 +174,27 @@ type (
 	PasscodeTyped struct{ Passcode secret.Value }
 	// Touched is any other sign of life: a key, a tap.
 	Touched struct{}
+	// Rated is how it was, from 1, very poor, to 5, very good.
+	Rated struct{ Stars int }
+	// CommentTyped is what the holder has to say; empty is nothing. The machine owns it.
+	CommentTyped struct{ Text secret.Value }
+	// ContactTyped is an email address to be answered at; empty is none. The machine owns it.
+	ContactTyped struct{ Address secret.Value }
+)
+
+// From an engineer.
+type (
+	// ServiceAsked: somebody knows how the engineer's page is asked for.
+	ServiceAsked struct{}
+	// ServiceOffered answers OfferService: the number of the code that is due, or why none is.
+	ServiceOffered struct {
+		Number int
+		Reason Reason
+	}
+	// ServiceCodeTyped is a finished one-time code. The machine owns it.
+	ServiceCodeTyped struct{ Code secret.Value }
+	// ServiceChecked answers CheckService. Reason is why it was refused; "" if it was taken.
+	ServiceChecked struct{ Reason Reason }
 )
 
 // Button is what a screen offers.
@@ -186,6 +209,8 @@ const (
 	PressResend    Button = "resend"
 	PressBack      Button = "back"
 	PressCancel    Button = "cancel"
+	PressFeedback  Button = "feedback"
+	PressClose     Button = "close"
 )
 
 // From the kiosk itself.
@@ -208,31 +233,38 @@ type (
 	JournalReady struct{}
 )
 
-func (ReaderGone) input()    {}
-func (CardIn) input()        {}
-func (CardMute) input()      {}
-func (TwoCards) input()      {}
-func (CardOut) input()       {}
-func (CardRead) input()      {}
-func (CardProved) input()    {}
-func (CardStepped) input()   {}
-func (Refused) input()       {}
-func (Begun) input()         {}
-func (Proved) input()        {}
-func (CodeSent) input()      {}
-func (CodeSeen) input()      {}
-func (CodeAccepted) input()  {}
-func (Granted) input()       {}
-func (Settled) input()       {}
-func (CentralSeen) input()   {}
-func (Pressed) input()       {}
-func (ChannelChosen) input() {}
-func (CodeTyped) input()     {}
-func (PasscodeTyped) input() {}
-func (Touched) input()       {}
-func (Started) input()       {}
-func (Tick) input()          {}
-func (JournalFailed) input() {}
-func (JournalReady) input()  {}
-func (CaseOpened) input()    {}
-func (CaseCleared) input()   {}
+func (ReaderGone) input()       {}
+func (CardIn) input()           {}
+func (CardMute) input()         {}
+func (TwoCards) input()         {}
+func (CardOut) input()          {}
+func (CardRead) input()         {}
+func (CardProved) input()       {}
+func (CardStepped) input()      {}
+func (Refused) input()          {}
+func (Begun) input()            {}
+func (Proved) input()           {}
+func (CodeSent) input()         {}
+func (CodeSeen) input()         {}
+func (CodeAccepted) input()     {}
+func (Granted) input()          {}
+func (Settled) input()          {}
+func (CentralSeen) input()      {}
+func (Pressed) input()          {}
+func (ChannelChosen) input()    {}
+func (CodeTyped) input()        {}
+func (PasscodeTyped) input()    {}
+func (Touched) input()          {}
+func (Rated) input()            {}
+func (CommentTyped) input()     {}
+func (ContactTyped) input()     {}
+func (ServiceAsked) input()     {}
+func (ServiceOffered) input()   {}
+func (ServiceCodeTyped) input() {}
+func (ServiceChecked) input()   {}
+func (Started) input()          {}
+func (Tick) input()             {}
+func (JournalFailed) input()    {}
+func (JournalReady) input()     {}
+func (CaseOpened) input()       {}
+func (CaseCleared) input()      {}

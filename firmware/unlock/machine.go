@@ -299,7 +299,7 @@ func (m *Machine) take(input Input) {
 	case CodeSeen:
 		m.codeSeen(in)
 
-	case Pressed, ChannelChosen, CodeTyped, PasscodeTyped, Touched:
+	case Pressed, ChannelChosen, CodeTyped, PasscodeTyped, Touched, Rated, CommentTyped, ContactTyped:
 		m.holder(input)
 
 	default:
@@ -366,6 +366,12 @@ func discard(input Input) {
 		in.Code.Wipe()
 	case PasscodeTyped:
 		in.Passcode.Wipe()
+	case CommentTyped:
+		in.Text.Wipe()
+	case ContactTyped:
+		in.Address.Wipe()
+	case ServiceCodeTyped:
+		in.Code.Wipe()
 	}
 }
 

@@ -29,9 +29,16 @@ const (
 	ScreenUnlocked     Screen = "unlocked"       // take your card; Errand says what was done
 	ScreenStopped      Screen = "stopped"        // the walk ended; Reason says why. "Take your card" while CardIn
 	ScreenAway         Screen = "away"           // the holder took the card along; come back before ReturnBefore
+	ScreenWeak         Screen = "weak"           // the new passcode is easily guessed: Reason says how; PressBack, and PressContinue if WeakAllowed
+	ScreenRating       Screen = "rating"         // after a success: Rated, PressBack
+	ScreenComment      Screen = "comment"        // CommentTyped, which may be empty; PressBack
+	ScreenContact      Screen = "contact"        // ContactTyped, which may be empty; PressBack. Reason: why the last was refused
+	ScreenThanks       Screen = "thanks"         // for the feedback
+	ScreenServiceCode  Screen = "service-code"   // an engineer's one-time code, number ServiceNumber: ServiceCodeTyped, PressBack; Reason: why not
+	ScreenEngineer     Screen = "engineer"       // PressClose; the face fills it with what it is told beside the view
 )
 
-// Reason is why a screen is shown: one of these, a card.Flaw, or a wire.Code.
+// Reason is why a screen is shown: one of these, a card.Flaw, a card.Weakness, or a wire.Code.
 type Reason string
 
 // The kiosk's own reasons.
@@ -69,6 +76,10 @@ const (
 	ReasonUnknownOutcome Reason = "outcome-unknown"    // it may be unlocked or not: put it in again
 	ReasonGrantInvalid   Reason = "grant-invalid"      // central's grant does not verify or has run out
 	ReasonImpossible     Reason = "kiosk-fault"        // the machine met what cannot be
+	ReasonContactForm    Reason = "contact-form"       // that is no email address
+	ReasonServiceNone    Reason = "service-none"       // central has not told this kiosk yet what its one-time codes are
+	ReasonServiceWrong   Reason = "service-wrong"      // that is not the code of this number
+	ReasonServiceLocked  Reason = "service-locked"     // too many wrong ones: none is taken for a while
 )
 
 // Channel is where a code can be sent.
@@ -117,6 +128,12 @@ type View struct {
 	Code     *Code // while one is out
 	// Rules of the passcode that is typed now.
 	Rules card.Rules
+	// WeakAllowed: policy warns of a passcode that is easily guessed, and does not refuse it.
+	WeakAllowed bool
+	// CanRate: the last screen of a success offers PressFeedback.
+	CanRate bool
+	// ServiceNumber of the one-time code that an engineer is asked for.
+	ServiceNumber int
 	// TriesLeft of a card that is not locked; -1 if it does not tell.
 	TriesLeft int
 	Expired   time.Time // with ReasonExpired
