@@ -25,6 +25,19 @@ type Options struct {
 	Help      string         // who helps, after "Need help?", such as "x4050 or the walk-in centre"; "" shows no such line
 	HelpWelsh string         // the same in Welsh; "" is Help
 	Zone      *time.Location // of the clock times; nil is UTC
+
+	NextKiosk      string // where the next kiosk is, such as "by the main entrance"; "" says nothing of it
+	NextKioskWelsh string // the same in Welsh; "" is NextKiosk
+	Kiosk          string // name of this kiosk, for the engineer who asks for a one-time code
+	// Quiet tells the hours in which the first screen is calm; nil has none.
+	Quiet func(time.Time) bool
+
+	// Engineer is what the engineer's page tells; nil tells nothing.
+	Engineer func() []Fact
+	// Do does what the engineer asks for, and answers in one sentence; nil offers nothing.
+	Do func(Action) (string, error)
+	// Touch is where the panel was touched last, as it tells by itself, from 0 to 1; nil where there is no such panel.
+	Touch func() (x, y float64, ok bool)
 }
 
 // Face is the screen of one kiosk. It is for one goroutine.

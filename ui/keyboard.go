@@ -82,15 +82,26 @@ func (f *Face) keypad(p *page) int {
 
 // letters is the keyboard for passcodes of any characters, over the whole width.
 func (f *Face) letters(p *page, aside unlock.Button, asideLabel string) {
-	kw, kh, fh, lk := p.cw/10, 3, 3, lookKey
-	if p.bottom-p.body-1 < 5*kh { // as little as there is: every column of the screen, two rows a key
-		kw, kh, lk = p.w/10, 2, lookCell
-	}
-	x := (p.w - 10*kw) / 2
+	kw, _, x, _, _ := letterGrid(p)
 	field := rect{max(x, p.x), p.body, 10*kw - 20, 1}
 	p.fill(field, style(ink, pale))
 	f.dots(p, rect{field.x + 1, field.y, field.w - 2, 1}, rect{field.x + field.w + 1, field.y, 18, 1}, pale)
-	top := max(p.bottom-4*kh-fh-2*p.gap, p.body+1)
+	f.letterKeys(p, aside, asideLabel)
+}
+
+// letterGrid is the size of the letters' keys, their look, and where they begin.
+func letterGrid(p *page) (kw, kh, x, top int, lk look) {
+	kw, kh, lk = p.cw/10, 3, lookKey
+	if p.bottom-p.body-1 < 5*kh { // as little as there is: every column of the screen, two rows a key
+		kw, kh, lk = p.w/10, 2, lookCell
+	}
+	return kw, kh, (p.w - 10*kw) / 2, max(p.bottom-4*kh-3-2*p.gap, p.body+1), lk
+}
+
+// letterKeys are the keys alone; above them stands what is typed.
+func (f *Face) letterKeys(p *page, aside unlock.Button, asideLabel string) {
+	const fh = 3
+	kw, kh, x, top, lk := letterGrid(p)
 	for i, row := range layers[f.layer] {
 		n := len(row)
 		for j := range n {
