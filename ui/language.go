@@ -35,7 +35,7 @@ func (f *Face) turn() unlock.Input {
 
 // forget goes back to English when the walk has ended, or when nobody came after it was chosen.
 func (f *Face) forget(next unlock.View, now time.Time) {
-	over := ended(f.view.Screen) && next.Screen != f.view.Screen
+	over := ended(f.view.Screen) && next.Screen != f.view.Screen && !goesOn(f.view.Screen, next.Screen)
 	left := vacant(next.Screen) && !vacant(f.view.Screen)
 	late := vacant(next.Screen) && now.Sub(f.chosen) >= chosenFor
 	if over || left || late {
@@ -50,7 +50,17 @@ func vacant(s unlock.Screen) bool {
 
 // ended screens are the last of a walk.
 func ended(s unlock.Screen) bool {
-	return s == unlock.ScreenUnlocked || s == unlock.ScreenStopped || s == unlock.ScreenAway
+	return s == unlock.ScreenUnlocked || s == unlock.ScreenStopped || s == unlock.ScreenAway || feedback(s)
+}
+
+// feedback screens follow the last screen of a success, for the same holder.
+func feedback(s unlock.Screen) bool {
+	return s == unlock.ScreenRating || s == unlock.ScreenComment || s == unlock.ScreenContact || s == unlock.ScreenThanks
+}
+
+// goesOn tells that the holder of a last screen is still the same.
+func goesOn(from, to unlock.Screen) bool {
+	return feedback(to) || feedback(from) && to == unlock.ScreenUnlocked
 }
 
 const (
