@@ -31,6 +31,8 @@ help = "Call extension 4050."    # who helps, as holders are told
 #help_cy = ""                    # the same on the kiosk's Welsh screens, such as "Ffoniwch estyniad 4050."; help if it is not set
 #time_zone = "Europe/London"
 #profiles = ""                   # folder with card profiles of your own; central needs the same
+#next_kiosk = ""                 # where the next kiosk is, said when this one cannot serve, such as "the main entrance, level 1"
+#next_kiosk_cy = ""              # the same in Welsh; next_kiosk if it is not set
 #tpm = "/dev/tpmrm0"             # where the identity's key is in a TPM
 #certificate = "kiosk.pem"        # this and the next two instead of identity, where another authority certifies devices:
 #key = "kiosk.key"                # the device's P-256 key, mode 0600; the certificate's common name is the device's name
@@ -43,7 +45,38 @@ help = "Call extension 4050."    # who helps, as holders are told
 #linger = "8s"   # at a kiosk: how long the last screen stays once the card is out
 
 [board]
-#name = "none"   # at a kiosk: pi4, pi5, cm4, cm5, or the path of a board file: lights, switches, sensors and watchdog of the box`
+#name = "none"   # at a kiosk: pi4, pi5, cm4, cm5, or the path of a board file: lights, switches, sensors and watchdog of the box
+
+[touch]
+#panels = ["*"]  # at a kiosk: names of the touch panels that count, or patterns such as "FT5406*"; [] for none
+#rotation = 0    # how the panel is turned against the screen, clockwise: 0, 90, 180 or 270; a calibrated panel knows it
+
+[keypad]
+#device = ""             # name, or a pattern, of an assistive keypad that is to be had alone; keyboards work without
+#up = "KEY_UP"           # its keys, as linux/input-event-codes.h names them: the choice before
+#down = "KEY_DOWN"       # the next choice
+#select = "KEY_ENTER"    # take it
+#help = "KEY_F1"         # what this screen wants
+#speech = "KEY_F5"       # read aloud, or no longer
+
+[quiet]
+#from = ""       # such as "22:00": from then until the other the first screen is calm and the backlight dimmed
+#until = ""      # such as "06:00"
+
+[feedback]
+#ask = true      # whether holders may say how it was, once their card is out
+
+[passcode]
+#weak = "warn"   # a new passcode that is easily guessed, where central is not asked (a change): allow, warn or refuse
+
+[speech]
+#program = "espeak-ng"   # what reads the screen aloud; without it there is no speech
+
+[console]
+#font = "/usr/share/consolefonts/Lat38-TerminusBold32x16.psf.gz"   # of a Linux console; "" keeps the one that is there
+
+[service]
+#export = ""     # folder for what the engineer's page exports, such as where a USB stick is mounted; the data folder if it is not set`
 
 // Config is a device's configuration file; Example says what each setting is. What stands below the settings was read from
 // the files that they name.
@@ -60,6 +93,8 @@ type Config struct {
 	HelpWelsh      string `toml:"help_cy"`
 	TimeZone       string `toml:"time_zone"`
 	ProfilesFolder string `toml:"profiles"`
+	NextKiosk      string `toml:"next_kiosk"`
+	NextKioskWelsh string `toml:"next_kiosk_cy"`
 
 	Idle struct {
 		Walk   duration `toml:"walk"`
@@ -71,6 +106,25 @@ type Config struct {
 	Board struct {
 		Name string `toml:"name"`
 	} `toml:"board"`
+
+	Touch    touch  `toml:"touch"`
+	Keypad   keypad `toml:"keypad"`
+	Quiet    quiet  `toml:"quiet"`
+	Feedback struct {
+		Ask bool `toml:"ask"`
+	} `toml:"feedback"`
+	Passcode struct {
+		Weak string `toml:"weak"`
+	} `toml:"passcode"`
+	Speech struct {
+		Program string `toml:"program"`
+	} `toml:"speech"`
+	Console struct {
+		Font string `toml:"font"`
+	} `toml:"console"`
+	Service struct {
+		Export string `toml:"export"`
+	} `toml:"service"`
 
 	Identity kiosk.Identity `toml:"-"`
 	Machine  unlock.Config  `toml:"-"`
@@ -104,7 +158,7 @@ func (d duration) or(otherwise time.Duration) time.Duration {
 // prints Example, for those who left something out.
 func ReadConfig(path, help string) (*Config, error) {
 	c := &Config{TimeZone: "Europe/London", TPM: DefaultTPM}
-	c.Board.Name = "none"
+	c.setDefaults()
 	meta, err := toml.DecodeFile(path, c)
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
@@ -124,13 +178,16 @@ func ReadConfig(path, help string) (*Config, error) {
 			return nil, fmt.Errorf("configuration %s: %s is not set; %q shows every setting", path, s.name, help)
 		}
 	}
-	for _, file := range []*string{&c.CentralCA, &c.IdentityFolder, &c.CentralKey, &c.Certificate, &c.Key, &c.Data, &c.ProfilesFolder} {
+	for _, file := range []*string{&c.CentralCA, &c.IdentityFolder, &c.CentralKey, &c.Certificate, &c.Key, &c.Data, &c.ProfilesFolder, &c.Console.Font, &c.Service.Export} {
 		if *file != "" && !filepath.IsAbs(*file) {
 			*file = filepath.Join(filepath.Dir(path), *file)
 		}
 	}
 	if b := &c.Board.Name; strings.HasSuffix(*b, ".toml") && !filepath.IsAbs(*b) {
 		*b = filepath.Join(filepath.Dir(path), *b)
+	}
+	if err := c.checkFace(); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	if u, err := url.Parse(c.Central); err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("configuration %s: central must be an address like https://host:8443", path)
