@@ -29,18 +29,19 @@ type set struct {
 	what     string
 	packages []string // what they depend on is apt's answer, not ours
 	programs []string // must find all their libraries, else the unpacked tree is of no use
+	foreign  string   // Debian's name of an architecture that is not this machine's; then the packages alone are fetched
 }
 
 var smartcards = set{
-	"smartcard tools",
-	[]string{"libpcsclite1", "libsofthsm2", "opensc", "opensc-pkcs11", "pcscd", "scdaemon", "vsmartcard-vpcd", "yubico-piv-tool"},
-	[]string{"pcscd", "opensc-tool", "openpgp-tool", "pkcs11-tool", "pkcs15-tool", "scdaemon", "yubico-piv-tool"},
+	what:     "smartcard tools",
+	packages: []string{"libpcsclite1", "libsofthsm2", "opensc", "opensc-pkcs11", "pcscd", "scdaemon", "vsmartcard-vpcd", "yubico-piv-tool"},
+	programs: []string{"pcscd", "opensc-tool", "openpgp-tool", "pkcs11-tool", "pkcs15-tool", "scdaemon", "yubico-piv-tool"},
 }
 
 // The server's package is named for its version, of which a release of Debian has one: apt takes the expression.
-var postgresql = set{"PostgreSQL server", []string{"^postgresql-[0-9]+$"}, []string{"postgres", "initdb"}}
+var postgresql = set{what: "PostgreSQL server", packages: []string{"^postgresql-[0-9]+$"}, programs: []string{"postgres", "initdb"}}
 
-var softwareTPM = set{"software TPM", []string{"swtpm", "swtpm-libs"}, []string{"swtpm"}}
+var softwareTPM = set{what: "software TPM", packages: []string{"swtpm", "swtpm-libs"}, programs: []string{"swtpm"}}
 
 // Root returns the unpacked smartcard tools, fetching them first if the cache does not hold them. It is safe in several
 // processes at once: one fetches, the others wait. What takes long is said on log.
@@ -137,7 +138,7 @@ APT::Get::Assume-Yes "true";
 APT::Install-Recommends "false";
 Acquire::Languages "none";
 Debug::NoLocking "true";
-`, tmp+"/state", tmp+"/state/lists", tmp+"/cache", tmp+"/cache/archives")
+%s`, tmp+"/state", tmp+"/state/lists", tmp+"/cache", tmp+"/cache/archives", p.architecture())
 	file := filepath.Join(tmp, "apt.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
 		return nil, err
@@ -152,6 +153,9 @@ Debug::NoLocking "true";
 	}
 	// One broken third-party source fails the update as a whole and does not matter if the packages are found.
 	updated := apt("update", "-o", "APT::Update::Error-Mode=any")
+	if p.foreign != "" {
+		return p.fetchForeign(ctx, file, filepath.Join(tmp, "cache/archives"), updated)
+	}
 	// With --reinstall the packages themselves are fetched even where the system has them; their dependencies are not.
 	err := apt(append([]string{"install", "--download-only", "--reinstall"}, p.packages...)...)
 	if err != nil {
@@ -193,6 +197,9 @@ func (s Sysroot) check(ctx context.Context, programs []string) error {
 func (p set) key() string {
 	h := sha256.New()
 	fmt.Fprintln(h, p.packages)
+	if p.foreign != "" {
+		fmt.Fprintln(h, p.foreign)
+	}
 	release, _ := os.ReadFile("/etc/os-release") // without it the name is only less telling
 	h.Write(release)
 	var u unix.Utsname

@@ -1,0 +1,61 @@
+package debs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Arm64 returns the unpacked packages of Debian's 64-bit ARM, fetching them first as Root does its tools. They are for a
+// machine that is emulated: nothing of them can run here, and what they depend on is not fetched. A package whose name ends in
+// "=>" is one that only names another, such as linux-image-arm64: the first that it depends on is taken in its place.
+func Arm64(ctx context.Context, log io.Writer, packages ...string) (Sysroot, error) {
+	return set{what: "emulated machine", packages: packages, foreign: "arm64"}.root(ctx, log)
+}
+
+// Path is that of a file or folder of the tree.
+func (s Sysroot) Path(elem ...string) string {
+	return filepath.Join(append([]string{s.dir}, elem...)...)
+}
+
+// architecture is what apt is told of the set's architecture.
+func (p set) architecture() string {
+	if p.foreign == "" {
+		return ""
+	}
+	// What is installed here is another architecture's.
+	return fmt.Sprintf("APT::Architecture %q;\n#clear APT::Architectures;\nAPT::Architectures { %q; };\nDir::State::status \"/dev/null\";\n", p.foreign, p.foreign)
+}
+
+// fetchForeign downloads the packages alone into dir.
+func (p set) fetchForeign(ctx context.Context, conf, dir string, updated error) ([]string, error) {
+	var names []string
+	for _, name := range p.packages {
+		meta, is := strings.CutSuffix(name, "=>")
+		if !is {
+			names = append(names, name)
+			continue
+		}
+		out, err := exec.CommandContext(ctx, "apt-cache", "-c", conf, "depends", meta).Output()
+		if err != nil {
+			return nil, fmt.Errorf("ask what %s depends on: %w", meta, errors.Join(err, updated))
+		}
+		_, rest, found := strings.Cut(string(out), "Depends: ")
+		if !found {
+			return nil, fmt.Errorf("%s depends on nothing; apt-cache says: %s", meta, tail(out))
+		}
+		name, _, _ = strings.Cut(rest, "\n")
+		names = append(names, strings.TrimSpace(name))
+	}
+	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-c", conf, "-q", "download"}, names...)...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("fetch the Debian packages of the %s (is there a network, and are Debian's sources in /etc/apt?): %w", p.what,
+			errors.Join(fmt.Errorf("%w: %s", err, tail(out)), updated))
+	}
+	return filepath.Glob(filepath.Join(dir, "*.deb"))
+}

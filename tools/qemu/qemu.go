@@ -1,0 +1,210 @@
+// Package qemu is an emulated 64-bit ARM machine for tests: qemu-system-aarch64's "virt" with a screen, a touchscreen, a keyboard,
+// GPIO lines and a watchdog, with Debian's kernel and whatever is to run on it. It is driven over the QEMU Machine Protocol: taps, keys
+// and events go in as a person's would, pictures come out. A small agent (guest) can be the first process, and answers over a serial port of
+// its own.
+//
+// The processor is emulated, so that it works where machines may not be nested, and slowly: how long something takes there
+// says nothing about a board. It needs no root, and nothing listens but unix sockets in the machine's folder.
+package qemu
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Program is the emulator, from Debian's package qemu-system-arm.
+const Program = "qemu-system-aarch64"
+
+// Size of the screen, in pixels: that of the 7-inch panel.
+const (
+	Width  = 800
+	Height = 480
+)
+
+// Config of a machine.
+type Config struct {
+	Dir string // the machine's own: sockets, the log of its serial console; a short path, since unix sockets live in it
+	// Kernel, Initrd and Append are booted directly. Without a kernel the machine boots what Args give it.
+	Kernel, Initrd, Append string
+	Lines                  map[int]string // names of the lines of its GPIO chip, 0 to 7, as a device tree gives them
+	Args                   []string       // more of QEMU's command line
+}
+
+// The machine, without what is to run on it. Its interrupt controller and processor are the least that Debian's kernel boots on.
+var machine = []string{
+	"-nodefaults", "-no-user-config", "-display", "none", "-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "512",
+	"-rtc", "base=utc", "-nic", "none",
+	"-device", fmt.Sprintf("virtio-gpu-pci,xres=%d,yres=%d", Width, Height),
+	"-device", "virtio-tablet-pci", "-device", "virtio-keyboard-pci",
+	"-device", "i6300esb", "-action", "watchdog=reset",
+	"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent",
+	"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+}
+
+// Machine is a running machine. Close it.
+type Machine struct {
+	*Agent // of the guest
+
+	dir     string
+	command *exec.Cmd
+	qmp     *qmp
+	ended   chan struct{}
+	log     *os.File
+
+	close sync.Once
+}
+
+// Start starts a machine, which ends with ctx. It does not wait for anything that runs on it.
+func Start(ctx context.Context, c Config) (_ *Machine, err error) {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("qemu: %w", err)
+	}
+	m := &Machine{dir: c.Dir, ended: make(chan struct{})}
+	args := append([]string{}, machine...)
+	if len(c.Lines) > 0 {
+		tree, err := m.nameLines(ctx, c.Lines)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "-dtb", tree)
+	}
+	if c.Kernel != "" {
+		args = append(args, "-kernel", c.Kernel, "-initrd", c.Initrd, "-append", c.Append)
+	}
+	for _, name := range []string{"qmp", "agent"} {
+		if err := os.RemoveAll(m.path(name)); err != nil {
+			return nil, fmt.Errorf("qemu: %w", err)
+		}
+		args = append(args, "-chardev", "socket,server=on,wait=off,id="+name+",path="+m.path(name))
+	}
+	args = append(args, "-mon", "chardev=qmp,mode=control")
+	if m.log, err = os.Create(m.path("console.log")); err != nil {
+		return nil, fmt.Errorf("qemu: %w", err)
+	}
+	var complaint strings.Builder
+	m.command = exec.CommandContext(ctx, Program, append(args, c.Args...)...)
+	m.command.Stdout, m.command.Stderr = m.log, &complaint
+	if err := m.command.Start(); err != nil {
+		m.log.Close()
+		return nil, fmt.Errorf("qemu: %w", err)
+	}
+	go func() {
+		defer close(m.ended)
+		_ = m.command.Wait()
+	}()
+	defer func() {
+		if err != nil {
+			m.Close()
+			err = fmt.Errorf("%w %s", err, complaint.String())
+		}
+	}()
+	conn, err := m.dial(ctx, "qmp")
+	if err != nil {
+		return nil, err
+	}
+	if m.qmp, err = newQMP(ctx, conn); err != nil {
+		return nil, err
+	}
+	if conn, err = m.dial(ctx, "agent"); err != nil {
+		return nil, err
+	}
+	m.Agent = newAgent(conn)
+	return m, nil
+}
+
+func (m *Machine) path(name string) string { return filepath.Join(m.dir, name) }
+
+// dial connects to a socket that QEMU makes when it starts.
+func (m *Machine) dial(ctx context.Context, name string) (net.Conn, error) {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		conn, err := net.Dial("unix", m.path(name))
+		if err == nil {
+			return conn, nil
+		}
+		select {
+		case <-m.ended:
+			return nil, errors.New("qemu: it ended as it began:")
+		case <-ctx.Done():
+			return nil, fmt.Errorf("qemu: %w", ctx.Err())
+		case <-look.C:
+		}
+	}
+}
+
+// nameLines makes the machine's device tree anew with names for GPIO lines, as the boards' trees have, and returns its path.
+func (m *Machine) nameLines(ctx context.Context, names map[int]string) (string, error) {
+	tree := m.path("tree.dtb")
+	dump := append([]string{}, machine...)
+	dump = append(dump, "-machine", "dumpdtb="+tree, "-chardev", "null,id=agent")
+	if out, err := exec.CommandContext(ctx, Program, dump...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("qemu: write the device tree: %w: %s", err, out)
+	}
+	const lines = 8 // ARM PrimeCell GPIO PL061
+	put := []string{"-t", "s", tree, "/pl061@9030000", "gpio-line-names"}
+	for n := range lines {
+		put = append(put, names[n])
+	}
+	if out, err := exec.CommandContext(ctx, "fdtput", put...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("qemu: name the lines in the device tree: %w: %s", err, out)
+	}
+	return tree, nil
+}
+
+// Execute has QEMU perform a command of its protocol. into is nil for an answer that says nothing.
+func (m *Machine) Execute(ctx context.Context, command string, arguments, into any) error {
+	return m.qmp.execute(ctx, command, arguments, into)
+}
+
+// Seen is how many events of a name there were, such as RESET or WATCHDOG.
+func (m *Machine) Seen(event string) int { return m.qmp.seen(event) }
+
+// Await waits until there were n events of a name.
+func (m *Machine) Await(ctx context.Context, event string, n int) error {
+	return m.qmp.await(ctx, event, n)
+}
+
+// ConsoleLog is what came over the machine's serial console: the kernel, and what the guest writes there.
+func (m *Machine) ConsoleLog() (string, error) {
+	b, err := os.ReadFile(m.path("console.log"))
+	return string(b), err
+}
+
+// LastLines are the end of the serial console's log, for somebody who has to know why.
+func (m *Machine) LastLines(n int) string {
+	all, err := m.ConsoleLog()
+	if err != nil {
+		return err.Error()
+	}
+	var lines []string
+	scanner := bufio.NewScanner(strings.NewReader(all))
+	for scanner.Scan() {
+		lines = append(lines, scanner.Text())
+	}
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// Close takes the power away.
+func (m *Machine) Close() {
+	m.close.Do(func() {
+		_ = m.command.Process.Kill()
+		<-m.ended
+		_ = m.log.Close()
+		if m.qmp != nil {
+			_ = m.qmp.conn.Close()
+		}
+		if m.Agent != nil {
+			_ = m.conn.Close()
+		}
+	})
+}
