@@ -190,6 +190,19 @@ func (c *Central) Deliver(ctx context.Context, body wire.EntryBatch) (*wire.Rece
 	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
 }
 
+// Feedback hands over what a holder had to say. Its id stands for an Idempotency-Key. The texts stay the caller's to wipe.
+func (c *Central) Feedback(ctx context.Context, body wire.Feedback) error {
+	r, err := c.client.SendFeedbackWithResponse(ctx, body)
+	if err != nil {
+		return err
+	}
+	if r.StatusCode() == http.StatusNoContent {
+		return nil
+	}
+	_, err = answer[struct{}](nil, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+	return err
+}
+
 func answer[T any](ok *T, problem *wire.Problem, r *http.Response) (*T, error) {
 	switch {
 	case ok != nil:

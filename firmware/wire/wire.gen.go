@@ -84,6 +84,27 @@ func (e Fact) Valid() bool {
 	}
 }
 
+// Defines values for WeakPasscodes.
+const (
+	WeakAllow  WeakPasscodes = "allow"
+	WeakRefuse WeakPasscodes = "refuse"
+	WeakWarn   WeakPasscodes = "warn"
+)
+
+// Valid indicates whether the value is a known member of the WeakPasscodes enum.
+func (e WeakPasscodes) Valid() bool {
+	switch e {
+	case WeakAllow:
+		return true
+	case WeakRefuse:
+		return true
+	case WeakWarn:
+		return true
+	default:
+		return false
+	}
+}
+
 // BeginRequest defines model for BeginRequest.
 type BeginRequest struct {
 	// Family Card family, such as "piv".
@@ -214,6 +235,19 @@ type EntryBatch struct {
 // Fact Whether something is so on the card.
 type Fact string
 
+// Feedback defines model for Feedback.
+type Feedback struct {
+	// Comment Characters that can be printed, and spaces.
+	Comment Text `json:"comment,omitempty"`
+
+	// Contact An email address to which the holder wants an answer.
+	Contact Text `json:"contact,omitempty"`
+
+	// Id Random, made for this feedback alone.
+	Id    string `json:"id"`
+	Stars int    `json:"stars"`
+}
+
 // Grant defines model for Grant.
 type Grant struct {
 	// Base Generation n; the sealed candidates are n and n+1.
@@ -284,9 +318,10 @@ type Outcome struct {
 
 // PasscodeRules defines model for PasscodeRules.
 type PasscodeRules struct {
-	DigitsOnly bool `json:"digits_only"`
-	Max        int  `json:"max"`
-	Min        int  `json:"min"`
+	DigitsOnly bool          `json:"digits_only"`
+	Max        int           `json:"max"`
+	Min        int           `json:"min"`
+	Weak       WeakPasscodes `json:"weak,omitempty"`
 }
 
 // Problem defines model for Problem.
@@ -389,6 +424,9 @@ type Status struct {
 	Kiosk string `json:"kiosk"`
 }
 
+// WeakPasscodes What becomes of a new passcode that is easily guessed: it is taken, the holder is warned and may take it, or it is refused. Absent: allow.
+type WeakPasscodes string
+
 // Case defines model for Case.
 type Case = string
 
@@ -456,6 +494,9 @@ type EnrolJSONRequestBody = EnrolRequest
 
 // DeliverEntriesJSONRequestBody defines body for DeliverEntries for application/json ContentType.
 type DeliverEntriesJSONRequestBody = EntryBatch
+
+// SendFeedbackJSONRequestBody defines body for SendFeedback for application/json ContentType.
+type SendFeedbackJSONRequestBody = Feedback
 
 // RenewJSONRequestBody defines body for Renew for application/json ContentType.
 type RenewJSONRequestBody = RenewRequest
@@ -680,6 +721,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/entries (the `DeliverEntries` operationId).
 	DeliverEntries(ctx context.Context, body DeliverEntriesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendFeedbackWithBody What a holder had to say after a walk, apart from it.
+	//
+	// It carries no case and no holder; central keeps the site and the day, neither the kiosk nor the minute. Its id is its
+	// Idempotency-Key: the same id again has no effect. A kiosk sends it apart from a walk's requests, and neither logs it nor keeps it
+	// after the answer. rate-limited where a kiosk sends more than people can.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/feedback (the `SendFeedback` operationId).
+	SendFeedbackWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendFeedback What a holder had to say after a walk, apart from it.
+	//
+	// It carries no case and no holder; central keeps the site and the day, neither the kiosk nor the minute. Its id is its
+	// Idempotency-Key: the same id again has no effect. A kiosk sends it apart from a walk's requests, and neither logs it nor keeps it
+	// after the answer. rate-limited where a kiosk sends more than people can.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/feedback (the `SendFeedback` operationId).
+	SendFeedback(ctx context.Context, body SendFeedbackJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RenewWithBody A new certificate for the key of the present one.
 	//
@@ -1036,6 +1099,48 @@ func (c *Client) DeliverEntriesWithBody(ctx context.Context, contentType string,
 // Corresponds with POST /v1/entries (the `DeliverEntries` operationId).
 func (c *Client) DeliverEntries(ctx context.Context, body DeliverEntriesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeliverEntriesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendFeedbackWithBody What a holder had to say after a walk, apart from it.
+//
+// It carries no case and no holder; central keeps the site and the day, neither the kiosk nor the minute. Its id is its
+// Idempotency-Key: the same id again has no effect. A kiosk sends it apart from a walk's requests, and neither logs it nor keeps it
+// after the answer. rate-limited where a kiosk sends more than people can.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/feedback (the `SendFeedback` operationId).
+func (c *Client) SendFeedbackWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendFeedbackRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendFeedback What a holder had to say after a walk, apart from it.
+//
+// It carries no case and no holder; central keeps the site and the day, neither the kiosk nor the minute. Its id is its
+// Idempotency-Key: the same id again has no effect. A kiosk sends it apart from a walk's requests, and neither logs it nor keeps it
+// after the answer. rate-limited where a kiosk sends more than people can.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/feedback (the `SendFeedback` operationId).
+func (c *Client) SendFeedback(ctx context.Context, body SendFeedbackJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendFeedbackRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1630,6 +1735,46 @@ func NewDeliverEntriesRequestWithBody(server string, contentType string, body io
 	return req, nil
 }
 
+// NewSendFeedbackRequest calls the generic SendFeedback builder with application/json body
+func NewSendFeedbackRequest(server string, body SendFeedbackJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSendFeedbackRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSendFeedbackRequestWithBody constructs an http.Request for the SendFeedback method, with any body, and a specified content type
+func NewSendFeedbackRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/feedback")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewRenewRequest calls the generic Renew builder with application/json body
 func NewRenewRequest(server string, body RenewJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -1889,6 +2034,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/entries (the `DeliverEntries` operationId).
 	DeliverEntriesWithResponse(ctx context.Context, body DeliverEntriesJSONRequestBody, reqEditors ...RequestEditorFn) (*DeliverEntriesResponse, error)
+
+	// SendFeedbackWithBodyWithResponse What a holder had to say after a walk, apart from it.
+	//
+	// It carries no case and no holder; central keeps the site and the day, neither the kiosk nor the minute. Its id is its
+	// Idempotency-Key: the same id again has no effect. A kiosk sends it apart from a walk's requests, and neither logs it nor keeps it
+	// after the answer. rate-limited where a kiosk sends more than people can.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/feedback (the `SendFeedback` operationId).
+	SendFeedbackWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendFeedbackResponse, error)
+
+	// SendFeedbackWithResponse What a holder had to say after a walk, apart from it.
+	//
+	// It carries no case and no holder; central keeps the site and the day, neither the kiosk nor the minute. Its id is its
+	// Idempotency-Key: the same id again has no effect. A kiosk sends it apart from a walk's requests, and neither logs it nor keeps it
+	// after the answer. rate-limited where a kiosk sends more than people can.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/feedback (the `SendFeedback` operationId).
+	SendFeedbackWithResponse(ctx context.Context, body SendFeedbackJSONRequestBody, reqEditors ...RequestEditorFn) (*SendFeedbackResponse, error)
 
 	// RenewWithBodyWithResponse A new certificate for the key of the present one.
 	//
@@ -2393,6 +2560,47 @@ func (r DeliverEntriesResponse) ContentType() string {
 	return ""
 }
 
+type SendFeedbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SendFeedbackResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SendFeedbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendFeedbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendFeedbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendFeedbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type RenewResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2750,6 +2958,40 @@ func (c *ClientWithResponses) DeliverEntriesWithResponse(ctx context.Context, bo
 		return nil, err
 	}
 	return ParseDeliverEntriesResponse(rsp)
+}
+
+// SendFeedbackWithBodyWithResponse What a holder had to say after a walk, apart from it.
+//
+// It carries no case and no holder; central keeps the site and the day, neither the kiosk nor the minute. Its id is its
+// Idempotency-Key: the same id again has no effect. A kiosk sends it apart from a walk's requests, and neither logs it nor keeps it
+// after the answer. rate-limited where a kiosk sends more than people can.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/feedback (the `SendFeedback` operationId).
+func (c *ClientWithResponses) SendFeedbackWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendFeedbackResponse, error) {
+	rsp, err := c.SendFeedbackWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendFeedbackResponse(rsp)
+}
+
+// SendFeedbackWithResponse What a holder had to say after a walk, apart from it.
+//
+// It carries no case and no holder; central keeps the site and the day, neither the kiosk nor the minute. Its id is its
+// Idempotency-Key: the same id again has no effect. A kiosk sends it apart from a walk's requests, and neither logs it nor keeps it
+// after the answer. rate-limited where a kiosk sends more than people can.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/feedback (the `SendFeedback` operationId).
+func (c *ClientWithResponses) SendFeedbackWithResponse(ctx context.Context, body SendFeedbackJSONRequestBody, reqEditors ...RequestEditorFn) (*SendFeedbackResponse, error) {
+	rsp, err := c.SendFeedback(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendFeedbackResponse(rsp)
 }
 
 // RenewWithBodyWithResponse A new certificate for the key of the present one.
@@ -3125,6 +3367,35 @@ func ParseDeliverEntriesResponse(rsp *http.Response) (*DeliverEntriesResponse, e
 	return response, nil
 }
 
+// ParseSendFeedbackResponse parses an HTTP response from a SendFeedbackWithResponse call
+func ParseSendFeedbackResponse(rsp *http.Response) (*SendFeedbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendFeedbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseRenewResponse parses an HTTP response from a RenewWithResponse call
 func ParseRenewResponse(rsp *http.Response) (*RenewResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -3223,6 +3494,9 @@ type ServerInterface interface {
 	// DeliverEntries A batch of the kiosk's journal, in order. Central checks that it extends what it holds.
 	// (POST /v1/entries)
 	DeliverEntries(w http.ResponseWriter, r *http.Request)
+	// SendFeedback What a holder had to say after a walk, apart from it.
+	// (POST /v1/feedback)
+	SendFeedback(w http.ResponseWriter, r *http.Request)
 	// Renew A new certificate for the key of the present one.
 	// (POST /v1/renewals)
 	Renew(w http.ResponseWriter, r *http.Request)
@@ -3663,6 +3937,20 @@ func (siw *ServerInterfaceWrapper) DeliverEntries(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// SendFeedback operation middleware
+func (siw *ServerInterfaceWrapper) SendFeedback(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SendFeedback(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Renew operation middleware
 func (siw *ServerInterfaceWrapper) Renew(w http.ResponseWriter, r *http.Request) {
 
@@ -3821,6 +4109,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cases/{case}/outcome", wrapper.ReportOutcome)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cases/{case}/end", wrapper.EndCase)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/entries", wrapper.DeliverEntries)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/feedback", wrapper.SendFeedback)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/enrolments", wrapper.Enrol)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/renewals", wrapper.Renew)
 
@@ -4226,6 +4515,39 @@ func (response DeliverEntriesdefaultApplicationProblemPlusJSONResponse) VisitDel
 	return err
 }
 
+type SendFeedbackRequestObject struct {
+	Body *SendFeedbackJSONRequestBody
+}
+
+type SendFeedbackResponseObject interface {
+	VisitSendFeedbackResponse(w http.ResponseWriter) error
+}
+
+type SendFeedback204Response struct {
+}
+
+func (response SendFeedback204Response) VisitSendFeedbackResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SendFeedbackdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SendFeedbackdefaultApplicationProblemPlusJSONResponse) VisitSendFeedbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RenewRequestObject struct {
 	Body *RenewJSONRequestBody
 }
@@ -4335,6 +4657,9 @@ type StrictServerInterface interface {
 	// DeliverEntries A batch of the kiosk's journal, in order. Central checks that it extends what it holds.
 	// (POST /v1/entries)
 	DeliverEntries(ctx context.Context, request DeliverEntriesRequestObject) (DeliverEntriesResponseObject, error)
+	// SendFeedback What a holder had to say after a walk, apart from it.
+	// (POST /v1/feedback)
+	SendFeedback(ctx context.Context, request SendFeedbackRequestObject) (SendFeedbackResponseObject, error)
 	// Renew A new certificate for the key of the present one.
 	// (POST /v1/renewals)
 	Renew(ctx context.Context, request RenewRequestObject) (RenewResponseObject, error)
@@ -4700,6 +5025,37 @@ func (sh *strictHandler) DeliverEntries(w http.ResponseWriter, r *http.Request) 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DeliverEntriesResponseObject); ok {
 		if err := validResponse.VisitDeliverEntriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SendFeedback operation middleware
+func (sh *strictHandler) SendFeedback(w http.ResponseWriter, r *http.Request) {
+	var request SendFeedbackRequestObject
+
+	var body SendFeedbackJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SendFeedback(ctx, request.(SendFeedbackRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendFeedback")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SendFeedbackResponseObject); ok {
+		if err := validResponse.VisitSendFeedbackResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -97,7 +97,7 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 	}
 	switch {
 	case was == nil:
-		return false, out, st.tx.DropAnswers(st.now)
+		return false, out, st.tx.DropAnswers(st.now, cases.FeedbackSince(st.Policies.Default, st.now))
 	case !hmac.Equal(was.BodyMAC, st.rq.bodyMAC):
 		err := st.answer(&out, cases.Refuse(wire.CodeIdempotencyConflict))
 		return err == nil, out, err

@@ -112,6 +112,7 @@ type request struct {
 	bodyMAC     []byte
 	code        wire.Code // of the problem that is answered; for the log
 	repeated    bool      // answered from what was stored
+	apart       bool      // what it brought is not told together with its kiosk
 	evidence    bool      // brings some, which is taken from a kiosk in quarantine, too
 	outcome     wire.Fact // that was reported: is the passcode on the card?
 }
@@ -168,7 +169,11 @@ func (s *Server) outer(next http.Handler) http.Handler {
 					refuse(rq, wire.CodeInternal).write(w)
 				}
 			}
-			s.Log.Info("request", "request", rq.id, "kiosk", rq.kiosk, "route", r.Pattern, "status", w.status, "code", string(rq.code),
+			kiosk := rq.kiosk
+			if rq.apart {
+				kiosk = ""
+			}
+			s.Log.Info("request", "request", rq.id, "kiosk", kiosk, "route", r.Pattern, "status", w.status, "code", string(rq.code),
 				"repeated", rq.repeated, "ms", time.Since(began).Milliseconds())
 			s.Monitor.Request(r.Pattern, string(rq.code), time.Since(began))
 			if rq.outcome != "" && !rq.repeated && w.status == http.StatusOK {
@@ -251,6 +256,7 @@ func (r reply) VisitReleaseResponse(w http.ResponseWriter) error        { return
 func (r reply) VisitReportOutcomeResponse(w http.ResponseWriter) error  { return r.write(w) }
 func (r reply) VisitEndCaseResponse(w http.ResponseWriter) error        { return r.write(w) }
 func (r reply) VisitDeliverEntriesResponse(w http.ResponseWriter) error { return r.write(w) }
+func (r reply) VisitSendFeedbackResponse(w http.ResponseWriter) error   { return r.write(w) }
 
 // document is a reply with a JSON document; a nil one has no content.
 func document(status int, v any) (reply, error) {

@@ -164,6 +164,7 @@ func proved(p cases.Policy, now time.Time, c cases.Case, rec cases.Record) wire.
 		Channels: []wire.Channel{},
 		Passcode: wire.PasscodeRules{
 			Min: rec.Profile.Passcode.Min, Max: rec.Profile.Passcode.Max, DigitsOnly: rec.Profile.Passcode.DigitsOnly,
+			Weak: p.Weak,
 		},
 	}
 	for _, ch := range rec.Offered(p, now) {

@@ -30,7 +30,7 @@ func TestOneUnlockFromEndToEnd(t *testing.T) {
 	v := k.begin(w.card)
 	p := v.prove()
 	if p.Holder != "Mr John Rigby" || len(p.Channels) != 1 || p.Channels[0].Masked != "j•••@nhs.net" || p.Code != nil ||
-		p.Passcode != (wire.PasscodeRules{Min: 6, Max: 8, DigitsOnly: true}) {
+		p.Passcode != (wire.PasscodeRules{Min: 6, Max: 8, DigitsOnly: true, Weak: wire.WeakWarn}) {
 		t.Errorf("proved: %+v", p)
 	}
 	s := v.sendCode()

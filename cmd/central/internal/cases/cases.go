@@ -77,6 +77,12 @@ type Policy struct {
 	// Strikes of a kiosk in an hour until quarantine, and of a network address until it has to wait. They hold for all
 	// organisations; Policies.Default has them. Networks are not counted if theirs is zero.
 	KioskStrikes, NetworkStrikes int
+
+	// Weak says what becomes of a new passcode that is easily guessed.
+	Weak wire.WeakPasscodes
+
+	// FeedbackDays is how long what holders had to say is kept. It holds for all organisations; Policies.Default has it.
+	FeedbackDays int
 }
 
 // Case is one walk of one card at one kiosk.

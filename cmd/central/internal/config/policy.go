@@ -11,6 +11,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"latchkey/cmd/central/internal/cases"
+	"latchkey/firmware/wire"
 )
 
 // rules are [policy] or one of [organisations.CODE] as it is written. A number or a duration of 0 switches off those rules of
@@ -40,21 +41,26 @@ type rules struct {
 	HolderVisits     int      `toml:"holder_visits_a_day"`
 	KioskStrikes     int      `toml:"kiosk_strikes_an_hour"`
 	NetworkStrikes   int      `toml:"network_strikes_an_hour"`
+	FeedbackDays     int      `toml:"feedback_days"`
+
+	WeakPasscodes wire.WeakPasscodes `toml:"weak_passcodes"`
 }
 
 // everywhere are the keys that are about kiosks and networks, which serve holders of any organisation.
-var everywhere = []string{"kiosk_strikes_an_hour", "network_strikes_an_hour"}
+var everywhere = []string{"kiosk_strikes_an_hour", "network_strikes_an_hour", "feedback_days"}
 
 // profiled are the keys that a profile sets.
 var profiled = map[string]func(*rules){
 	// The seed: what the service that Latchkey replaces does.
 	"seed": func(r *rules) {
 		r.CodeDigits, r.CodeValidity.Duration, r.Attempts, r.SMS = 6, 15*time.Minute, 3, true
+		r.WeakPasscodes = wire.WeakWarn
 	},
 	// NIST SP 800-63B §5.1.3 (out-of-band secrets live ten minutes at most; the telephone network is restricted) and OWASP ASVS
-	// 5.0 §6.5.5 (the same ten minutes).
+	// 5.0 §6.5.5 (the same ten minutes). SP 800-63B §5.1.1.2: verifiers refuse secrets that are commonly used.
 	"strict": func(r *rules) {
 		r.CodeDigits, r.CodeValidity.Duration, r.Attempts, r.SMS = 8, 10*time.Minute, 3, false
+		r.WeakPasscodes = wire.WeakRefuse
 	},
 }
 
@@ -69,6 +75,7 @@ func seedRules() rules {
 	r.ChannelSettles.Duration, r.KioskCards, r.TravelKMH = 72*time.Hour, 40, 120
 	r.ApprovalValidity.Duration = 30 * time.Minute
 	r.HolderVisits, r.KioskStrikes, r.NetworkStrikes = 10, 20, 60
+	r.FeedbackDays = 365
 	return r
 }
 
@@ -162,6 +169,8 @@ func (r rules) policy(name string) (cases.Policy, error) {
 		{r.HolderVisits < 0, "holder_visits_a_day must be 1 or more, or 0, which switches it off"},
 		{r.KioskStrikes < 1, "kiosk_strikes_an_hour must be 1 or more"},
 		{r.NetworkStrikes < 0, "network_strikes_an_hour must be 1 or more, or 0, which switches it off"},
+		{!r.WeakPasscodes.Valid(), "weak_passcodes must be \"allow\", \"warn\" or \"refuse\""},
+		{r.FeedbackDays < 1 || r.FeedbackDays > 3650, "feedback_days must be 1 to 3650"},
 	} {
 		if check.bad {
 			return cases.Policy{}, fmt.Errorf("%s.%s", name, check.says)
@@ -174,6 +183,7 @@ func (r rules) policy(name string) (cases.Policy, error) {
 		CardSends: r.CardSends, HolderSends: r.HolderSends, AddressSends: r.AddressSends, KioskSends: r.KioskSends,
 		ChannelSettles: r.ChannelSettles.Duration, KioskCards: r.KioskCards, TravelKMH: r.TravelKMH,
 		ApprovalValidity: r.ApprovalValidity.Duration, HolderVisits: r.HolderVisits, KioskStrikes: r.KioskStrikes, NetworkStrikes: r.NetworkStrikes,
+		Weak: r.WeakPasscodes, FeedbackDays: r.FeedbackDays,
 	}, nil
 }
 

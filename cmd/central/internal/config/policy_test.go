@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"latchkey/firmware/wire"
 )
 
 func TestPoliciesOfOrganisations(t *testing.T) {
@@ -17,6 +19,7 @@ domains = ["nhs.net", "!old.nhs.net", "=nhs.uk"]
 travel_kmh = 0
 [organisations.RXX]
 sends = 5
+weak_passcodes = "allow"
 domains = ["rxx.nhs.uk"]
 [organisations.RYY]
 profile = "seed"
@@ -40,6 +43,10 @@ grant_validity = "5m"
 	if !slices.Equal(other.Domains, []string{"nhs.net", "!old.nhs.net", "=nhs.uk"}) {
 		t.Errorf("an organisation's domains are everybody's: %v", other.Domains)
 	}
+	// What becomes of weak passcodes is set by the profile, too.
+	if other.Weak != wire.WeakRefuse || x.Weak != wire.WeakAllow || y.Weak != wire.WeakWarn || other.FeedbackDays != 365 {
+		t.Errorf("weak passcodes: %q, RXX %q, RYY %q; feedback for %d days", other.Weak, x.Weak, y.Weak, other.FeedbackDays)
+	}
 	if got := c.Policies.Longest(); got != 40*time.Minute {
 		t.Errorf("answers are kept for %v", got)
 	}
@@ -60,6 +67,9 @@ func TestMistakesInPolicies(t *testing.T) {
 		"[policy]\nchannel_settles = \"3 days\"":                         "not a duration such as",
 		"[policy]\nkiosk_strikes_an_hour = 0":                            "policy.kiosk_strikes_an_hour must be 1 or more",
 		"[policy]\naddress_sends_an_hour = 0":                            "must be 1 or more",
+		"[policy]\nweak_passcodes = \"never\"":                           `policy.weak_passcodes must be "allow", "warn" or "refuse"`,
+		"[policy]\nfeedback_days = 0":                                    "policy.feedback_days must be 1 to 3650",
+		"[organisations.RXX]\nfeedback_days = 5":                         "move it to [policy]",
 		"policy = 3":                                                     "policy",
 		"[organisations.RXX]\natempts = 3":                               "organisations.RXX.atempts is not known",
 		"[organisations.RXX]\nattempts = 30":                             "organisations.RXX.attempts must be 1 to 10",

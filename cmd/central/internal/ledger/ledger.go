@@ -57,6 +57,11 @@ const (
 	BackedUp      Kind = "backed-up"
 	EpochOpened   Kind = "epoch-opened" // a backup was restored
 	KeyRotated    Kind = "key-rotated"
+
+	ServiceCodesMade   Kind = "service-codes-made"   // a kiosk's one-time codes for engineers are others from now on
+	ServiceCodeGiven   Kind = "service-code-given"   // Note says which number
+	ServiceCardAdded   Kind = "service-card-added"   // Note says which key; no Card, since it is none of a holder's
+	ServiceCardRemoved Kind = "service-card-removed" // the same
 )
 
 // Event is one thing that happened at central.

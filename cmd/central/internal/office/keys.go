@@ -26,7 +26,7 @@ type Rewrapped struct {
 // Stuck is a secret that cannot be wrapped anew.
 type Stuck struct {
 	Kind       store.SealedKind
-	ID         string // serial of the card, id of the holder or of the message
+	ID         string // serial of the card, id of the holder, of the message or of the feedback
 	Generation int64
 	Why        string
 }
@@ -187,6 +187,12 @@ func subjects(one store.Sealed) []vault.Subject {
 		return []vault.Subject{{Kind: vault.KindMobile, ID: one.ID}}
 	case store.SealedMessageTo:
 		return []vault.Subject{{Kind: vault.KindMessageTo, ID: one.ID}}
+	case store.SealedComment:
+		return []vault.Subject{{Kind: vault.KindComment, ID: one.ID}}
+	case store.SealedContact:
+		return []vault.Subject{{Kind: vault.KindContact, ID: one.ID}}
+	case store.SealedServiceSeed:
+		return []vault.Subject{{Kind: vault.KindServiceSeed, ID: one.ID}}
 	}
 	return []vault.Subject{{Kind: vault.KindMessageContent, ID: one.ID}}
 }

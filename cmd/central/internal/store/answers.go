@@ -70,9 +70,9 @@ func (t *Tx) SetAnswer(a Answer) error {
 // sweep is how often old answers are looked for: whoever removes the same rows at once is in each other's way.
 const sweep = time.Minute
 
-// DropAnswers removes what nobody can ask for again, and strikes and words that count no more, unless that was done within the
-// last minute.
-func (t *Tx) DropAnswers(now time.Time) error {
+// DropAnswers removes what nobody can ask for again, strikes and words that count no more, and feedback of the days before feedbackSince,
+// unless that was done within the last minute.
+func (t *Tx) DropAnswers(now, feedbackSince time.Time) error {
 	last := t.swept.Load()
 	if passed := now.UnixMilli() - last; passed >= 0 && passed < sweep.Milliseconds() || !t.swept.CompareAndSwap(last, now.UnixMilli()) {
 		return nil
@@ -80,6 +80,9 @@ func (t *Tx) DropAnswers(now time.Time) error {
 	// Of all kiosks and without their keys: who still reads what is dead reads it as it was a moment before.
 	if err := t.exec(nil, `DELETE FROM answers WHERE dies_at <= $1`, now.UnixMilli()); err != nil {
 		return fmt.Errorf("drop old answers: %w", err)
+	}
+	if err := t.dropFeedback(now, feedbackSince); err != nil {
+		return err
 	}
 	return t.dropStrikes(now)
 }

@@ -134,13 +134,19 @@ func (t *Tx) writeTable(w io.Writer, table backupTable, b *Backup) error {
 	for i := range values {
 		into[i] = &values[i]
 	}
-	return t.rows(nil, `SELECT `+strings.Join(table.Columns, ", ")+` FROM `+table.Table, nil, func(scan func(...any) error) error {
+	query := `SELECT ` + strings.Join(table.Columns, ", ") + ` FROM ` + table.Table
+	if table.Table == "feedback" {
+		query += ` ORDER BY place` // not as it came in, which PostgreSQL's files tell
+	}
+	return t.rows(nil, query, nil, func(scan func(...any) error) error {
 		if err := scan(into...); err != nil {
 			return err
 		}
 		for i, v := range values {
 			switch v := v.(type) {
 			case nil, int64, string:
+			case int32: // PostgreSQL's INTEGER
+				values[i] = int64(v)
 			case []byte:
 				values[i] = [][]byte{v}
 			default:

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,8 +68,16 @@ func full(t *testing.T, s Store) {
 			tx.UseEnrolment(Enrolment{CodeMAC: []byte{8}, Kiosk: "k1", Key: [32]byte{1}, Certificate: []byte{1}}),
 			tx.SetOrganisation(Organisation{ID: "RXX", Name: "A Trust"}), tx.SetPositions("h1", []Position{{"h1", "RXX", "R8000", ""}}),
 			tx.ApproveCard("0a0b", now.Add(24*time.Hour)),
+			tx.AddFeedback(Feedback{ID: "f1", Day: "2026-11-22", Site: "A site", Stars: 4, Comment: []byte{4, 2}}),
+			tx.AddServiceChain(ServiceChain{ID: "s1", Kiosk: "k1", Seed: []byte{5}, End: "E", MadeAt: now, Due: 1000}), addServiceCard(tx),
+			tx.SetKioskCase(Kiosk{Name: "k1", CaseOpenedAt: 5, CaseClearedAt: 6, CaseToldAt: 7}),
 			tx.exec(keys{epochKey}, `INSERT INTO epochs (number, opened_at, backup_at) VALUES (1, 0, 0)`))
 	})
+}
+
+func addServiceCard(tx *Tx) error {
+	_, err := tx.AddServiceCard(ServiceCard{Key: [32]byte{1}, Name: "Engineer 1", AddedAt: now})
+	return err
 }
 
 func view(t *testing.T, s Store, f func(*Tx) error) {
@@ -345,20 +354,6 @@ func testTheSchemaGoesBackIfNothingIsLost(t *testing.T, another func() Store) {
 	if err != nil || version < 2 {
 		t.Fatalf("schema %d: %v", version, err)
 	}
-	if _, err := Migrate(t.Context(), s, true); !errors.Is(err, ErrRowsLost) {
-		t.Errorf("went back over rows: %v", err)
-	}
-	update(t, s, func(tx *Tx) error {
-		err := tx.FreezeCard("0a0b", now)
-		for _, table := range []string{"positions", "organisations", "enrolments", "freeze_words", "strikes", "messages", "epochs", "evidence"} {
-			err = errors.Join(err, tx.exec(keys{everything}, `DELETE FROM `+table))
-		}
-		return err
-	})
-	if _, err := Migrate(t.Context(), s, true); !errors.Is(err, ErrRowsLost) || !strings.Contains(err.Error(), "frozen") {
-		t.Errorf("went back, and a frozen card would be served: %v", err)
-	}
-	update(t, s, func(tx *Tx) error { return tx.UnfreezeCard("0a0b") })
 	release, err := another().Serve(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -367,8 +362,37 @@ func testTheSchemaGoesBackIfNothingIsLost(t *testing.T, another func() Store) {
 		t.Errorf("went back under a central that serves: %v", err)
 	}
 	release()
-	if back, err := Migrate(t.Context(), s, true); err != nil || back != version-1 {
-		t.Fatalf("schema %d: %v", back, err)
+	// What a version's columns keep back, and how that ends.
+	kept := map[int64]struct{ says, keep, end string }{
+		2: {"frozen", `UPDATE cards SET frozen_at = 1`, `UPDATE cards SET frozen_at = 0`},
+		3: {"was opened", `UPDATE kiosks SET case_told_at = 1`, `UPDATE kiosks SET case_told_at = 0`},
+	}
+	run := func(queries ...string) {
+		t.Helper()
+		update(t, s, func(tx *Tx) (err error) {
+			for _, query := range queries {
+				err = errors.Join(err, tx.exec(keys{everything}, query))
+			}
+			return err
+		})
+	}
+	for v := version; v >= 2; v-- {
+		if _, err := Migrate(t.Context(), s, true); !errors.Is(err, ErrRowsLost) {
+			t.Errorf("went back over the rows of schema %d: %v", v, err)
+		}
+		for _, table := range slices.Backward(addedIn[v]) { // later ones refer to earlier ones
+			run(`DELETE FROM ` + table)
+		}
+		if k, is := kept[v]; is {
+			run(k.keep)
+			if _, err := Migrate(t.Context(), s, true); !errors.Is(err, ErrRowsLost) || !strings.Contains(err.Error(), k.says) {
+				t.Errorf("went back from schema %d, which loses what %s: %v", v, k.says, err)
+			}
+			run(k.end)
+		}
+		if back, err := Migrate(t.Context(), s, true); err != nil || back != v-1 {
+			t.Fatalf("schema %d: %v", back, err)
+		}
 	}
 	again := another() // which brings it up to date
 	if version2, err := Migrate(t.Context(), again, false); err != nil || version2 != version {

@@ -28,6 +28,9 @@ func VisitsSubject(holder string) string { return "holder/" + holder }
 // LockoutSubject is a holder for whose cards too many wrong codes were typed.
 func LockoutSubject(holder string) string { return "lockout/" + holder }
 
+// FeedbackSubject is a kiosk that sends feedback. Its strikes are of the hour, not of the minute.
+func FeedbackSubject(kiosk string) string { return "feedback/" + kiosk }
+
 // DropStrikes forgives all strikes of a subject.
 func (t *Tx) DropStrikes(subject string) error {
 	if err := t.exec(keys{strikeKey(subject)}, `DELETE FROM strikes WHERE subject = $1`, subject); err != nil {

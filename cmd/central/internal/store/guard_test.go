@@ -39,7 +39,7 @@ func testStrikes(t *testing.T, another func() Store) {
 		if len(gone) != 0 || len(stays) != 1 {
 			t.Errorf("forgiven: %v, of somebody else: %v", gone, stays)
 		}
-		return errors.Join(err, err2, tx.DropAnswers(now.Add(cases.LockoutWindow+time.Second)))
+		return errors.Join(err, err2, tx.DropAnswers(now.Add(cases.LockoutWindow+time.Second), now))
 	})
 	update(t, s, func(tx *Tx) error {
 		old, err := tx.Strikes("kiosk/k1", time.UnixMilli(0))

@@ -45,10 +45,15 @@ type Kiosk struct {
 	QuarantinedAt int64 // 0 if it is not
 	SentEpoch     int64 // in which its journal was last whole at central; 0 if it never was
 	BackedUp      int64 // its last journal entry that a backup has
+
+	// Whether its case was opened, milliseconds since the Unix epoch; 0 if not.
+	CaseOpenedAt  int64 // first, by the kiosk's clock
+	CaseClearedAt int64 // by the kiosk's clock; 0 since it was opened again
+	CaseToldAt    int64 // when central learnt last that it was
 }
 
 const kioskColumns = `name, kind, site, latitude, longitude, certificate, next_certificate, key_sha256, expires_at, state, added_at,
-	quarantined_at, sent_epoch, backed_up`
+	quarantined_at, sent_epoch, backed_up, case_opened_at, case_cleared_at, case_told_at`
 
 const selectKiosk = `SELECT ` + kioskColumns + ` FROM kiosks `
 
@@ -56,7 +61,7 @@ func scanKiosk(scan func(...any) error) (k Kiosk, err error) {
 	var latitude, longitude sql.NullInt64
 	var certificate, next, key []byte
 	err = scan(&k.Name, &k.Kind, &k.Site, &latitude, &longitude, &certificate, &next, &key, &k.ExpiresAt, &k.State, &k.AddedAt,
-		&k.QuarantinedAt, &k.SentEpoch, &k.BackedUp)
+		&k.QuarantinedAt, &k.SentEpoch, &k.BackedUp, &k.CaseOpenedAt, &k.CaseClearedAt, &k.CaseToldAt)
 	copy(k.Certificate[:], certificate)
 	copy(k.Next[:], next)
 	copy(k.Key[:], key)
@@ -153,6 +158,16 @@ func (t *Tx) QuarantineKiosk(name string, at int64) error {
 // SetKioskSent stores what of a kiosk's journal is at central: SentEpoch and BackedUp.
 func (t *Tx) SetKioskSent(k Kiosk) error {
 	err := t.exec(keys{kioskKey(k.Name)}, `UPDATE kiosks SET sent_epoch = $2, backed_up = $3 WHERE name = $1`, k.Name, k.SentEpoch, k.BackedUp)
+	if err != nil {
+		return fmt.Errorf("store kiosk: %w", err)
+	}
+	return nil
+}
+
+// SetKioskCase stores whether a kiosk's case was opened: CaseOpenedAt, CaseClearedAt and CaseToldAt.
+func (t *Tx) SetKioskCase(k Kiosk) error {
+	err := t.exec(keys{kioskKey(k.Name)}, `UPDATE kiosks SET case_opened_at = $2, case_cleared_at = $3, case_told_at = $4 WHERE name = $1`,
+		k.Name, k.CaseOpenedAt, k.CaseClearedAt, k.CaseToldAt)
 	if err != nil {
 		return fmt.Errorf("store kiosk: %w", err)
 	}

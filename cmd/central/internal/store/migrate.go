@@ -102,9 +102,12 @@ func (p *PostgreSQL) migrating(f func(*goose.Provider) error) error {
 // forgottenBefore names what a version's columns keep back, which the older central would serve again.
 var forgottenBefore = map[int64]map[string]string{
 	2: {"frozen cards": "cards WHERE frozen_at > 0", "kiosks in quarantine": "kiosks WHERE quarantined_at > 0", "holders in quarantine": "holders WHERE quarantined_at > 0"},
+	3: {"kiosks whose case was opened": "kiosks WHERE case_told_at > 0"},
 }
 
 // addedIn names the tables that a version of the schema brought.
 var addedIn = map[int64][]string{
 	2: {"enrolments", "organisations", "positions", "freeze_words", "strikes", "messages", "epochs", "evidence"},
+	3: {"feedback"},
+	4: {"service_chains", "service_cards", "service_serials"},
 }

@@ -48,6 +48,8 @@ func enrolmentKey(mac []byte) string { return "enrolment/" + string(mac) }
 
 func addressKey(mac []byte) string { return "address/" + string(mac) }
 
+func feedbackKey(id string) string { return "feedback/" + id }
+
 func strikeKey(subject string) string { return "strike/" + subject }
 
 func organisationKey(id string) string { return "organisation/" + id }

@@ -56,15 +56,18 @@ const (
 	SealedMobile         SealedKind = "mobiles"          // of holders
 	SealedMessageTo      SealedKind = "message-to"       // of messages in the outbox: where they go
 	SealedMessageContent SealedKind = "message-contents" // of messages in the outbox: what they say
+	SealedComment        SealedKind = "comments"         // of feedback
+	SealedContact        SealedKind = "contacts"         // of feedback
+	SealedServiceSeed    SealedKind = "service-seeds"    // of chains of service codes
 )
 
 // SealedKinds are all places, in the order in which they are listed.
-var SealedKinds = []SealedKind{SealedSecret, SealedEmail, SealedMobile, SealedMessageTo, SealedMessageContent}
+var SealedKinds = []SealedKind{SealedSecret, SealedEmail, SealedMobile, SealedMessageTo, SealedMessageContent, SealedComment, SealedContact, SealedServiceSeed}
 
 // Sealed is one sealed secret.
 type Sealed struct {
 	Kind       SealedKind
-	ID         string // serial of the card, id of the holder or of the message
+	ID         string // serial of the card, id of the holder, of the message, of the feedback or of the chain
 	Generation int64  // of a card's secret
 	Sealed     []byte
 }
@@ -79,6 +82,9 @@ var sealedAt = map[SealedKind]struct {
 	SealedMobile:         {"holders", "id", "mobile", holderKey},
 	SealedMessageTo:      {"messages", "id", "recipient", messageKey},
 	SealedMessageContent: {"messages", "id", "content", messageKey},
+	SealedComment:        {"feedback", "id", "comment", feedbackKey},
+	SealedContact:        {"feedback", "id", "contact", feedbackKey},
+	SealedServiceSeed:    {"service_chains", "id", "seed", serviceChainKey},
 }
 
 // An envelope tells the id of its key in its bytes 2 to 9 (package vault).

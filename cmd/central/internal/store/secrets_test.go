@@ -33,6 +33,9 @@ func testSealedSecretsAreFoundByTheirKey(t *testing.T, another func() Store) {
 			tx.ImportHolder(cases.Holder{ID: "h1", Name: "Mr John Rigby", Active: true}, Contacts{Email: envelope(before, "mail")}),
 			tx.ImportHolder(cases.Holder{ID: "h2", Name: "Ms Ann Other", Active: true}, Contacts{Mobile: envelope(before, "mobile")}),
 			tx.AddMessage(Message{ID: "m1", Kind: MessageFrozen, Recipient: envelope(before, "to"), Content: envelope(after, "text"), MadeAt: now, DueAt: now, DiesAt: now}),
+			tx.AddFeedback(Feedback{ID: "f1", Day: "2026-11-22", Stars: 4, Comment: envelope(before, "comment"), Contact: envelope(before, "contact")}),
+			tx.AddServiceChain(ServiceChain{ID: "s1", Kiosk: "k1", Seed: envelope(before, "seed"), End: "E", MadeAt: now, Due: 1000}),
+			tx.AddFeedback(Feedback{ID: "f2", Day: "2026-11-22", Stars: 5}),
 			tx.AddMessage(Message{ID: "m2", Kind: MessageFrozen, State: MessageSent, MadeAt: now, DueAt: now, DiesAt: now}))
 	})
 	count := func() (got map[[8]byte]int) {
@@ -42,7 +45,7 @@ func testSealedSecretsAreFoundByTheirKey(t *testing.T, another func() Store) {
 		}
 		return got
 	}
-	if got := count(); got[before] != 13 || got[after] != 2 || len(got) != 2 {
+	if got := count(); got[before] != 16 || got[after] != 2 || len(got) != 2 {
 		t.Errorf("sealed under each: %v", got)
 	}
 	seen := map[SealedKind]int{}
@@ -78,10 +81,10 @@ func testSealedSecretsAreFoundByTheirKey(t *testing.T, another func() Store) {
 			}
 		}
 	}
-	if want := (map[SealedKind]int{SealedSecret: 10, SealedEmail: 1, SealedMobile: 1, SealedMessageTo: 1}); !reflect.DeepEqual(seen, want) {
+	if want := (map[SealedKind]int{SealedSecret: 10, SealedEmail: 1, SealedMobile: 1, SealedMessageTo: 1, SealedComment: 1, SealedContact: 1, SealedServiceSeed: 1}); !reflect.DeepEqual(seen, want) {
 		t.Errorf("seen %v, want %v", seen, want)
 	}
-	if got := count(); got[after] != 15 || len(got) != 1 {
+	if got := count(); got[after] != 18 || len(got) != 1 {
 		t.Errorf("sealed under each: %v", got)
 	}
 	update(t, s, func(tx *Tx) error {

@@ -200,7 +200,7 @@ func testWhatIsStoredComesBack(t *testing.T, another func() Store) {
 	// The body died with the case; that there was an answer is still known.
 	a.Body = nil
 	check(func(tx *Tx) (any, any, error) { got, err := tx.Answer("k1", "r", "key"); return got, a, err })
-	update(t, s, func(tx *Tx) error { return tx.DropAnswers(a.DiesAt) })
+	update(t, s, func(tx *Tx) error { return tx.DropAnswers(a.DiesAt, now) })
 	err := s.View(context.Background(), func(tx *Tx) error { _, err := tx.Answer("k1", "r", "key"); return err })
 	if !errors.Is(err, ErrNotFound) {
 		t.Errorf("an answer outlived its time: %v", err)

@@ -21,6 +21,9 @@ func strikesKept(subject string) time.Duration {
 	if strings.HasPrefix(subject, LockoutSubject("")) {
 		return cases.LockoutWindow
 	}
+	if strings.HasPrefix(subject, FeedbackSubject("")) {
+		return cases.StrikeWindow
+	}
 	return cases.VisitWindow // the longest of all others
 }
 

@@ -51,12 +51,17 @@ const (
 
 	KindMessageTo      Kind = "message-to"      // of a message: where it goes
 	KindMessageContent Kind = "message-content" // of a message: what it says
+
+	KindComment Kind = "feedback-comment" // of a holder, who is not known
+	KindContact Kind = "feedback-contact" // of the same
+
+	KindServiceSeed Kind = "service-seed" // of a chain of service codes
 )
 
 // Subject says what a sealed secret is and whose; opening needs the same.
 type Subject struct {
 	Kind       Kind
-	ID         string // serial of the card, or id of the holder or of the message
+	ID         string // serial of the card, or id of the holder, of the message, of the feedback or of the chain
 	Generation int64  // of a card's secret
 }
 
