@@ -69,7 +69,7 @@ func (m *Machine) verified(f Failure) {
 	case w.interrupted != "":
 		m.stop(w.interrupted)
 	case f.Kind == "":
-		w.rules = w.newRules
+		w.rules, w.weak = w.newRules, m.config.Weak
 		m.to(phasePasscode)
 	case f.Kind == FailWrong:
 		w.present.Wipe()

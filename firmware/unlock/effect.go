@@ -19,8 +19,12 @@ type (
 
 // For the card. All of one walk happen in the one exclusive session that ReadCard opens.
 type (
-	// ReadCard opens the session and reads who the card is and whether it is locked. Answered by CardRead.
-	ReadCard struct{ Session uint64 }
+	// ReadCard opens the session and reads who the card is and whether it is locked. Answered by CardRead. With ServiceOnly nothing
+	// is wanted but CardRead.Service: the kiosk is out of service.
+	ReadCard struct {
+		Session     uint64
+		ServiceOnly bool
+	}
 	// ProveCard has the card sign wire.ProofDigest, and asks it for a challenge if it will be written next. From the first
 	// on, the card is spoken to as its profile on record has it. Answered by CardProved.
 	ProveCard struct {

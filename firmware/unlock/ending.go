@@ -83,6 +83,13 @@ func (m *Machine) leaveLast() {
 	}
 }
 
+// recovered: one thing less keeps the kiosk out of service.
+func (m *Machine) recovered() {
+	if m.phase == phaseOutOfService || m.phase == phaseLooking {
+		m.home()
+	}
+}
+
 // home is where nobody is served: ready, or out of service.
 func (m *Machine) home() {
 	m.leaveLast()
@@ -108,6 +115,8 @@ func (m *Machine) opened() {
 	switch {
 	case m.changing():
 		m.interrupt(ReasonCaseOpened) // the entry goes with what becomes of the card
+	case m.servicing():
+		m.record() // perhaps it is the engineer; out of service comes when they have done
 	case m.walking():
 		m.stop(ReasonCaseOpened)
 	case m.phase == phaseUnlocked, m.phase == phaseStopped && m.cardIn:
@@ -125,9 +134,7 @@ func (m *Machine) cleared() {
 	m.caseOpened = false
 	m.note(audit.Entry{Kind: audit.KindCaseCleared})
 	m.record()
-	if m.phase == phaseOutOfService {
-		m.home()
-	}
+	m.recovered()
 }
 
 func (m *Machine) journalFailed(r Reason) {
@@ -157,6 +164,8 @@ func (m *Machine) journalFailed(r Reason) {
 		m.home()
 	case m.phase == phaseUnlocked, m.phase == phaseStopped && m.cardIn:
 		// What it says is true; out of service comes when the card is out.
+	case m.servicing():
+		// Perhaps the engineer came for that.
 	default:
 		m.home()
 	}

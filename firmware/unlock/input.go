@@ -112,6 +112,7 @@ type (
 		Holder   string
 		Channels []Channel
 		Rules    card.Rules
+		Weak     WeakPolicy
 		Code     *Code
 	}
 	// CodeSent answers AskSendCode.

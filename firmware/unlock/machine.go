@@ -32,10 +32,24 @@ type Config struct {
 	CodeIdle time.Duration // the same while the holder reads the mail
 	Warn     time.Duration // how long before the end the kiosk warns
 	Linger   time.Duration // how long the last screen stays once the card is out
+	Feedback bool          // ask how it was, after a success
+	Weak     WeakPolicy    // of a change, which central is not asked about
 }
 
+// WeakPolicy is what becomes of a new passcode that is easily guessed.
+type WeakPolicy string
+
+// The policies. "" allows, any other warns.
+const (
+	WeakAllow  WeakPolicy = "allow"
+	WeakWarn   WeakPolicy = "warn"
+	WeakRefuse WeakPolicy = "refuse"
+)
+
 // DefaultConfig gives a holder time to read, and to walk to a screen with mail.
-var DefaultConfig = Config{Idle: time.Minute, CodeIdle: 3 * time.Minute, Warn: 20 * time.Second, Linger: 8 * time.Second}
+var DefaultConfig = Config{
+	Idle: time.Minute, CodeIdle: 3 * time.Minute, Warn: 20 * time.Second, Linger: 8 * time.Second, Feedback: true, Weak: WeakWarn,
+}
 
 type phase string
 
@@ -56,6 +70,7 @@ const (
 	phaseCode         phase = "code"
 	phaseChecking     phase = "checking"
 	phasePasscode     phase = "passcode"
+	phaseWeak         phase = "weak"
 	phaseRepeat       phase = "repeat"
 	phaseReproving    phase = "reproving" // the card signs for Release
 	phaseReleasing    phase = "releasing"
@@ -67,6 +82,16 @@ const (
 	phaseUnlocked     phase = "unlocked"
 	phaseStopped      phase = "stopped"
 	phaseAway         phase = "away"
+
+	phaseRating  phase = "rating"
+	phaseComment phase = "comment"
+	phaseContact phase = "contact"
+	phaseThanks  phase = "thanks"
+
+	phaseLooking         phase = "looking" // out of service: is this an engineer's card?
+	phaseServiceCode     phase = "service-code"
+	phaseServiceChecking phase = "service-checking"
+	phaseEngineer        phase = "engineer"
 )
 
 var screens = map[phase]Screen{
@@ -79,6 +104,10 @@ var screens = map[phase]Screen{
 	phaseConfirming: ScreenWriting, phaseRotating: ScreenWriting,
 	phaseReplacing: ScreenWriting, phaseProbing: ScreenWriting,
 	phaseUnlocked: ScreenUnlocked, phaseStopped: ScreenStopped, phaseAway: ScreenAway,
+	phaseWeak:   ScreenWeak,
+	phaseRating: ScreenRating, phaseComment: ScreenComment, phaseContact: ScreenContact, phaseThanks: ScreenThanks,
+	phaseLooking: ScreenOutOfService, phaseServiceCode: ScreenServiceCode, phaseServiceChecking: ScreenServiceCode,
+	phaseEngineer: ScreenEngineer,
 }
 
 // Machine is one kiosk's machine. It is for one goroutine.
@@ -111,6 +140,9 @@ type Machine struct {
 	reason Reason
 	until  time.Time // end of an idle wait or of a last screen; zero if none
 
+	said    feedback // emptied when its screens are left
+	service service  // likewise
+
 	// A release whose walk has ended: its grant, should it still come, gets its outcome.
 	orphan struct {
 		ask    uint64
@@ -141,6 +173,7 @@ type walk struct {
 	holder       string
 	channels     []Channel
 	rules        card.Rules
+	weak         WeakPolicy // of the new passcode
 	code         *Code
 	looking      uint64    // the AskCode that is not answered; 0 if none
 	lookAt       time.Time // when the next is due
@@ -194,8 +227,9 @@ func (m *Machine) View() View {
 		Errand: w.errand, CanChange: w.canChange, Series: w.series, Expiring: w.expiring,
 		Holder: w.holder, Channels: w.channels, Rules: w.rules, TriesLeft: w.triesLeft, Expired: w.expired,
 		ReturnBefore: w.returnBefore, CentralUp: m.centralUp, NotServed: m.notServed,
+		WeakAllowed: m.phase == phaseWeak, CanRate: m.canRate(), ServiceNumber: m.service.number,
 	}
-	if m.phase == phaseOutOfService || m.phase == phaseBooting {
+	if v.Screen == ScreenOutOfService {
 		v.Reason = m.outOfServiceReason()
 	}
 	if len(w.caseID) >= 8 {
@@ -223,7 +257,8 @@ func (m *Machine) outOfServiceReason() Reason {
 
 func (m *Machine) interactive() bool {
 	switch m.phase {
-	case phaseErrand, phasePresent, phaseConsent, phaseChannel, phaseCode, phasePasscode, phaseRepeat:
+	case phaseErrand, phasePresent, phaseConsent, phaseChannel, phaseCode, phasePasscode, phaseWeak, phaseRepeat,
+		phaseRating, phaseComment, phaseContact, phaseServiceCode, phaseEngineer:
 		return true
 	}
 	return false
@@ -241,7 +276,9 @@ func (m *Machine) changing() bool {
 // walking: a card is being served.
 func (m *Machine) walking() bool {
 	switch m.phase {
-	case phaseBooting, phaseAttract, phaseOutOfService, phaseUnlocked, phaseStopped, phaseAway:
+	case phaseBooting, phaseAttract, phaseOutOfService, phaseUnlocked, phaseStopped, phaseAway,
+		phaseRating, phaseComment, phaseContact, phaseThanks,
+		phaseLooking, phaseServiceCode, phaseServiceChecking, phaseEngineer:
 		return false
 	}
 	return true
@@ -265,16 +302,20 @@ func (m *Machine) take(input Input) {
 		m.cleared()
 	case JournalReady:
 		m.journalReason = ""
-		if m.phase == phaseOutOfService {
-			m.home()
-		}
+		m.recovered()
 
 	case ReaderGone, CardIn, CardMute, TwoCards, CardOut:
 		m.reader(input)
 
 	case CardRead:
-		if m.phase == phaseReading && in.Session == m.walk.session {
+		if in.Session != m.walk.session {
+			return
+		}
+		switch m.phase {
+		case phaseReading:
 			m.read(in)
+		case phaseLooking:
+			m.looked(in)
 		}
 	case CardProved:
 		if in.Session != m.walk.session {
@@ -301,6 +342,15 @@ func (m *Machine) take(input Input) {
 
 	case Pressed, ChannelChosen, CodeTyped, PasscodeTyped, Touched, Rated, CommentTyped, ContactTyped:
 		m.holder(input)
+
+	case ServiceAsked:
+		m.serviceAsked()
+	case ServiceOffered:
+		m.serviceOffered(in)
+	case ServiceCodeTyped:
+		m.serviceCodeTyped(in)
+	case ServiceChecked:
+		m.serviceChecked(in)
 
 	default:
 		m.impossible(input)
@@ -338,9 +388,11 @@ func (m *Machine) tick() {
 		return
 	}
 	switch {
-	case m.interactive():
+	case m.interactive() && m.walking():
 		m.stop(ReasonIdle)
-	case !m.cardIn:
+	case m.phase == phaseEngineer:
+		m.closeService(string(ReasonIdle))
+	case m.interactive(), !m.cardIn:
 		m.home()
 	}
 }
@@ -378,6 +430,12 @@ func discard(input Input) {
 // to enters a phase, without a reason and without a deadline other than the phase's own.
 func (m *Machine) to(p phase) {
 	m.phase, m.reason, m.until = p, "", time.Time{}
+	if !m.saying() {
+		m.forgetFeedback()
+	}
+	if !m.servicing() {
+		m.forgetService()
+	}
 	m.touch()
 }
 
@@ -387,8 +445,11 @@ func (m *Machine) touch() {
 		return
 	}
 	d := m.config.Idle
-	if m.phase == phaseCode {
+	switch m.phase {
+	case phaseCode, phaseServiceCode:
 		d = m.config.CodeIdle
+	case phaseEngineer:
+		d = serviceIdle
 	}
 	m.until = m.now.Add(d)
 }

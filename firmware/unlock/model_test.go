@@ -24,7 +24,6 @@ type model struct {
 
 const (
 	present = "1234"
-	chosen  = "271828"
 	most    = 3 // tries of passcode and PUK
 )
 

@@ -3,6 +3,7 @@ package unlock
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -24,6 +25,10 @@ var words = []string{
 	"channel 1", "channel 1", "code 402817", "code 402817", "code 111111", "code 1",
 	"passcode 271828", "passcode 1234", "passcode 1111", "passcode 1", "touch", "tick", "+30s tick", "+4m tick", "settled",
 	"central down", "journal-ready", "case-opened", "case-cleared",
+	"disclosed weak=warn", "disclosed weak=refuse", "passcode 123456", "passcode 123456",
+	"press feedback", "press feedback", "rate stars=1", "rate stars=6", "comment", "comment Slow it was", "contact", "contact jane", "contact jane@nhs.net",
+	"service", "service", "offered number=57", "offered number=57", "offered service-none", "service-code 0123456789ABCDE", "service-checked",
+	"service-checked service-wrong", "service-checked service-locked", "press close", "read service=1a2b3c4d", "read service=1a2b3c4d",
 }
 
 // meanwhile is what can happen while a card's answer is waited for.
@@ -68,7 +73,7 @@ func (w *witness) expected() string {
 	oneOf := func(words ...string) string { return rapid.SampledFrom(words).Draw(w.t, "choice") }
 	switch w.s.m.phase {
 	case phaseAttract:
-		return "in"
+		return oneOf("in", "in", "in", "service", "offered number=57")
 	case phaseReading:
 		return w.card.read()
 	case phaseErrand:
@@ -80,7 +85,7 @@ func (w *witness) expected() string {
 	case phaseProving:
 		return w.card.signed()
 	case phaseDisclosing:
-		return "disclosed"
+		return oneOf("disclosed", "disclosed weak=warn", "disclosed weak=refuse")
 	case phaseConsent:
 		return "press continue"
 	case phaseChannel:
@@ -92,7 +97,9 @@ func (w *witness) expected() string {
 	case phaseChecking:
 		return "accepted"
 	case phasePasscode, phaseRepeat:
-		return "passcode 271828"
+		return oneOf("passcode 271828", "passcode 271828", "passcode 271828", "passcode 123456")
+	case phaseWeak:
+		return oneOf("press back", "press continue")
 	case phaseReproving:
 		return w.card.signed()
 	case phaseReleasing:
@@ -100,10 +107,26 @@ func (w *witness) expected() string {
 			return w.card.granted() + " first=1"
 		}
 		return w.card.granted()
-	case phaseStopped, phaseUnlocked, phaseAway:
+	case phaseUnlocked:
+		return oneOf("out", "out", "press feedback", "in", "+30s tick")
+	case phaseStopped, phaseAway, phaseThanks:
 		return oneOf("out", "in", "+30s tick")
+	case phaseRating:
+		return "rate"
+	case phaseComment:
+		return oneOf("comment", "comment Slow it was", "press back")
+	case phaseContact:
+		return oneOf("contact", "contact jane@nhs.net", "contact jane", "press back")
 	case phaseOutOfService:
-		return oneOf("out", "journal-ready", "case-cleared")
+		return oneOf("out", "in", "service", "offered number=57", "journal-ready", "case-cleared")
+	case phaseLooking:
+		return oneOf("read", "read service=1a2b3c4d", "out")
+	case phaseServiceCode:
+		return oneOf("service-code 0123456789ABCDE", "press back")
+	case phaseServiceChecking:
+		return oneOf("service-checked", "service-checked service-wrong", "service-checked service-locked", "in")
+	case phaseEngineer:
+		return oneOf("press close", "in", "out", "+6m tick", "case-opened", "case-cleared")
 	}
 	return ""
 }
@@ -120,16 +143,22 @@ type witness struct {
 
 	// Of this walk.
 	read      bool
-	before    model // the card when it was read
-	intent    bool  // durable, and not yet followed by an outcome
-	announced bool  // that the present passcode is given; durable
-	confirmed bool  // the card accepted the new passcode
+	before    model  // the card when it was read
+	intent    bool   // durable, and not yet followed by an outcome
+	announced bool   // that the present passcode is given; durable
+	chosen    string // the new passcode that the card was given
+	confirmed bool   // the card accepted it
 	tries     int
 	lastLeft  int
 
 	grants   int
 	outcomes int
 	secrets  []secret.Value
+
+	spoken  []secret.Value // feedback
+	typed   []secret.Value // one-time codes of engineers
+	offered bool           // one was asked for, on the first screen or out of service
+	service bool           // the journal has it that the engineer's page is open
 }
 
 func (w *witness) word(line string) {
@@ -142,6 +171,14 @@ func (w *witness) word(line string) {
 		w.secrets = append(w.secrets, in.Code)
 	case PasscodeTyped:
 		w.secrets = append(w.secrets, in.Passcode)
+	case CommentTyped:
+		w.spoken = append(w.spoken, in.Text)
+	case ContactTyped:
+		w.spoken = append(w.spoken, in.Address)
+	case ServiceCodeTyped:
+		w.typed = append(w.typed, in.Code)
+	case ServiceOffered:
+		w.offered = w.offered || w.s.m.service.asked && in.Reason == ""
 	case Granted:
 		m := w.s.m
 		if in.Ask == m.waiting && m.phase == phaseReleasing || in.Ask == m.orphan.ask && in.Ask != 0 {
@@ -201,11 +238,15 @@ func (w *witness) done(e Effect, line string, told map[string]bool) {
 			w.outcomes++
 		}
 	case ReadCard:
-		if w.s.m.caseOpened {
+		if w.s.m.caseOpened && !e.ServiceOnly {
 			w.t.Fatalf("%s: a card is read although the case was opened", line)
 		}
+		if e.ServiceOnly {
+			w.read = false
+			return
+		}
 		w.read, w.before = true, *w.card
-		w.intent, w.announced, w.confirmed, w.tries = false, false, false, 0
+		w.intent, w.announced, w.confirmed, w.tries, w.chosen = false, false, false, 0, ""
 	case AskBegin:
 		if e.PUKTriesLeft == 0 {
 			w.t.Fatalf("%s: central is asked for a card whose PUK is blocked", line)
@@ -226,6 +267,7 @@ func (w *witness) done(e Effect, line string, told map[string]bool) {
 		if e.PUK.Len() == 0 {
 			w.t.Fatalf("%s: an empty PUK", line)
 		}
+		w.chosen = string(e.Passcode.Reveal())
 		w.ask(e, e.Session)
 	case ConfirmPasscode:
 		if w.s.m.phase == phaseVerifying {
@@ -241,6 +283,7 @@ func (w *witness) done(e Effect, line string, told map[string]bool) {
 		if w.s.m.phase != phaseReplacing || !w.announced {
 			w.t.Fatalf("%s: a passcode is changed out of turn", line)
 		}
+		w.chosen = string(e.Passcode.Reveal())
 		w.ask(e, e.Session)
 	case RotatePUK:
 		if !w.confirmed {
@@ -254,6 +297,34 @@ func (w *witness) done(e Effect, line string, told map[string]bool) {
 		if e.Case == "" {
 			w.t.Fatalf("%s: ends a case that there is not", line)
 		}
+	case OfferService:
+		if w.s.m.phase != phaseAttract && w.s.m.phase != phaseOutOfService {
+			w.t.Fatalf("%s: a one-time code is offered in %s", line, w.s.m.phase)
+		}
+	case CheckService:
+		if !w.offered || e.Code.Len() == 0 {
+			w.t.Fatalf("%s: a one-time code is checked that nobody was asked for, or none", line)
+		}
+	case SendFeedback:
+		if e.Stars < 1 || e.Stars > 5 {
+			w.t.Fatalf("%s: %d stars", line, e.Stars)
+		}
+		if e.Contact.Len() > 0 && !looksLikeAddress(e.Contact.Reveal()) {
+			w.t.Fatalf("%s: no address", line)
+		}
+		e.Comment.Wipe() // the loop owns them
+		e.Contact.Wipe()
+	case LeaveCard, AskProof, AskSendCode, AskCode, AskCheckCode, AskRelease, ProveCard:
+	default:
+		w.t.Fatalf("%s: %T is not looked at", line, e)
+	}
+}
+
+func wiped(t *rapid.T, line string, p phase, secrets []secret.Value) {
+	for _, v := range secrets {
+		if v.Len() != 0 {
+			t.Fatalf("%s: a secret is left in %s", line, p)
+		}
 	}
 }
 
@@ -263,7 +334,16 @@ func (w *witness) ask(e Effect, session uint64) {
 
 // noted: what the journal says is true of the card.
 func (w *witness) noted(a audit.Entry, line string) {
+	if _, err := audit.Encode(a); err != nil {
+		w.t.Fatalf("%s: the journal cannot keep it: %v", line, err)
+	}
 	switch a.Kind {
+	case audit.KindServiceOpened, audit.KindServiceClosed:
+		if opened := a.Kind == audit.KindServiceOpened; opened == w.service {
+			w.t.Fatalf("%s: %s twice", line, a.Kind)
+		}
+		w.service = !w.service
+		return
 	case audit.KindIntent:
 		w.intent = true
 		return
@@ -283,7 +363,7 @@ func (w *witness) noted(a audit.Entry, line string) {
 		return
 	}
 	is := map[bool]audit.Fact{true: audit.Yes, false: audit.No}
-	if set := is[w.card.passcode == chosen]; a.Passcode != audit.Unknown && a.Passcode != set && w.before.passcode != chosen {
+	if set := is[w.card.passcode == w.chosen]; a.Passcode != audit.Unknown && a.Passcode != set && w.before.passcode != w.chosen {
 		w.t.Fatalf("%s: %s, and it is %s", line, showEntry(a), set)
 	}
 	if set := is[w.card.puk != w.before.puk]; a.Rotated != "" && a.Rotated != audit.Unknown && a.Rotated != set {
@@ -297,8 +377,26 @@ func (w *witness) look(line string) {
 	if v.Screen == ScreenUnlocked && !w.confirmed {
 		w.t.Fatalf("%s: says unlocked, and the card did not accept the passcode", line)
 	}
-	if v.Screen == ScreenUnlocked && w.card.passcode != chosen {
+	if v.Screen == ScreenUnlocked && w.card.passcode != w.chosen {
 		w.t.Fatalf("%s: says unlocked, and the passcode is another", line)
+	}
+	if m.phase == phaseEngineer != w.service {
+		w.t.Fatalf("%s: in %s, and the journal has it otherwise", line, m.phase)
+	}
+	if m.servicing() && m.walking() || m.phase == phaseEngineer && m.walk.session != 0 {
+		w.t.Fatalf("%s: an engineer is served beside somebody else", line)
+	}
+	if v.CanRate && (m.phase != phaseUnlocked || v.CardIn) || v.WeakAllowed && m.walk.weak == WeakRefuse {
+		w.t.Fatalf("%s: offers in %s what it must not", line, m.phase)
+	}
+	if !m.saying() {
+		wiped(w.t, line, m.phase, w.spoken)
+	}
+	if m.phase != phaseServiceChecking {
+		wiped(w.t, line, m.phase, w.typed)
+	}
+	if !m.interactive() == !v.EndsAt.IsZero() || !v.EndsAt.IsZero() && v.EndsAt.Sub(v.WarnAt) < 20*time.Second {
+		w.t.Fatalf("%s: in %s it ends %s and warns %s", line, m.phase, v.EndsAt, v.WarnAt)
 	}
 	if v.Screen == "" {
 		w.t.Fatalf("%s: no screen in %s", line, m.phase)
@@ -318,11 +416,7 @@ func (w *witness) look(line string) {
 	if w.asked != nil {
 		w.t.Fatalf("%s: in %s, and the card has yet to answer", line, m.phase)
 	}
-	for _, v := range w.secrets {
-		if v.Len() != 0 {
-			w.t.Fatalf("%s: a secret is left in %s", line, m.phase)
-		}
-	}
+	wiped(w.t, line, m.phase, w.secrets)
 	if v.Holder != "" || len(v.Channels) != 0 || v.Code != nil {
 		w.t.Fatalf("%s: the holder is left on the screen", line)
 	}

@@ -3,21 +3,25 @@ package unlock
 // What the reader tells: cards that come and go.
 
 func (m *Machine) reader(input Input) {
+	if m.phase == phaseEngineer {
+		m.whileServicing(input)
+		return
+	}
 	switch in := input.(type) {
 	case ReaderGone:
 		m.readerReason = in.Reason
 		m.cardOut()
-		if !m.walking() {
+		if !m.walking() && !m.servicing() {
 			m.home()
 		}
 	case CardOut:
 		m.readerReason = ""
 		m.cardOut()
-		if m.phase == phaseBooting || m.phase == phaseOutOfService {
+		switch m.phase {
+		case phaseBooting, phaseOutOfService, phaseLooking:
 			m.home()
 		}
 	case CardIn:
-		m.readerReason = ""
 		m.inserted(in.Session)
 	case CardMute:
 		m.readerReason = ""
@@ -34,15 +38,15 @@ func (m *Machine) inserted(session uint64) {
 		return
 	}
 	m.session = session
-	fresh := !m.cardIn
-	m.cardIn = true
+	fresh, noReader := !m.cardIn, m.readerReason != ""
+	m.cardIn, m.readerReason = true, ""
 	switch {
 	case m.changing():
 		// Its answer comes first; then the screen says to take the card out.
 		m.interrupt(ReasonRemoved)
 	case m.journalReason != "" || m.caseOpened:
-		m.home()
-	case m.phase == phaseBooting || m.phase == phaseOutOfService:
+		m.lookForService(session)
+	case m.phase == phaseBooting || m.phase == phaseOutOfService || noReader:
 		// It may hold a session of somebody's, or be forgotten: a walk begins by putting a card in.
 		m.stop(ReasonLeftIn)
 	case !fresh && (m.phase == phaseStopped || m.phase == phaseUnlocked):

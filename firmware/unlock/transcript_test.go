@@ -70,6 +70,9 @@ func replay(t *testing.T, script string) string {
 			fmt.Fprintf(&out, "    %s\n", show(e))
 			if r, is := e.(Record); is {
 				for _, entry := range r.Entries {
+					if _, err := audit.Encode(entry); err != nil {
+						t.Errorf("%q: the journal cannot keep it: %v", line, err)
+					}
 					if entry.Kind == audit.KindImpossible {
 						t.Errorf("%q: impossible: %s", line, entry.Reason)
 					}
@@ -167,6 +170,10 @@ func (s *script) parse(words []string) (Input, error) {
 		case "no-certificate":
 			in.Certificates = card.Certificates{}
 		}
+		in.Service = arg["service"]
+		if in.Service != "" {
+			in.Service = "card " + in.Service
+		}
 		return in, nil
 	case "signed":
 		in := CardProved{Session: session, Failure: failure, Signature: []byte("signature"), PUKTriesLeft: number("puk", -1)}
@@ -182,7 +189,7 @@ func (s *script) parse(words []string) (Input, error) {
 	case "begun":
 		return Begun{Ask: ask, Case: "3f2a91c0000000000000000000000000", Profile: "piv", Nonce: []byte("nonce-1"), Token: "token-1"}, nil
 	case "disclosed":
-		in := Proved{Ask: ask, Holder: "Mr John Rigby", Rules: card.Rules{Min: 6, Max: 8, DigitsOnly: true},
+		in := Proved{Ask: ask, Holder: "Mr John Rigby", Rules: card.Rules{Min: 6, Max: 8, DigitsOnly: true}, Weak: WeakPolicy(arg["weak"]),
 			Channels: []Channel{{ID: "1", Kind: wire.Email, Masked: "j•••@nhs.net"}}}
 		if first == "code" {
 			in.Code = &code
@@ -238,6 +245,20 @@ func (s *script) parse(words []string) (Input, error) {
 		return PasscodeTyped{secret.New([]byte(first))}, nil
 	case "touch":
 		return Touched{}, nil
+	case "rate":
+		return Rated{number("stars", 4)}, nil
+	case "comment":
+		return CommentTyped{secret.New([]byte(strings.Join(plain, " ")))}, nil
+	case "contact":
+		return ContactTyped{secret.New([]byte(first))}, nil
+	case "service":
+		return ServiceAsked{}, nil
+	case "offered":
+		return ServiceOffered{Number: number("number", 0), Reason: Reason(first)}, nil
+	case "service-code":
+		return ServiceCodeTyped{secret.New([]byte(first))}, nil
+	case "service-checked":
+		return ServiceChecked{Reason(first)}, nil
 	case "tick":
 		return Tick{}, nil
 	case "central":
@@ -264,7 +285,11 @@ func show(e Effect) string {
 		}
 		return "record " + strings.Join(entries, " | ")
 	case ReadCard:
-		return fmt.Sprintf("read-card session=%d", e.Session)
+		s := fmt.Sprintf("read-card session=%d", e.Session)
+		if e.ServiceOnly {
+			s += " service-only"
+		}
+		return s
 	case ProveCard:
 		return fmt.Sprintf("prove-card session=%d as=%s %s", e.Session, e.Profile, e.Nonce)
 	case ResetPasscode:
@@ -301,6 +326,12 @@ func show(e Effect) string {
 		return "ask-outcome " + showEntry(e.Outcome)
 	case EndCase:
 		return fmt.Sprintf("end-case %s", e.Reason)
+	case OfferService:
+		return "offer-service"
+	case CheckService:
+		return fmt.Sprintf("check-service %s", e.Code.Reveal())
+	case SendFeedback:
+		return fmt.Sprintf("send-feedback stars=%d comment=%q contact=%q", e.Stars, e.Comment.Reveal(), e.Contact.Reveal())
 	}
 	panic(fmt.Sprintf("show: %T", e))
 }
@@ -375,6 +406,15 @@ func showView(v View) string {
 	}
 	if !v.EndsAt.IsZero() {
 		s += ", ends " + v.EndsAt.Format("15:04:05")
+	}
+	if v.Screen == ScreenServiceCode {
+		s += fmt.Sprintf(", number %d", v.ServiceNumber)
+	}
+	if v.WeakAllowed {
+		s += ", allowed"
+	}
+	if v.CanRate {
+		s += ", can rate"
 	}
 	if !v.CentralUp {
 		s += ", central away"

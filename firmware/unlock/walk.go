@@ -30,6 +30,10 @@ func cardFailure(f Failure) Reason {
 }
 
 func (m *Machine) read(in CardRead) {
+	if in.Service != "" {
+		m.serviceCard(in.Service)
+		return
+	}
 	w := &m.walk
 	w.identity, w.certificate, w.series = in.Identity, in.Certificates.Card, in.Title
 	w.triesLeft, w.pukTriesLeft = in.State.TriesLeft, in.State.PUKTriesLeft
@@ -191,7 +195,7 @@ func (m *Machine) proved(in CardProved) {
 
 func (m *Machine) disclosed(in Proved) {
 	w := &m.walk
-	w.holder, w.channels, w.rules, w.code = in.Holder, in.Channels, in.Rules, in.Code
+	w.holder, w.channels, w.rules, w.weak, w.code = in.Holder, in.Channels, in.Rules, in.Weak, in.Code
 	if w.code != nil {
 		m.toCode() // back from reading the mail: nothing is sent again
 		return
@@ -315,6 +319,21 @@ func (m *Machine) holder(input Input) {
 			m.send(in.ID)
 			return
 		}
+	case Rated:
+		if m.phase == phaseRating {
+			m.rated(in)
+			return
+		}
+	case CommentTyped:
+		if m.phase == phaseComment {
+			m.commented(in)
+			return
+		}
+	case ContactTyped:
+		if m.phase == phaseContact {
+			m.submitted(in)
+			return
+		}
 	case Pressed:
 		m.pressed(in.Button)
 	}
@@ -341,7 +360,25 @@ func (m *Machine) pressed(b Button) {
 	case m.phase == phaseRepeat && b == PressBack:
 		m.walk.passcode.Wipe()
 		m.to(phasePasscode)
-	case b == PressCancel && m.interactive():
+	case m.phase == phaseWeak && b == PressContinue:
+		m.to(phaseRepeat)
+	case m.phase == phaseWeak && b == PressBack:
+		m.walk.passcode.Wipe()
+		m.to(phasePasscode)
+	case b == PressFeedback && m.canRate():
+		m.rating()
+	case m.phase == phaseContact && b == PressBack:
+		m.said.comment.Wipe()
+		m.to(phaseComment)
+	case m.phase == phaseComment && b == PressBack:
+		m.to(phaseRating)
+	case (m.phase == phaseRating || m.phase == phaseServiceCode) && b == PressBack:
+		m.home()
+	case m.phase == phaseEngineer && b == PressClose:
+		m.closeService("closed")
+	case b == PressCancel && (m.saying() || m.phase == phaseServiceCode):
+		m.home()
+	case b == PressCancel && m.interactive() && m.walking():
 		m.stop(ReasonCancelled)
 	}
 }
@@ -422,8 +459,22 @@ func (m *Machine) passcodeChosen(in PasscodeTyped) {
 		m.reason = Reason(flaw)
 		return
 	}
+	weak := card.Weak(in.Passcode)
+	if m.walk.weak == WeakAllow || m.walk.weak == "" {
+		weak = card.WeakNone
+	}
+	if weak != card.WeakNone && m.walk.weak == WeakRefuse {
+		in.Passcode.Wipe()
+		m.reason = Reason(weak)
+		return
+	}
 	m.walk.passcode.Wipe()
 	m.walk.passcode = in.Passcode
+	if weak != card.WeakNone {
+		m.to(phaseWeak)
+		m.reason = Reason(weak)
+		return
+	}
 	m.to(phaseRepeat)
 }
 
