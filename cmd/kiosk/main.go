@@ -80,6 +80,10 @@ func serve(ctx context.Context, path string) error {
 	}
 	orderly := false
 	defer func() { box.close(orderly) }()
+	inputs, err := openInputs(c, d.Log)
+	if err != nil {
+		return err
+	}
 
 	screen, err := tcell.NewScreen()
 	if err != nil {
@@ -91,9 +95,20 @@ func serve(ctx context.Context, path string) error {
 	defer screen.Fini()
 	defer setPalette(os.Stdout)()
 	screen.EnableMouse()
-	face := &face{face: ui.New(screen, ui.Options{Help: c.Help, HelpWelsh: c.HelpWelsh, Zone: c.Zone})}
+	options := ui.Options{
+		Help: c.Help, HelpWelsh: c.HelpWelsh, Zone: c.Zone, NextKiosk: c.NextKiosk, NextKioskWelsh: c.NextKioskWelsh, Kiosk: c.Identity.ID,
+		Quiet: c.QuietAt,
+	}
+	if inputs != nil {
+		defer inputs.Close()
+		options.Touch = inputs.Raw
+	}
+	face := &face{face: ui.New(screen, options)}
 	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
+	if inputs != nil {
+		go feed(watch, inputs, screen, func(in bool) { d.Log.Info("headphones", "in", in) })
+	}
 	loop := d.Kiosk(device.Watch(watch, d.Log, c.Profiles, ""))
 	loop.Holder, loop.Box, loop.CaseOpened = face.inputs(watch, screen), box.inputs(watch), box.wasOpened()
 	loop.Show = func(v unlock.View, now time.Time) {

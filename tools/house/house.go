@@ -75,6 +75,7 @@ var libraries = []struct {
 	{"github.com/miekg/pkcs11", []string{"card/pkcs11", "cmd/central/internal/vault/hsm"}},
 	{"github.com/gdamore/tcell", []string{"ui/..."}},
 	{"periph.io/x", []string{"board/..."}},
+	{"github.com/holoplot/go-evdev", []string{"board/..."}},
 	{"go.etcd.io/bbolt", []string{"firmware/journal"}},
 	{"github.com/google/go-tpm", []string{"firmware/identity"}},
 }
