@@ -12,6 +12,8 @@ type canvas struct {
 	w, h         int
 	drawn, shown []cell
 	styles       []tcell.Style // by pen; a page has a dozen
+	themed       []tcell.Style // the same as they are shown
+	theme        theme
 }
 
 // pen is a style by its number: cells that are small are quickly compared.
@@ -38,9 +40,27 @@ func (c *canvas) pen(st tcell.Style) pen {
 	i := slices.Index(c.styles, st)
 	if i < 0 {
 		i = len(c.styles)
-		c.styles = append(c.styles, st)
+		c.styles, c.themed = append(c.styles, st), append(c.themed, c.theme.style(st))
 	}
 	return pen(i)
+}
+
+// fixed is a pen that no theme changes.
+func (c *canvas) fixed(st tcell.Style) pen {
+	// No page blinks: the attribute marks such a style, and themes take it away.
+	return c.pen(st.Blink(true))
+}
+
+// turn shows all that is drawn from now on in a theme.
+func (c *canvas) turn(t theme) {
+	if t == c.theme {
+		return
+	}
+	c.theme = t
+	for i, st := range c.styles {
+		c.themed[i] = t.style(st)
+	}
+	clear(c.shown) // nothing looks as it did
 }
 
 // set writes one cell. What lies outside the screen is not written.
@@ -55,7 +75,7 @@ func (c *canvas) show(s tcell.Screen) {
 	changed := false
 	for i, now := range c.drawn {
 		if now != c.shown[i] {
-			s.SetContent(i%c.w, i/c.w, now.r, nil, c.styles[now.pen])
+			s.SetContent(i%c.w, i/c.w, now.r, nil, c.themed[now.pen])
 			changed = true
 		}
 	}

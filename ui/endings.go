@@ -21,7 +21,13 @@ func (f *Face) unlocked(p *page) {
 	} else {
 		y += max(p.gap, 1)
 	}
-	p.block(rect{p.x, y, p.cw - p.name - 1, p.tall}, take, look)
+	if f.view.CanRate {
+		w := width(f.say("feedback")) + 4 + 4*min(p.gap, 1)
+		p.block(rect{p.x, y, p.cw - p.name - w - 2, p.tall}, take, look)
+		p.button(rect{p.x + p.cw - p.name - w - 1, y, w, p.tall}, unlock.PressFeedback, f.say("feedback"), lookKey)
+	} else {
+		p.block(rect{p.x, y, p.cw - p.name - 1, p.tall}, take, look)
+	}
 	f.language(p, rect{p.x + p.cw - p.name, y, p.name, p.tall})
 }
 
@@ -58,7 +64,12 @@ func (f *Face) stopped(p *page) {
 	}
 	plain := style(ink, paper)
 	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(s.body), plain)
-	if !f.view.ReturnBefore.IsZero() && f.now.Before(f.view.ReturnBefore) {
+	back := !f.view.ReturnBefore.IsZero() && f.now.Before(f.view.ReturnBefore)
+	if s.elsewhere && (p.roomy() || !back) { // the code that is out is for this kiosk
+		y += p.gap / 2
+		y += f.nextKiosk(p, y)
+	}
+	if back {
 		y += p.gap
 		p.text(rect{p.x, y, p.cw, p.bottom - y}, f.filled(f.say("come-back")), plain.Bold(true))
 	}

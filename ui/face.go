@@ -32,6 +32,14 @@ type Options struct {
 	// Quiet tells the hours in which the first screen is calm; nil has none.
 	Quiet func(time.Time) bool
 
+	// Say speaks in a language, English or Welsh; nil has no voice. With interrupt, what is being said is cut off; no text is
+	// only that. It must not block, and nothing of a text may be kept.
+	Say func(text, language string, interrupt bool)
+	// LargePrint doubles the console's font or gives it back; the new size comes as a resize. nil cannot.
+	LargePrint func(on bool) error
+	// HalfBlocks says that the console's font has ▀ and ▄.
+	HalfBlocks bool
+
 	// Engineer is what the engineer's page tells; nil tells nothing.
 	Engineer func() []Fact
 	// Do does what the engineer asks for, and answers in one sentence; nil offers nothing.
@@ -60,6 +68,12 @@ type Face struct {
 	focus   string // id of a target; "" is the page's first
 	held    bool   // a finger is down
 	pressed string // the target under it
+
+	service servicePage // what an engineer looks at
+
+	senses
+	said     spokenState // what speech has told last
+	speaking bool        // texts are made for speech
 }
 
 // New makes a face on a screen that has been initialised. Nothing is drawn before the first Show.
@@ -74,10 +88,16 @@ func New(screen tcell.Screen, opts Options) *Face {
 
 // Show draws a view. What was typed is wiped when the screen or the case changes.
 func (f *Face) Show(v unlock.View, now time.Time) {
-	f.forget(v, now)
+	if f.forget(v, now) {
+		f.asBefore()
+	}
 	if v.Screen != f.view.Screen || v.Reference != f.view.Reference {
 		f.typed.wipe()
 		f.hint, f.layer, f.channel, f.focus, f.pressed = "", layerLower, 0, "", ""
+		f.helping, f.shown, f.taps = false, time.Time{}, 0
+	}
+	if v.Screen != f.view.Screen {
+		f.leaveEngineer()
 	}
 	fresh := v.Screen == unlock.ScreenAttract && f.view.Screen != v.Screen
 	f.view, f.now = v, now
@@ -85,6 +105,7 @@ func (f *Face) Show(v unlock.View, now time.Time) {
 	if fresh {
 		f.screen.Sync() // whatever else wrote to the console is gone for the next holder
 	}
+	f.voice()
 }
 
 // Handle takes one event of the terminal. It returns nil if the event is nothing to the machine, and unlock.Touched for
@@ -104,6 +125,7 @@ func (f *Face) Handle(ev tcell.Event, now time.Time) unlock.Input {
 	}
 	if in != nil {
 		f.draw()
+		f.voice()
 	}
 	return in
 }
@@ -113,21 +135,32 @@ func (f *Face) mouse(ev *tcell.EventMouse) unlock.Input {
 	x, y := ev.Position()
 	switch {
 	case ev.Buttons()&tcell.Button1 != 0:
-		if f.held {
-			return nil // the finger moves
+		if f.held { // the finger moves
+			if t := f.page.at(x, y); f.pressed == showID && (t == nil || t.id != showID) {
+				f.shown = time.Time{}
+				f.draw()
+			}
+			return nil
 		}
 		f.held = true
-		f.keys, f.focus = false, ""
+		f.keys, f.pad, f.focus, f.shown = false, false, "", time.Time{}
 		if t := f.page.at(x, y); t != nil {
 			f.pressed = t.id
+			if t.id == showID {
+				f.shown = f.now.Add(showFor)
+			}
 		}
 		return unlock.Touched{}
 	case f.held:
 		f.held = false
 		was := f.pressed
-		f.pressed = ""
-		if t := f.page.at(x, y); t != nil && t.id == was {
+		f.pressed, f.shown = "", time.Time{}
+		t := f.page.at(x, y)
+		switch {
+		case t != nil && t.id == was && was != showID:
 			return t.act()
+		case t == nil && was == "":
+			return f.tapBeside(y)
 		}
 		return unlock.Touched{}
 	case ev.Buttons() != tcell.ButtonNone:
@@ -137,32 +170,48 @@ func (f *Face) mouse(ev *tcell.EventMouse) unlock.Input {
 }
 
 func (f *Face) key(ev *tcell.EventKey) unlock.Input {
+	f.shown = time.Time{}
+	if f.pad {
+		f.chosen = f.now
+	}
 	switch ev.Key() {
 	case tcell.KeyTab:
 		f.move(1)
 	case tcell.KeyBacktab:
 		f.move(-1)
 	case tcell.KeyRight:
+		f.pad = false
 		f.steer(1, 0)
 	case tcell.KeyLeft:
+		f.pad = false
 		f.steer(-1, 0)
 	case tcell.KeyDown:
-		f.steer(0, 1)
+		if f.pad {
+			f.move(1)
+		} else {
+			f.steer(0, 1)
+		}
 	case tcell.KeyUp:
-		f.steer(0, -1)
+		if f.pad {
+			f.move(-1)
+		} else {
+			f.steer(0, -1)
+		}
 	case tcell.KeyEnter:
 		return f.choose()
-	case tcell.KeyF2:
+	case tcell.KeyF1, tcell.KeyF2, tcell.KeyF5, tcell.KeyF12:
 		if ev.Modifiers()&(tcell.ModCtrl|tcell.ModAlt|tcell.ModMeta) != 0 {
 			return nil
 		}
-		return f.turn()
+		return f.function(ev)
 	case tcell.KeyEscape:
 		if f.page.escape != nil {
 			return f.page.escape()
 		}
 	case tcell.KeyBackspace, tcell.KeyBackspace2, tcell.KeyDelete:
-		f.typed.back()
+		if _, typing := f.rules(); typing {
+			f.typed.back()
+		}
 		f.hint, f.focus, f.keys = "", "", true
 	case tcell.KeyRune:
 		if ev.Modifiers()&(tcell.ModCtrl|tcell.ModAlt|tcell.ModMeta) != 0 {
@@ -181,7 +230,10 @@ func (f *Face) key(ev *tcell.EventKey) unlock.Input {
 // focus was moved: a code that is typed in two groups must not go off half.
 func (f *Face) character(r rune) unlock.Input {
 	rules, typing := f.rules()
+	f.pad = false
 	switch {
+	case f.view.Screen == unlock.ScreenRating && r >= '1' && r <= '5':
+		return unlock.Rated{Stars: int(r - '0')}
 	case typing && r >= '0' && r <= '9', typing && !rules.DigitsOnly && r >= 0x20 && r <= 0x7e:
 		f.focus, f.keys = "", true
 		f.typeByte(byte(r))
@@ -190,14 +242,25 @@ func (f *Face) character(r rune) unlock.Input {
 	case r == ' ':
 	case typing && rules.DigitsOnly:
 		f.hint = f.say("only-digits")
+	case typing && feedback(f.view.Screen):
+		f.hint = f.say("no-accents")
+	case typing && f.view.Screen == unlock.ScreenServiceCode: // there is no such character in a code
 	case typing:
 		f.hint = f.filled(f.words.tell(unlock.Reason(card.FlawNotASCII), f.view.Errand).note)
 	}
 	return unlock.Touched{}
 }
 
+// secretive screens show and say of what is typed only how much it is.
+func secretive(s unlock.Screen) bool {
+	return s == unlock.ScreenPresent || s == unlock.ScreenPasscode || s == unlock.ScreenRepeat
+}
+
 // rules of what can be typed on this screen; typing is false if nothing can.
 func (f *Face) rules() (r card.Rules, typing bool) {
+	if f.helping {
+		return r, false
+	}
 	switch f.view.Screen {
 	case unlock.ScreenCode:
 		if f.view.Code != nil {
@@ -205,17 +268,35 @@ func (f *Face) rules() (r card.Rules, typing bool) {
 		}
 	case unlock.ScreenPresent, unlock.ScreenPasscode, unlock.ScreenRepeat:
 		return f.view.Rules, f.page.first != ""
+	case unlock.ScreenComment, unlock.ScreenContact, unlock.ScreenServiceCode:
+		return card.Rules{Max: f.most()}, f.page.first != ""
 	}
 	return card.Rules{}, false
 }
 
 func (f *Face) typeByte(c byte) {
 	f.hint = ""
-	most := maxTyped
-	if f.view.Screen == unlock.ScreenCode {
-		most = f.view.Code.Digits // its boxes show that no more are taken
+	if f.view.Screen == unlock.ScreenServiceCode {
+		if c = serviceSymbol(c); c == 0 {
+			return
+		}
 	}
-	f.typed.add(c, most)
+	f.typed.add(c, f.most())
+}
+
+// most characters that can be typed on this screen.
+func (f *Face) most() int {
+	switch f.view.Screen {
+	case unlock.ScreenCode:
+		return f.view.Code.Digits // its boxes show that no more are taken
+	case unlock.ScreenServiceCode:
+		return serviceSymbols
+	case unlock.ScreenComment:
+		return maxComment
+	case unlock.ScreenContact:
+		return maxContact
+	}
+	return maxTyped
 }
 
 // choose does what has the focus.
@@ -231,6 +312,9 @@ func (f *Face) choose() unlock.Input {
 func (f *Face) focused() *target {
 	if t := f.page.find(f.focus); t != nil {
 		return t
+	}
+	if f.pad && len(f.page.targets) > 0 {
+		return &f.page.targets[0]
 	}
 	return f.page.find(f.page.first)
 }
@@ -269,6 +353,7 @@ func (f *Face) steer(dx, dy int) {
 }
 
 func (f *Face) draw() {
+	f.canvas.turn(f.theme())
 	f.canvas.clear(f.screen, style(ink, paper))
 	p := newPage(&f.canvas)
 	f.page = p
@@ -278,7 +363,12 @@ func (f *Face) draw() {
 		f.canvas.show(f.screen)
 		return
 	}
-	f.build(p)
+	if f.helping {
+		f.title(p)
+		f.helpPage(p)
+	} else {
+		f.build(p)
+	}
 	f.warn(p)
 	focus := ""
 	if t := f.focused(); t != nil && f.keys {

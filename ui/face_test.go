@@ -148,8 +148,10 @@ func TestEveryScreenCanBeUsedByKeysAlone(t *testing.T) {
 		"code by space":    {samples.Of(unlock.ScreenCode, ""), []any{tcell.KeyRight, left, left, left, " "}, press(unlock.PressResend)},
 		"nothing typed":    {samples.Of(unlock.ScreenCode, ""), []any{enter}, unlock.Touched{}},
 		"passcode":         {samples.Of(unlock.ScreenPasscode, ""), []any{"280193", enter}, "passcode 280193"},
-		"by arrows":        {samples.Of(unlock.ScreenPasscode, ""), []any{up, up, up, enter, left, enter, tab, tab, tab, tab, "1", enter}, "passcode 651"},
-		"all that is long": {samples.Of(unlock.ScreenPasscode, ""), []any{"2801937465", enter}, "passcode 2801937465"},
+		"by arrows":        {samples.Of(unlock.ScreenPasscode, ""), []any{up, up, up, enter, left, enter, tab, tab, tab, tab, "1280", enter}, "passcode 651280"},
+		"too long":         {samples.Of(unlock.ScreenPasscode, ""), []any{"2801937465", enter}, unlock.Touched{}},
+		"no longer":        {samples.Of(unlock.ScreenPasscode, ""), []any{"280193746", enter, del, enter}, "passcode 28019374"},
+		"too short":        {samples.Of(unlock.ScreenRepeat, ""), []any{"28019", enter, "3", enter}, "passcode 280193"},
 		"repeat":           {samples.Of(unlock.ScreenRepeat, ""), []any{"280193", enter}, "passcode 280193"},
 		"back":             {samples.Of(unlock.ScreenRepeat, ""), []any{esc}, press(unlock.PressBack)},
 		"any characters":   {free, []any{"a Z9#é~", enter}, "passcode a Z9#~"},
@@ -230,7 +232,7 @@ func TestTargetsAreLargeEnoughForGloves(t *testing.T) {
 			s.play(sample)
 			for i, c := range s.page.targets {
 				w, h := 6, 3
-				if strings.Contains(sample.Name, "letters") {
+				if sample.Letters() {
 					w, h = 5, 2
 				}
 				if c.r.w < w || c.r.h < h {
@@ -401,7 +403,7 @@ func TestWhatWasTypedIsWiped(t *testing.T) {
 			t.Fatalf("the test looks at the wrong memory: %q", memory)
 		}
 		end(s)
-		if !bytes.Equal(memory, make([]byte, maxTyped)) || s.typed.n != 0 {
+		if !bytes.Equal(memory, make([]byte, maxComment)) || s.typed.n != 0 {
 			t.Errorf("%s: %q remains", name, memory)
 		}
 		if strings.Contains(s.text(), "•") {

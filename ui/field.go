@@ -6,19 +6,25 @@ import "latchkey/firmware/secret"
 // whose last characters were dropped unseen does not know the passcode.
 const maxTyped = 64
 
+// What a holder has to say, at most, in bytes; SMTP's longest address is RFC 5321, section 4.5.3.1.3, less its brackets.
+const (
+	maxComment = 300
+	maxContact = 254
+)
+
 // field is what the holder is typing. It lives in one secret buffer that never moves.
 type field struct {
 	buf secret.Value
 	n   int
 }
 
-func newField() field { return field{buf: secret.New(make([]byte, maxTyped))} }
+func newField() field { return field{buf: secret.New(make([]byte, maxComment))} }
 
 // typed is the buffer itself; it must not be kept.
 func (f *field) typed() []byte { return f.buf.Reveal()[:f.n] }
 
 func (f *field) add(c byte, most int) {
-	if f.n < min(most, maxTyped) {
+	if f.n < min(most, maxComment) {
 		f.buf.Reveal()[f.n] = c
 		f.n++
 	}

@@ -28,6 +28,7 @@ func (f *Face) filled(s string) string {
 		"{stilllocked}", f.stillLocked(),
 		"{expiring}", f.day(v.Expiring),
 		"{series}", f.series(v.Series),
+		"{number}", strconv.Itoa(v.ServiceNumber),
 	}
 	if c := v.Code; c != nil {
 		pairs = append(pairs,
@@ -97,7 +98,12 @@ func (f *Face) series(name string) string {
 
 func (f *Face) day(t time.Time) string { return f.words.day(t.In(f.opts.Zone)) }
 
-func (f *Face) clock(t time.Time) string { return t.In(f.opts.Zone).Format("15:04") }
+func (f *Face) clock(t time.Time) string {
+	if f.speaking { // no length of time
+		return t.In(f.opts.Zone).Format("15 04")
+	}
+	return t.In(f.opts.Zone).Format("15:04")
+}
 
 // clockDown is a remaining time as m:ss, never less than what remains.
 func clockDown(d time.Duration) string {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"image/color"
 
@@ -21,7 +23,27 @@ import (
 var update = flag.Bool("update", false, "write the golden screens")
 
 // The help line of the seeds' house.
-var testOptions = Options{Help: "x4050 or the walk-in centre", HelpWelsh: "x4050 neu'r ganolfan galw heibio"}
+var testOptions = Options{
+	Help: "x4050 or the walk-in centre", HelpWelsh: "x4050 neu'r ganolfan galw heibio",
+	NextKiosk: "by the main entrance, next to the library", NextKioskWelsh: "wrth y brif fynedfa, ger y llyfrgell",
+	Kiosk: "ward-7",
+	Engineer: func() (all []Fact) {
+		for _, f := range samples.Facts {
+			all = append(all, Fact(f))
+		}
+		return all
+	},
+	Do: func(a Action) (string, error) {
+		switch a.(type) {
+		case ActExport:
+			return "Written: /data/export/ward-7-20261123T141919Z.json (14 kB): versions, facts, log.", nil
+		case ActClearCase:
+			return "", errors.New("the case is still open: shut it first")
+		}
+		return "Done.", nil
+	},
+	Touch: func() (x, y float64, ok bool) { return 0.5, 0.5, true },
+}
 
 var sizes = [][2]int{{50, 15}, {80, 24}, {100, 30}, {120, 33}}
 
@@ -52,7 +74,18 @@ func (s stage) speak(tag string) {
 var tags = []string{English, Welsh}
 
 func (s stage) play(sample samples.Sample) {
+	s.opts.Quiet = func(time.Time) bool { return sample.Quiet }
 	s.Show(sample.View, samples.Now)
+	for _, label := range sample.Taps {
+		for _, target := range s.page.targets {
+			if target.label == label {
+				x, y := target.r.x+target.r.w/2, target.r.y+target.r.h/2
+				s.Handle(tcell.NewEventMouse(x, y, tcell.Button1, tcell.ModNone), samples.Now)
+				s.Handle(tcell.NewEventMouse(x, y, tcell.ButtonNone, tcell.ModNone), samples.Now)
+				break
+			}
+		}
+	}
 	for _, r := range sample.Typed {
 		s.Handle(tcell.NewEventKey(tcell.KeyRune, r, tcell.ModNone), samples.Now)
 	}
@@ -66,6 +99,33 @@ func (s stage) text() string {
 		var line strings.Builder
 		for x := range w {
 			line.WriteString(string(cells[y*w+x].Runes))
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return b.String()
+}
+
+// pairs are the colours that a cell can have, letter on ground, by one character each.
+var pairs = map[[2]tcell.Color]rune{
+	{ink, paper}: ' ', {blue, paper}: 'b', {red, paper}: 'r',
+	{ink, pale}: 'k', {ink, yellow}: 'y',
+	{paper, blue}: 'B', {paper, red}: 'R', {paper, green}: 'G', {paper, ink}: 'I',
+}
+
+// colours are those of the screen, one character a cell, so that a changed colour is seen as a changed word is.
+func (s stage) colours(t *testing.T) string {
+	t.Helper()
+	cells, w, h := s.sim.GetContents()
+	var b strings.Builder
+	for y := range h {
+		var line strings.Builder
+		for x := range w {
+			fg, bg, _ := cells[y*w+x].Style.Decompose()
+			pair, is := pairs[[2]tcell.Color{fg - tcell.ColorValid, bg - tcell.ColorValid}]
+			if !is {
+				t.Fatalf("at %d,%d: colour %v on %v has no letter", x, y, fg, bg)
+			}
+			line.WriteRune(pair)
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
@@ -86,11 +146,14 @@ func TestScreensLookAsTheyDid(t *testing.T) {
 		known[name] = true
 		for tag, folder := range map[string]string{English: "testdata", Welsh: "testdata/cy"} {
 			var got bytes.Buffer
-			for _, size := range [][2]int{{50, 15}, {100, 30}} {
+			for _, size := range [][2]int{{50, 15}, {100, 30}, {120, 33}} {
 				s := newStage(t, size[0], size[1])
 				s.play(sample)
 				s.speak(tag)
 				fmt.Fprintf(&got, "%s at %d×%d\n%s", sample.Name, size[0], size[1], s.text())
+				if size[0] == minWidth {
+					fmt.Fprintf(&got, "in colours\n%s", s.colours(t))
+				}
 			}
 			file := filepath.Join(folder, name)
 			if *update {
@@ -128,7 +191,7 @@ func TestScreensLookAsTheyDid(t *testing.T) {
 }
 
 // In Lat38-TerminusBold32x16, beyond ASCII, and used here.
-const inTheFont = "•■·…─│┌┐└┘├┤┬┴▶◀▼×’âêîôûŵŷÂÊÎÔÛŴŶ"
+const inTheFont = "•■·…─│┌┐└┘├┤┬┴┼▶◀▼×’°–âêîôûŵŷÂÊÎÔÛŴŶ"
 
 func TestNothingIsCutAndEveryCharacterIsInTheFont(t *testing.T) {
 	t.Parallel()

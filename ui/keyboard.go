@@ -3,6 +3,8 @@ package ui
 import (
 	"slices"
 
+	"latchkey/card"
+	"latchkey/firmware/secret"
 	"latchkey/firmware/unlock"
 )
 
@@ -38,18 +40,36 @@ func (f *Face) deleteKey() target {
 	}}
 }
 
-// okKey submits what was typed. With nothing typed it is a touch.
+// okKey submits what was typed. With nothing typed it is a touch, but for a comment and an address.
 func (f *Face) okKey() target {
 	return target{id: "ok", label: f.say("ok"), look: lookPrimary, act: func() unlock.Input {
-		if f.typed.n == 0 {
+		if f.typed.n == 0 && !feedback(f.view.Screen) { // who has nothing to say says so
 			return unlock.Touched{}
 		}
 		f.hint = ""
-		if f.view.Screen == unlock.ScreenCode {
+		switch f.view.Screen {
+		case unlock.ScreenCode:
 			return unlock.CodeTyped{Code: f.typed.take()}
+		case unlock.ScreenServiceCode:
+			return unlock.ServiceCodeTyped{Code: f.typed.take()}
+		case unlock.ScreenComment:
+			return unlock.CommentTyped{Text: f.typed.take()}
+		case unlock.ScreenContact:
+			return unlock.ContactTyped{Address: f.typed.take()}
+		}
+		if flaw := f.flaw(); flaw != card.FlawNone { // the machine would say no other
+			f.hint = f.filled(f.words.tell(unlock.Reason(flaw), f.view.Errand).note)
+			return unlock.Touched{}
 		}
 		return unlock.PasscodeTyped{Passcode: f.typed.take()}
 	}}
+}
+
+// flaw of the passcode that is typed.
+func (f *Face) flaw() card.Flaw {
+	typed := secret.New(append([]byte(nil), f.typed.typed()...))
+	defer typed.Wipe()
+	return f.view.Rules.Check(typed)
 }
 
 // keypad is laid out as on a telephone, in the right part of the body. It returns the column left of it.
@@ -104,6 +124,12 @@ func (f *Face) letterKeys(p *page, aside unlock.Button, asideLabel string) {
 	kw, kh, x, top, lk := letterGrid(p)
 	for i, row := range layers[f.layer] {
 		n := len(row)
+		if i == len(layers[f.layer])-1 && secretive(f.view.Screen) { // the signs have a page of their own
+			n = 8
+			show := f.showKey(rect{x + n*kw, top + i*kh, 2 * kw, kh})
+			show.look = lk
+			p.add(show)
+		}
 		for j := range n {
 			t := f.typeKey(row[j])
 			t.look = lk
@@ -128,12 +154,19 @@ func (f *Face) letterKeys(p *page, aside unlock.Button, asideLabel string) {
 	space.label = f.say("space")
 	del := f.deleteKey()
 	del.label = f.say("del-wide")
+	ok := f.okKey()
+	switch f.view.Screen {
+	case unlock.ScreenComment:
+		ok.label = f.say("next")
+	case unlock.ScreenContact:
+		ok.label = f.say("submit")
+	}
 	cancel := target{id: string(aside), label: asideLabel, act: func() unlock.Input { return unlock.Pressed{Button: aside} }}
 	other := f.languageKey(rect{w: p.name})
 	if !p.roomy() {
 		other = f.languageKey(rect{w: languageTag})
 	}
-	last := []target{cancel, other, capitals, signs, space, del, f.okKey()}
+	last := []target{cancel, other, capitals, signs, space, del, ok}
 	if f.view.Screen == unlock.ScreenPresent {
 		forgotten := target{id: string(unlock.PressForgotten), label: f.say("forgotten"), act: func() unlock.Input {
 			return unlock.Pressed{Button: unlock.PressForgotten}
@@ -158,6 +191,9 @@ func spread(row []target, w int) []int {
 		all = 0
 		for i, t := range row {
 			widths[i] = max(width(t.label)+2, least)
+			if t.look == lookPrimary { // it has the focus without being asked
+				widths[i] = max(width(t.label)+4, least)
+			}
 			all += widths[i]
 			widest = max(widest, widths[i])
 		}

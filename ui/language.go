@@ -33,14 +33,16 @@ func (f *Face) turn() unlock.Input {
 	return unlock.Touched{}
 }
 
-// forget goes back to English when the walk has ended, or when nobody came after it was chosen.
-func (f *Face) forget(next unlock.View, now time.Time) {
+// forget goes back to English when the walk has ended, or when nobody came after it was chosen. It tells whether it did.
+func (f *Face) forget(next unlock.View, now time.Time) bool {
 	over := ended(f.view.Screen) && next.Screen != f.view.Screen && !goesOn(f.view.Screen, next.Screen)
 	left := vacant(next.Screen) && !vacant(f.view.Screen)
 	late := vacant(next.Screen) && now.Sub(f.chosen) >= chosenFor
-	if over || left || late {
-		f.words = english()
+	if !over && !left && !late {
+		return false
 	}
+	f.words = english()
+	return true
 }
 
 // vacant screens are those without a walk.

@@ -131,6 +131,9 @@ func TestEveryScreenOffersTheOtherLanguage(t *testing.T) {
 	t.Parallel()
 	for _, size := range [][2]int{{50, 15}, {100, 30}} {
 		for _, sample := range samples.All() {
+			if sample.View.Screen == unlock.ScreenEngineer {
+				continue // it is in English
+			}
 			s := newStage(t, size[0], size[1])
 			s.play(sample)
 			typed := string(s.typed.typed())
@@ -178,7 +181,7 @@ func TestWelshKeysAreWhereEnglishOnesAre(t *testing.T) {
 			}
 			for i, c := range s.page.targets {
 				w, h := 6, 3
-				if strings.Contains(sample.Name, "letters") {
+				if sample.Letters() {
 					w, h = 5, 2
 				}
 				if c.r.w < w || c.r.h < h || c.r.x < 0 || c.r.x+c.r.w > size[0] || c.r.y+c.r.h > size[1] {

@@ -27,6 +27,7 @@ const (
 	lookKey     look = iota // a key of a keyboard, a way aside
 	lookPrimary             // the way on
 	lookCell                // a key of two rows: no room for a box
+	lookBare                // drawn by the page itself
 )
 
 // target is what can be tapped or chosen with Enter. act does it and tells the machine.
@@ -56,6 +57,8 @@ type page struct {
 	first   string // what Enter does when nothing has the focus
 	escape  func() unlock.Input
 	cut     []string // texts that did not fit
+	listens bool     // what is written is heard, too
+	heard   []heard
 }
 
 // newPage lays out an empty page on a canvas that has been cleared.
@@ -89,8 +92,20 @@ func (p *page) fill(r rect, st tcell.Style) {
 	}
 }
 
+// hear keeps a text for speech.
+func (p *page) hear(x, y int, s string) {
+	if p.listens {
+		p.heard = append(p.heard, heard{x, y, s})
+	}
+}
+
 // put writes one line.
 func (p *page) put(x, y int, s string, st tcell.Style) {
+	p.hear(x, y, s)
+	p.line(x, y, s, st)
+}
+
+func (p *page) line(x, y int, s string, st tcell.Style) {
 	pen := p.canvas.pen(st)
 	if x < 0 || y < 0 || y >= p.h || x+width(s) > p.w {
 		p.cut = append(p.cut, s)
@@ -111,13 +126,14 @@ func (p *page) centred(r rect, s string, st tcell.Style) {
 
 // text writes a paragraph at the top of r and returns the rows that it took.
 func (p *page) text(r rect, s string, st tcell.Style) int {
+	p.hear(r.x, r.y, s)
 	lines := wrap(s, r.w)
 	for i, l := range lines {
 		if i >= r.h {
 			p.cut = append(p.cut, s)
 			return r.h
 		}
-		p.put(r.x, r.y+i, l, st)
+		p.line(r.x, r.y+i, l, st)
 	}
 	return len(lines)
 }
@@ -125,6 +141,7 @@ func (p *page) text(r rect, s string, st tcell.Style) int {
 // block is a filled area with its text in the middle, line by line.
 func (p *page) block(r rect, s string, st tcell.Style) {
 	p.fill(r, st)
+	p.hear(r.x, r.y, s)
 	lines := wrap(s, r.w-2)
 	if len(lines) > r.h {
 		p.cut = append(p.cut, s)
@@ -132,7 +149,7 @@ func (p *page) block(r rect, s string, st tcell.Style) {
 	}
 	y := r.y + (r.h-len(lines))/2
 	for i, l := range lines {
-		p.put(r.x+(r.w-width(l))/2, y+i, l, st.Bold(true))
+		p.line(r.x+(r.w-width(l))/2, y+i, l, st.Bold(true))
 	}
 }
 
@@ -151,6 +168,15 @@ func (p *page) box(r rect, st tcell.Style) {
 	p.canvas.set(r.x+r.w-1, r.y, '┐', pen)
 	p.canvas.set(r.x, r.y+r.h-1, '└', pen)
 	p.canvas.set(r.x+r.w-1, r.y+r.h-1, '┘', pen)
+}
+
+// corners mark the way on.
+func (p *page) corners(r rect, st tcell.Style) {
+	pen := p.canvas.pen(st)
+	for _, y := range [...]int{r.y, r.y + r.h - 1} {
+		p.canvas.set(r.x, y, '■', pen)
+		p.canvas.set(r.x+r.w-1, y, '■', pen)
+	}
 }
 
 func (p *page) add(t target) { p.targets = append(p.targets, t) }
@@ -184,9 +210,13 @@ func (p *page) at(x, y int) *target {
 	return nil
 }
 
-// paintTargets shows the focus by arrows and colour, a press by reversal.
+// paintTargets shows what a target is by characters as well as by colours: the focus by arrows, a press by brackets, the way on
+// by its corners.
 func (p *page) paintTargets(focus, pressed string) {
 	for _, t := range p.targets {
+		if t.look == lookBare {
+			continue
+		}
 		st := style(ink, pale)
 		if t.look == lookPrimary {
 			st = style(paper, green)
@@ -200,13 +230,16 @@ func (p *page) paintTargets(focus, pressed string) {
 			}
 		}
 		if t.id == pressed {
-			st = style(paper, ink)
+			st, label = style(paper, ink), "["+t.label+"]"
 		}
 		if t.look == lookCell {
 			p.cell(t, label, st)
 			continue
 		}
 		p.box(t.r, st)
+		if t.look == lookPrimary {
+			p.corners(t.r, st)
+		}
 		p.centred(rect{t.r.x + 1, t.r.y, t.r.w - 2, t.r.h}, label, st.Bold(true))
 	}
 }

@@ -54,27 +54,49 @@ func (f *Face) passcode(p *page) {
 	} else {
 		y += 3
 	}
-	p.box(rect{p.x, y, w, 3}, st)
-	f.dots(p, rect{p.x + 2, y + 1, w - 4, 1}, rect{p.x + 2, y + 3, w - 4, 1}, paper)
+	sw := width(f.say("show")) + 4
+	p.box(rect{p.x, y, w - sw, 3}, st)
+	f.dots(p, rect{p.x + 2, y + 1, w - sw - 4, 1}, rect{p.x + 2, y + 3, w - 4, 1}, paper)
 	by := p.body + 3*p.tall
 	if present {
 		p.button(rect{p.x, by - p.tall, w, p.tall}, unlock.PressForgotten, f.say("forgotten"), lookKey)
 	}
 	p.button(rect{p.x, by, asideWidth, p.tall}, aside, asideLabel, lookKey)
 	f.language(p, rect{p.x + asideWidth + 1, by, languageWidth, p.tall})
+	p.add(f.showKey(rect{p.x + w - sw, y, sw, 3}))
 }
 
-// dots shows how much has been typed, and nothing else of it.
+// dots shows how much has been typed, and nothing else of it but while the holder wants to see it.
 func (f *Face) dots(p *page, field, count rect, background int) {
-	n := f.typed.n
-	line := strings.Repeat("• ", min(n, (field.w-1)/2)) + "_"
-	p.put(field.x, field.y, line, style(ink, background).Bold(true))
+	typed := f.typed.typed()
+	pen := p.canvas.pen(style(ink, background).Bold(true))
+	step := 1
+	if 2*f.view.Rules.Max < field.w {
+		step = 2
+	}
+	x, shows := field.x, f.reveals() && !p.listens
+	for _, c := range typed[:min(len(typed), (field.w-1)/step)] {
+		dot := '•'
+		if shows {
+			if dot = rune(c); c == ' ' {
+				dot = '·'
+			}
+		}
+		p.canvas.set(x, field.y, dot, pen)
+		x += step
+	}
+	p.canvas.set(x, field.y, '_', pen)
+	n, rules := len(typed), f.view.Rules
 	if n == 0 {
 		return
 	}
-	typed := f.say("typed")
-	if n > f.view.Rules.Max {
-		typed = f.say("too-long")
+	say := f.say("typed")
+	switch {
+	case n > rules.Max:
+		say = f.say("too-long")
+	case n < rules.Min:
+		say = f.say("typed-more")
 	}
-	p.text(count, strings.ReplaceAll(typed, "{n}", strconv.Itoa(n)), style(ink, paper))
+	say = strings.NewReplacer("{n}", strconv.Itoa(n), "{more}", strconv.Itoa(rules.Min-n)).Replace(say)
+	p.text(count, say, style(ink, paper))
 }

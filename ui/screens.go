@@ -37,6 +37,20 @@ func (f *Face) build(p *page) {
 		f.unlocked(p)
 	case unlock.ScreenAway:
 		f.away(p)
+	case unlock.ScreenWeak:
+		f.weak(p)
+	case unlock.ScreenRating:
+		f.rating(p)
+	case unlock.ScreenComment:
+		f.comment(p)
+	case unlock.ScreenContact:
+		f.contact(p)
+	case unlock.ScreenThanks:
+		f.thanks(p)
+	case unlock.ScreenServiceCode:
+		f.serviceCode(p)
+	case unlock.ScreenEngineer:
+		f.engineer(p)
 	default: // out of service, stopped, and any screen that this version does not know
 		f.stopped(p)
 	}
@@ -73,11 +87,16 @@ func (f *Face) title(p *page) {
 			p.fill(rect{right, 0, width(label), p.bar}, ls)
 			p.put(right, row, label, ls)
 		}
-	case f.view.Screen == unlock.ScreenAttract:
-		state := f.say("ready")
-		if !f.view.CentralUp {
-			state = f.say("not-ready")
-		}
+	case (f.view.Screen == unlock.ScreenComment || f.view.Screen == unlock.ScreenContact) && f.most()-f.typed.n < 100:
+		left := strings.ReplaceAll(f.say("characters-left"), "{n}", strconv.Itoa(f.most()-f.typed.n))
+		right -= width(left)
+		p.put(right, row, left, st)
+	case f.view.Screen == unlock.ScreenEngineer || f.view.Screen == unlock.ScreenServiceCode:
+		kiosk := shorten(f.opts.Kiosk, 24)
+		right -= width(kiosk)
+		p.put(right, row, kiosk, st.Bold(true))
+	case vacant(f.view.Screen):
+		state := f.state()
 		right -= width(state)
 		p.put(right, row, state, st.Bold(true))
 	}
@@ -149,30 +168,35 @@ func (f *Face) foot(p *page) {
 	p.put(p.x+p.cw-width(reference), y, reference, st.Bold(true))
 }
 
+// state of the kiosk, at a glance.
+func (f *Face) state() string {
+	switch {
+	case f.view.Screen == unlock.ScreenOutOfService && f.view.Reason == "":
+		return f.say("state-starting")
+	case f.view.Screen == unlock.ScreenOutOfService:
+		return f.say("state-out")
+	case f.view.CentralUp:
+		return f.say("ready")
+	case f.view.NotServed == "":
+		return f.say("state-no-network")
+	}
+	return f.say("not-ready")
+}
+
 func (f *Face) attract(p *page) {
+	switch {
+	case !f.view.CentralUp:
+		f.unserved(p)
+		return
+	case f.opts.Quiet != nil && f.opts.Quiet(f.now):
+		f.quiet(p)
+		return
+	}
 	st := style(ink, paper)
 	p.bottom -= min(p.gap, 1)
-	if f.help() != "" {
-		lines := wrap(f.filled(f.say("help")), p.cw)
-		p.bottom -= len(lines)
-		p.text(rect{p.x, p.bottom, p.cw, len(lines)}, f.filled(f.say("help")), st.Bold(true))
-	}
-	bh := p.tall
-	p.bottom -= bh + min(p.gap, 1)
-	f.language(p, rect{p.x + p.cw - p.name, p.bottom, p.name, bh})
-	band := rect{p.x, p.bottom, p.cw - p.name - 1, bh}
-	served, known := wire.Lookup(f.view.NotServed)
-	switch {
-	case f.view.CentralUp:
-		p.block(band, f.say("insert"), style(paper, blue))
-	case known: // central answers, and waiting does not help
-		p.fill(band, style(paper, red))
-		p.block(band, served.Holder.In(f.words.tag), style(paper, red))
-	default:
-		p.fill(band, style(paper, red))
-		p.block(rect{band.x, band.y + (bh-3)/2, band.w, 1}, f.say("cannot-now"), style(paper, red))
-		p.block(rect{band.x, band.y + (bh-1)/2, band.w, 2}, f.say("cannot-now-do"), style(paper, red))
-	}
+	f.helpLine(p)
+	band := f.vacantRow(p)
+	p.block(band, f.say("insert"), style(paper, blue))
 	y := p.head
 	w := p.cw
 	if p.roomy() && p.cw >= 3*cardWidth { // beside the steps, not over them
@@ -194,6 +218,59 @@ func (f *Face) attract(p *page) {
 	}
 	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.say("attract-time"), st)
 	p.text(rect{p.x, y, p.cw, p.bottom - y}, f.say("attract-also"), st)
+}
+
+// unserved is the first screen while central does not answer, or does not serve this kiosk: waiting helps with one of them.
+func (f *Face) unserved(p *page) {
+	p.bottom -= min(p.gap, 1)
+	f.helpLine(p)
+	head, body := f.say("cannot-now"), f.say("cannot-now-do")
+	_, known := wire.Lookup(f.view.NotServed)
+	if known {
+		s := f.words.tell(unlock.Reason(f.view.NotServed), "")
+		head, body = s.head, s.body
+	}
+	y := p.head
+	p.block(rect{0, y, p.w, p.tall}, "! "+head, style(paper, red))
+	y += p.tall + max(p.gap, 1)
+	f.vacantRow(p)
+	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, body, style(ink, paper)) + p.gap/2
+	if !known {
+		y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.say("cannot-now-also"), style(ink, paper)) + p.gap/2
+	}
+	f.nextKiosk(p, y)
+}
+
+// helpLine says who helps, and takes its rows from the body.
+func (f *Face) helpLine(p *page) {
+	if f.help() == "" {
+		return
+	}
+	lines := wrap(f.filled(f.say("help")), p.cw)
+	p.bottom -= len(lines)
+	p.text(rect{p.x, p.bottom, p.cw, len(lines)}, f.filled(f.say("help")), style(ink, paper).Bold(true))
+}
+
+// vacantRow is the last row of a screen without a walk: what is left of its keys is returned.
+func (f *Face) vacantRow(p *page) rect {
+	p.bottom -= p.tall + min(p.gap, 1)
+	f.language(p, rect{p.x + p.cw - p.name, p.bottom, p.name, p.tall})
+	w := p.cw - 2*p.name - 2
+	f.helpKey(p, rect{p.x + w + 1, p.bottom, p.name, p.tall})
+	return rect{p.x, p.bottom, w, p.tall}
+}
+
+// nextKiosk says where another one stands, and returns the rows that this took.
+func (f *Face) nextKiosk(p *page, y int) int {
+	next := f.opts.NextKiosk
+	if f.words.tag == Welsh && f.opts.NextKioskWelsh != "" {
+		next = f.opts.NextKioskWelsh
+	}
+	if next == "" {
+		return 0
+	}
+	const most = 70 // two rows of the smallest screen
+	return p.text(rect{p.x, y, p.cw, p.bottom - y}, strings.ReplaceAll(f.say("next-kiosk"), "{next}", shorten(next, most)), style(ink, paper).Bold(true))
 }
 
 const cardWidth = 22

@@ -33,7 +33,9 @@ func Kept(v unlock.View, e unlock.Errand) unlock.View {
 // notLocked are the samples of cards that are not locked, and of such as expire soon.
 func notLocked() []Sample {
 	var all []Sample
-	add := func(name string, v unlock.View, typed string) { all = append(all, Sample{name, v, typed}) }
+	add := func(name string, v unlock.View, typed string) {
+		all = append(all, Sample{Name: name, View: v, Typed: typed})
+	}
 
 	begun := Of(unlock.ScreenReading, "")
 	begun.Errand, begun.Reference = unlock.ErrandUnlock, "3f2a91c0"

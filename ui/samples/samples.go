@@ -4,6 +4,7 @@ package samples
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey/card"
@@ -16,6 +17,42 @@ type Sample struct {
 	Name  string
 	View  unlock.View
 	Typed string // what the holder has typed so far
+	// Taps are the labels of the keys that were tapped before.
+	Taps []string
+	// Quiet: it is night.
+	Quiet bool
+}
+
+// Letters tells that this is a page of letters, whose keys may be smaller.
+func (s Sample) Letters() bool {
+	switch s.View.Screen {
+	case unlock.ScreenComment, unlock.ScreenContact:
+		return true
+	case unlock.ScreenServiceCode:
+		return s.View.Reason != unlock.ReasonServiceNone && s.View.Reason != unlock.ReasonServiceLocked
+	case unlock.ScreenPresent, unlock.ScreenPasscode, unlock.ScreenRepeat:
+		return !s.View.Rules.DigitsOnly
+	}
+	return false
+}
+
+// Facts of an engineer's page.
+var Facts = []struct {
+	Label, Value string
+	Bad          bool
+}{
+	{"Kiosk", "ward-7, Latchkey 0.5.0 (3f2a91c0d4e5)", false},
+	{"Board", "Raspberry Pi 5, 2 lines in use", false},
+	{"Temperature", "58 °C", false},
+	{"Voltage", "too low just now", true},
+	{"Network", "eth0 up, 100 Mbit/s", false},
+	{"Clock", "known, from central; no battery", false},
+	{"Central", "answered 4 s ago", false},
+	{"Certificate", "until 30 January 2027", false},
+	{"Journal", "12 entries wait, 3 % used", false},
+	{"Card reader", "Identiv uTrust 3700 F CL Reader [uTrust 3700 F CL Reader] (53692034201138) 00 00", false},
+	{"Memory", "14 MB, up 12 days", false},
+	{"Last error", "14:02 central: context deadline exceeded", true},
 }
 
 // Now is when all samples are looked at.
@@ -35,13 +72,21 @@ func Reasons() []unlock.Reason {
 		unlock.ReasonImpossible,
 		unlock.Reason(card.FlawTooShort), unlock.Reason(card.FlawTooLong), unlock.Reason(card.FlawNotDigits),
 		unlock.Reason(card.FlawNotASCII),
+		unlock.ReasonContactForm, unlock.ReasonServiceNone, unlock.ReasonServiceWrong, unlock.ReasonServiceLocked,
 	}
+	all = append(all, Weak...)
 	for _, e := range wire.Catalogue {
 		if r := unlock.Reason(e.Code); !slices.Contains(all, r) {
 			all = append(all, r)
 		}
 	}
 	return all
+}
+
+// Weak are the reasons for which a passcode is easily guessed.
+var Weak = []unlock.Reason{
+	unlock.Reason(card.WeakRepeated), unlock.Reason(card.WeakSequence), unlock.Reason(card.WeakPattern),
+	unlock.Reason(card.WeakDate), unlock.Reason(card.WeakCommon),
 }
 
 // errandOf is what a holder came for whose walk ends with a reason; "" if it was not known yet.
@@ -66,7 +111,13 @@ func Of(s unlock.Screen, r unlock.Reason) unlock.View {
 	}
 	digits := card.Rules{Min: 6, Max: 8, DigitsOnly: true}
 	switch s {
-	case unlock.ScreenAttract, unlock.ScreenOutOfService:
+	case unlock.ScreenAttract, unlock.ScreenOutOfService, unlock.ScreenThanks:
+		return v
+	case unlock.ScreenRating, unlock.ScreenComment, unlock.ScreenContact, unlock.ScreenServiceCode, unlock.ScreenEngineer:
+		v.WarnAt, v.EndsAt = Now.Add(time.Minute), Now.Add(80*time.Second)
+		if s == unlock.ScreenServiceCode {
+			v.ServiceNumber = 417
+		}
 		return v
 	case unlock.ScreenStopped:
 		v.CardIn, v.Reference, v.Errand = true, "3f2a91c0", errandOf(r)
@@ -114,6 +165,7 @@ func Of(s unlock.Screen, r unlock.Reason) unlock.View {
 	v.Holder = "Joanna Smith"
 	v.Channels = []unlock.Channel{{ID: "e1", Kind: wire.Email, Masked: "j•••@nhs.net"}, {ID: "m1", Kind: wire.Mobile, Masked: "•••• 123"}}
 	v.Rules = digits
+	v.WeakAllowed = s == unlock.ScreenWeak
 	v.WarnAt, v.EndsAt = Now.Add(time.Minute), Now.Add(80*time.Second)
 	if s == unlock.ScreenCode || s == unlock.ScreenChecking {
 		v.Code, v.ReturnBefore = code, code.ExpiresAt
@@ -156,7 +208,11 @@ var InPlace = map[unlock.Screen][]unlock.Reason{
 	unlock.ScreenPasscode: {
 		unlock.ReasonDiffers, unlock.Reason(card.FlawTooShort), unlock.Reason(card.FlawTooLong),
 		unlock.Reason(card.FlawNotDigits), unlock.Reason(card.FlawNotASCII),
+		unlock.Reason(card.WeakRepeated), unlock.Reason(card.WeakSequence), unlock.Reason(card.WeakPattern),
+		unlock.Reason(card.WeakDate), unlock.Reason(card.WeakCommon),
 	},
+	unlock.ScreenContact:     {unlock.ReasonContactForm},
+	unlock.ScreenServiceCode: {unlock.ReasonServiceWrong, unlock.ReasonServiceNone, unlock.ReasonServiceLocked},
 }
 
 // Screens in the order of a walk.
@@ -165,18 +221,26 @@ var Screens = []unlock.Screen{
 	unlock.ScreenVerifying, unlock.ScreenConsent, unlock.ScreenChannel,
 	unlock.ScreenSending, unlock.ScreenCode, unlock.ScreenChecking, unlock.ScreenPasscode, unlock.ScreenRepeat,
 	unlock.ScreenWriting, unlock.ScreenUnlocked, unlock.ScreenStopped, unlock.ScreenAway,
+	unlock.ScreenWeak, unlock.ScreenRating, unlock.ScreenComment, unlock.ScreenContact, unlock.ScreenThanks,
+	unlock.ScreenServiceCode, unlock.ScreenEngineer,
 }
 
 // All samples, by name.
 func All() []Sample {
 	var all []Sample
-	add := func(name string, v unlock.View, typed string) { all = append(all, Sample{name, v, typed}) }
+	add := func(name string, v unlock.View, typed string) {
+		all = append(all, Sample{Name: name, View: v, Typed: typed})
+	}
 	for _, s := range Screens {
 		switch s {
 		case unlock.ScreenOutOfService:
 			add(string(s)+"-starting", Of(s, ""), "")
 			for _, r := range []unlock.Reason{unlock.ReasonNoDaemon, unlock.ReasonNoReader, unlock.ReasonJournalFull, unlock.ReasonJournalFailed, unlock.ReasonCaseOpened} {
 				add(string(s)+"-"+string(r), Of(s, r), "")
+			}
+		case unlock.ScreenWeak:
+			for _, r := range Weak {
+				add(string(s)+"-"+strings.TrimPrefix(string(r), "weak-"), Of(s, r), "")
 			}
 		case unlock.ScreenStopped:
 			for _, r := range Reasons() {
@@ -197,6 +261,9 @@ func All() []Sample {
 		down.NotServed = code
 		add("attract-"+string(code), down, "")
 	}
+
+	night := Of(unlock.ScreenAttract, "")
+	all = append(all, Sample{Name: "attract-quiet", View: night, Quiet: true})
 
 	add("code-half", Of(unlock.ScreenCode, ""), "472")
 	add("passcode-half", Of(unlock.ScreenPasscode, ""), "28")
@@ -237,5 +304,7 @@ func All() []Sample {
 	out := Of(unlock.ScreenUnlocked, "")
 	out.CardIn = false
 	add("unlocked-card-out", out, "")
+	all = append(all, feedback()...)
+	all = append(all, engineers()...)
 	return append(all, notLocked()...)
 }

@@ -27,7 +27,10 @@ func inTview() error {
 		SetChangedFunc(func(s string) {
 			count.SetText("")
 			if n := utf8.RuneCountInString(s); n > 0 {
-				count.SetText(fmt.Sprintf("  %d typed", n))
+				count.SetText(fmt.Sprintf("  %d typed, %d more", n, 6-n))
+				if n >= 6 {
+					count.SetText(fmt.Sprintf("  %d typed", n))
+				}
 			}
 		})
 	field.SetBackgroundColor(paper).SetBorder(true).SetBorderColor(ink)
@@ -52,7 +55,8 @@ func inTview() error {
 
 	left := tview.NewGrid().SetRows(3, 3, 3, 3).SetColumns(26).
 		AddItem(text("You can use the same passcode as before."), 0, 0, 1, 1, 0, 0, false).
-		AddItem(field, 1, 0, 1, 1, 0, 0, true).
+		AddItem(tview.NewGrid().SetColumns(18, 8).AddItem(field, 0, 0, 1, 1, 0, 0, true).
+			AddItem(button("Show", app.Stop), 0, 1, 1, 1, 0, 0, false), 1, 0, 1, 1, 0, 0, true).
 		AddItem(count, 2, 0, 1, 1, 0, 0, false).
 		AddItem(tview.NewGrid().SetColumns(14, 1, 11).AddItem(button("Cancel", app.Stop), 0, 0, 1, 1, 0, 0, false).
 			AddItem(button("Cymraeg", app.Stop), 0, 2, 1, 1, 0, 0, false), 3, 0, 1, 1, 0, 0, false)
