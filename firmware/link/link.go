@@ -203,6 +203,19 @@ func (c *Central) Feedback(ctx context.Context, body wire.Feedback) error {
 	return err
 }
 
+// Service asks for the document of firmware/service; nil if the kiosk has the newest. etag, chain and due are of the one that it has;
+// all are empty if it has none.
+func (c *Central) Service(ctx context.Context, etag, chain string, due int) (*wire.ServiceDocument, error) {
+	r, err := c.client.GetServiceWithResponse(ctx, &wire.GetServiceParams{IfNoneMatch: etag, Chain: chain, Due: due})
+	if err != nil {
+		return nil, err
+	}
+	if r.StatusCode() == http.StatusNotModified {
+		return nil, nil
+	}
+	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
 func answer[T any](ok *T, problem *wire.Problem, r *http.Response) (*T, error) {
 	switch {
 	case ok != nil:
