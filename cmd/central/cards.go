@@ -98,10 +98,11 @@ func cardList(o *options) *cobra.Command {
 	var params ra.ListCardsParams
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the cards, or those that a disabled kiosk may still have a PUK of",
-		Long: `List the cards, or those that a disabled kiosk may still have a PUK of.
+		Short: "List the cards, or those of which a kiosk that is not trusted may still have a PUK",
+		Long: `List the cards, or those of which a kiosk that is not trusted may still have a PUK.
 
-EXPOSED BY names the disabled kiosks that were given a PUK which the card may still have. REMEDY says what ends that:
+EXPOSED BY names the kiosks that were given a PUK which the card may still have, and that were disabled since, or whose case was
+opened. REMEDY says what ends that:
 "walk" is to unlock the card at another kiosk or change its passcode there by a code, which replaces the PUK; it can take
 two walks. "import" is a card whose kind of PUK does not rotate: it stays exposed until it was given another secret, and
 that was imported with --reissued. "profile" is a card whose profile is not among those of this configuration: bring that
@@ -125,7 +126,7 @@ back.`,
 		},
 	}
 	jsonFlag(cmd, &asJSON)
-	cmd.Flags().BoolVar(&params.Exposed, "exposed", false, "only cards that are exposed by a disabled kiosk")
+	cmd.Flags().BoolVar(&params.Exposed, "exposed", false, "only cards that are exposed by a kiosk")
 	return cmd
 }
 

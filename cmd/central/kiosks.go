@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +16,7 @@ import (
 )
 
 func kioskCommand(o *options) *cobra.Command {
-	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskRelease(o))
+	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskShow(o), kioskRelease(o))
 }
 
 func kioskEnrol(o *options) *cobra.Command {
@@ -169,11 +171,64 @@ func kioskList(o *options) *cobra.Command {
 			return show(cmd, asJSON, list.JSON200, func(w *tabwriter.Writer) {
 				fmt.Fprintln(w, "NAME\tKIND\tSTATE\tSITE\tENTRIES\tADDED\tCERTIFICATE SHA-256")
 				for _, k := range *list.JSON200 {
-					state := string(k.State)
-					if k.QuarantinedAt != nil {
-						state += ", quarantined"
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", k.Name, k.Kind, kioskState(k), k.Site, k.EntriesHeld, clock(k.AddedAt), k.CertificateSha256)
+				}
+			})
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// kioskState is all that keeps a kiosk from its work, in words.
+func kioskState(k ra.Kiosk) string {
+	s := string(k.State)
+	if k.QuarantinedAt != nil {
+		s += ", quarantined"
+	}
+	if k.CaseOpenedAt != nil {
+		s += ", opened " + clock(*k.CaseOpenedAt)
+	}
+	if k.CaseClearedAt != nil {
+		s += " and cleared " + clock(*k.CaseClearedAt)
+	}
+	return s
+}
+
+func kioskShow(o *options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show a kiosk: whether it is served, its certificate, its journal, and whether its case was opened",
+		Args:  takes(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := o.running()
+			if err != nil {
+				return err
+			}
+			list, err := c.ListKiosksWithResponse(cmd.Context())
+			if err != nil {
+				return err
+			}
+			i := slices.IndexFunc(*list.JSON200, func(k ra.Kiosk) bool { return k.Name == args[0] })
+			if i < 0 {
+				return fmt.Errorf("there is no kiosk %s: \"central kiosk list\" names them", args[0])
+			}
+			k := (*list.JSON200)[i]
+			return show(cmd, asJSON, k, func(w *tabwriter.Writer) {
+				fmt.Fprintf(w, "kiosk\t%s\nkind\t%s\nstate\t%s\nsite\t%s\nadded\t%s\ncertificate SHA-256\t%s\n",
+					k.Name, k.Kind, k.State, k.Site, clock(k.AddedAt), k.CertificateSha256)
+				fmt.Fprintf(w, "entries held\t%d\nentries backed up\t%d\n", k.EntriesHeld, k.EntriesBackedUp)
+				for _, moment := range []struct {
+					what string
+					at   *time.Time
+				}{
+					{"certificate ends", k.ExpiresAt}, {"quarantined", k.QuarantinedAt},
+					{"case opened", k.CaseOpenedAt}, {"case cleared", k.CaseClearedAt}, // by its own clock
+				} {
+					if moment.at != nil {
+						fmt.Fprintf(w, "%s\t%s\n", moment.what, clock(*moment.at))
 					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", k.Name, k.Kind, state, k.Site, k.EntriesHeld, clock(k.AddedAt), k.CertificateSha256)
 				}
 			})
 		},

@@ -124,7 +124,7 @@ type Card struct {
 
 // CardLine defines model for CardLine.
 type CardLine struct {
-	// ExposedBy Disabled kiosks that were given a PUK which it may still have.
+	// ExposedBy Kiosks that were given a PUK which it may still have
 	ExposedBy []string `json:"exposed_by"`
 	Profile   string   `json:"profile"`
 
@@ -334,6 +334,12 @@ type Import struct {
 type Kiosk struct {
 	AddedAt time.Time `json:"added_at"`
 
+	// CaseClearedAt … and an engineer has cleared that; absent while that is not so.
+	CaseClearedAt *time.Time `json:"case_cleared_at,omitempty"`
+
+	// CaseOpenedAt Its case was opened, by its own clock; absent if it never was.
+	CaseOpenedAt *time.Time `json:"case_opened_at,omitempty"`
+
 	// CertificateSha256 Lower-case hex.
 	CertificateSha256 string `json:"certificate_sha256"`
 
@@ -480,7 +486,7 @@ type Serial = string
 
 // ListCardsParams defines parameters for ListCards.
 type ListCardsParams struct {
-	// Exposed Only those that a disabled kiosk may still have a PUK of.
+	// Exposed Only those of which a kiosk that is not trusted any more may still have a PUK.
 	Exposed bool `form:"exposed,omitempty" json:"exposed,omitempty"`
 }
 

@@ -75,8 +75,12 @@ func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
+	kiosk, err := st.tx.Kiosk(st.rq.kiosk)
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range added {
-		if err := st.tx.AppendEntry(st.rq.kiosk, e); err != nil {
+		if err := errors.Join(st.tx.AppendEntry(st.rq.kiosk, e), st.watch(&kiosk, e.Body)); err != nil {
 			return nil, err
 		}
 		last = e.Seq
@@ -86,10 +90,6 @@ func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
 		if err := st.collect(epoch.Number, e.Stored); err != nil {
 			return nil, err
 		}
-	}
-	kiosk, err := st.tx.Kiosk(st.rq.kiosk)
-	if err != nil {
-		return nil, err
 	}
 	if !batch.More && last == head.Seq {
 		if err := st.whole(epoch, kiosk); err != nil {

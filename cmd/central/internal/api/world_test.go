@@ -36,11 +36,15 @@ import (
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/audit"
+	journals "latchkey/firmware/journal"
 	"latchkey/firmware/wire"
 	"latchkey/tools/postgres"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(run{m}) }
+func TestMain(m *testing.M) {
+	journals.CheckMain() // as every program does that opens one
+	goleak.VerifyTestMain(run{m})
+}
 
 // run is all tests, and the end of the PostgreSQL that they shared.
 type run struct{ *testing.M }

@@ -202,7 +202,7 @@ func TestABlockedPUKOfBefore(t *testing.T) {
 func TestExposure(t *testing.T) {
 	t.Parallel()
 	at := func(kiosk string, base int64) Grant { return Grant{Kiosk: kiosk, Base: base} }
-	gone := func(kiosk string) bool { return kiosk != "k1" }
+	gone := func(g Grant) bool { return g.Kiosk != "k1" }
 	for _, tc := range []struct {
 		name, profile string
 		settled       int64

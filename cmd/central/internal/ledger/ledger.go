@@ -44,6 +44,12 @@ const (
 	KioskQuarantined  Kind = "kiosk-quarantined"   // it misbehaved
 	KioskReleased     Kind = "kiosk-released"      // from quarantine, or from what a restore waits for
 
+	KioskOpened    Kind = "kiosk-opened"    // its journal says that its case was
+	KioskCleared   Kind = "kiosk-cleared"   // … and that an engineer cleared that
+	ServiceOpened  Kind = "service-opened"  // … that an engineer opened its service page; Note says by which code or card
+	ServiceRefused Kind = "service-refused" // … that somebody tried to; Note says why not
+	ServiceClosed  Kind = "service-closed"  // … that it was closed
+
 	HolderQuarantined Kind = "holder-quarantined"
 	HolderReleased    Kind = "holder-released"
 	ContactChanged    Kind = "contact-changed"
@@ -54,6 +60,7 @@ const (
 	CardRecovered     Kind = "card-recovered" // what a restore had forgotten of it was taken from journals
 
 	MessageFailed Kind = "message-failed" // one that had been taken came back
+	FeedbackRead  Kind = "feedback-read"  // what holders had to say was; Note says of which days and which site
 	BackedUp      Kind = "backed-up"
 	EpochOpened   Kind = "epoch-opened" // a backup was restored
 	KeyRotated    Kind = "key-rotated"

@@ -123,6 +123,7 @@ var (
 	// The same numbers from each process of one central.
 	kiosks      = prometheus.NewDesc("latchkey_kiosks", "Kiosks on record, by state.", []string{"state"}, nil)
 	quarantined = prometheus.NewDesc("latchkey_kiosks_quarantined", "Kiosks in quarantine.", nil, nil)
+	opened      = prometheus.NewDesc("latchkey_kiosks_opened", "Kiosks whose box was opened, and that nobody has cleared; one is an alarm.", nil, nil)
 	openCases   = prometheus.NewDesc("latchkey_cases_open", "Cases that are not over.", nil, nil)
 	unsettled   = prometheus.NewDesc("latchkey_grants_unsettled", "Grants that ran out and whose outcome no kiosk has reported.", nil, nil)
 	waiting     = prometheus.NewDesc("latchkey_messages_waiting", "Messages that are to be handed over.", nil, nil)
@@ -132,7 +133,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{up, kiosks, quarantined, openCases, unsettled, waiting, oldest, failed} {
+	for _, d := range []*prometheus.Desc{up, kiosks, quarantined, opened, openCases, unsettled, waiting, oldest, failed} {
 		c <- d
 	}
 }
@@ -159,6 +160,7 @@ func (g gauges) Collect(c chan<- prometheus.Metric) {
 		gauge(kiosks, float64(k), string(state))
 	}
 	gauge(quarantined, float64(n.Quarantined))
+	gauge(opened, float64(n.Opened))
 	gauge(openCases, float64(n.OpenCases))
 	gauge(unsettled, float64(n.UnsettledLate))
 	gauge(waiting, float64(n.Waiting))

@@ -13,7 +13,7 @@ import (
 	"latchkey/firmware/wire/ra"
 )
 
-// exposure of a card: which disabled kiosks were given a PUK that it may still have.
+// exposure of a card: which kiosks that are not trusted were given a PUK that it may still have.
 type exposure struct {
 	cases.Card
 	by  []string
@@ -21,11 +21,11 @@ type exposure struct {
 }
 
 func exposures(tx *store.Tx, set profiles.Set) (list []exposure, err error) {
-	cards, err := tx.CardsGrantedTo(store.KioskDisabled)
+	cards, err := tx.CardsGrantedToSuspects()
 	if err != nil {
 		return nil, err
 	}
-	disabled, err := disabledKiosks(tx)
+	suspect, err := suspects(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -34,25 +34,30 @@ func exposures(tx *store.Tx, set profiles.Set) (list []exposure, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if e := exposureOf(set, c, grants, disabled); len(e.by) > 0 {
+		if e := exposureOf(set, c, grants, suspect); len(e.by) > 0 {
 			list = append(list, e)
 		}
 	}
 	return list, nil
 }
 
-func disabledKiosks(tx *store.Tx) (map[string]bool, error) {
+// suspects tells the grants that somebody else may have had: those of kiosks that were disabled, or whose case was opened and not cleared,
+// and those that a kiosk had got when central learnt that its case was opened, whatever became of it since.
+func suspects(tx *store.Tx) (func(cases.Grant) bool, error) {
 	kiosks, err := tx.Kiosks()
-	disabled := map[string]bool{}
+	by := map[string]store.Kiosk{}
 	for _, k := range kiosks {
-		disabled[k.Name] = k.State == store.KioskDisabled
+		by[k.Name] = k
 	}
-	return disabled, err
+	return func(g cases.Grant) bool {
+		k := by[g.Kiosk]
+		return k.State == store.KioskDisabled || k.CaseToldAt != 0 && (k.CaseClearedAt == 0 || g.IssuedAt.UnixMilli() <= k.CaseToldAt)
+	}, err
 }
 
-func exposureOf(set profiles.Set, c cases.Card, grants []cases.Grant, disabled map[string]bool) exposure {
+func exposureOf(set profiles.Set, c cases.Card, grants []cases.Grant, suspect func(cases.Grant) bool) exposure {
 	profile, unknown := set.Named(c.Profile) // the zero Profile counts as one whose secret leaves central and stays
-	e := exposure{Card: c, by: cases.Exposed(c, profile, grants, func(kiosk string) bool { return disabled[kiosk] }), way: ra.CardLineRemedyWalk}
+	e := exposure{Card: c, by: cases.Exposed(c, profile, grants, suspect), way: ra.CardLineRemedyWalk}
 	switch {
 	case unknown != nil:
 		e.way = ra.CardLineRemedyProfile
@@ -77,7 +82,7 @@ func cardState(c cases.Card) string {
 	return "in order"
 }
 
-// ListCards lists the cards by serial: all, or those that a disabled kiosk may still have a PUK of.
+// ListCards lists the cards by serial: all, or those that are exposed.
 func ListCards(ctx context.Context, s store.Store, set profiles.Set, exposed bool) (rows []ra.CardLine, err error) {
 	err = s.View(ctx, func(tx *store.Tx) error {
 		rows = []ra.CardLine{}
@@ -123,7 +128,7 @@ func ShowCard(ctx context.Context, s store.Store, set profiles.Set, serial strin
 		if err != nil {
 			return err
 		}
-		disabled, err := disabledKiosks(tx)
+		suspect, err := suspects(tx)
 		if err != nil {
 			return err
 		}
@@ -131,7 +136,7 @@ func ShowCard(ctx context.Context, s store.Store, set profiles.Set, serial strin
 		if err != nil {
 			return err
 		}
-		r.ExposedBy = append(r.ExposedBy, exposureOf(set, c, grants, disabled).by...)
+		r.ExposedBy = append(r.ExposedBy, exposureOf(set, c, grants, suspect).by...)
 		for _, g := range generations(set, c, imported, grants) {
 			row := ra.Generation{Number: g.Number, Imported: g.Imported, Settled: g.Settled, Given: []ra.Given{}}
 			for _, to := range g.Given {

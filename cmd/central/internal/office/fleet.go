@@ -109,6 +109,7 @@ func kioskOf(k store.Kiosk, held int64) ra.Kiosk {
 	return ra.Kiosk{
 		Name: k.Name, Kind: ra.KioskKind(k.Kind), State: ra.KioskState(k.State), Site: k.Site, CertificateSha256: hex.EncodeToString(k.Certificate[:]),
 		ExpiresAt: ofMillis(k.ExpiresAt), AddedAt: time.UnixMilli(k.AddedAt).UTC(), QuarantinedAt: ofMillis(k.QuarantinedAt),
+		CaseOpenedAt: ofMillis(k.CaseOpenedAt), CaseClearedAt: ofMillis(k.CaseClearedAt),
 		EntriesHeld: held, EntriesBackedUp: k.BackedUp,
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 const (
 	facility = 13 // log audit, RFC 5424 §6.2.1
+	alert    = 1  // action must be taken immediately
 	notice   = 5  // severities of the same
 	warning  = 4
 	info     = 6
@@ -22,8 +23,10 @@ const (
 // severity says how much somebody should look.
 func severity(k ledger.Kind) int {
 	switch k {
+	case ledger.KioskOpened:
+		return alert
 	case ledger.Refused, ledger.CodeRefused, ledger.CodeUnsent, ledger.MessageFailed, ledger.KioskDisabled, ledger.KioskQuarantined, ledger.KioskNotConfirmed,
-		ledger.HolderQuarantined, ledger.CardFrozen, ledger.EpochOpened:
+		ledger.ServiceRefused, ledger.HolderQuarantined, ledger.CardFrozen, ledger.EpochOpened:
 		return warning
 	case ledger.CaseBegun, ledger.CaseReturned, ledger.CardProved, ledger.CodeSent, ledger.CodeAccepted, ledger.GrantLeft, ledger.OutcomeKnown, ledger.CaseEnded:
 		return info
@@ -70,7 +73,7 @@ func printable(s string, most int) string {
 }
 
 // Severities of CEF, 0 to 10 (ArcSight Common Event Format, version 0).
-var cefSeverity = map[int]int{warning: 7, notice: 5, info: 3}
+var cefSeverity = map[int]int{alert: 10, warning: 7, notice: 5, info: 3}
 
 var (
 	inHeader = strings.NewReplacer(`\`, `\\`, `|`, `\|`, "\n", " ", "\r", " ")

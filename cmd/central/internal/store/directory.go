@@ -40,9 +40,10 @@ func (t *Tx) Cards() (list []cases.Card, err error) {
 	return t.cards(keys{everything}, `ORDER BY serial`)
 }
 
-// CardsGrantedTo lists the cards of which a kiosk in this state was given a grant, by serial.
-func (t *Tx) CardsGrantedTo(s KioskState) (list []cases.Card, err error) {
-	return t.cards(keys{everything}, `WHERE serial IN (SELECT card FROM grants WHERE kiosk IN (SELECT name FROM kiosks WHERE state = $1)) ORDER BY serial`, s)
+// CardsGrantedToSuspects lists the cards of which a kiosk was given a grant that was disabled or whose case was opened, by serial.
+func (t *Tx) CardsGrantedToSuspects() (list []cases.Card, err error) {
+	return t.cards(keys{everything}, `WHERE serial IN (SELECT card FROM grants WHERE kiosk IN
+		(SELECT name FROM kiosks WHERE state = $1 OR case_told_at > 0)) ORDER BY serial`, KioskDisabled)
 }
 
 func (t *Tx) cards(k keys, where string, args ...any) (list []cases.Card, err error) {

@@ -180,7 +180,7 @@ func testWhatIsStoredComesBack(t *testing.T, another func() Store) {
 	})
 	granted := func() (n int) {
 		update(t, s, func(tx *Tx) error {
-			list, err := tx.CardsGrantedTo(KioskDisabled)
+			list, err := tx.CardsGrantedToSuspects()
 			n = len(list)
 			return err
 		})
@@ -189,7 +189,13 @@ func testWhatIsStoredComesBack(t *testing.T, another func() Store) {
 	if n := granted(); n != 0 {
 		t.Errorf("%d cards of disabled kiosks before one was disabled", n)
 	}
-	update(t, s, func(tx *Tx) error { return tx.DisableKiosk("k1") })
+	update(t, s, func(tx *Tx) error {
+		return tx.SetKioskCase(Kiosk{Name: "k1", CaseOpenedAt: 1, CaseClearedAt: 2, CaseToldAt: 3})
+	})
+	if n := granted(); n != 1 {
+		t.Errorf("%d cards of kiosks whose case was opened, want 1", n)
+	}
+	update(t, s, func(tx *Tx) error { return errors.Join(tx.SetKioskCase(Kiosk{Name: "k1"}), tx.DisableKiosk("k1")) })
 	if n := granted(); n != 1 {
 		t.Errorf("%d cards of disabled kiosks, want 1", n)
 	}
