@@ -110,6 +110,7 @@ var pairs = map[[2]tcell.Color]rune{
 	{ink, paper}: ' ', {blue, paper}: 'b', {red, paper}: 'r',
 	{ink, pale}: 'k', {ink, yellow}: 'y',
 	{paper, blue}: 'B', {paper, red}: 'R', {paper, green}: 'G', {paper, ink}: 'I',
+	{pale, ink}: 'n', {yellow, ink}: 'h', // at night
 }
 
 // colours are those of the screen, one character a cell, so that a changed colour is seen as a changed word is.
