@@ -274,6 +274,9 @@ var asks = map[unlock.Screen]func(*desk, unlock.View){
 	unlock.ScreenPasscode: func(d *desk, v unlock.View) {
 		d.say("\nChoose a passcode: %s. It is not shown.\nNew passcode: ", rulesText(v.Rules))
 	},
+	unlock.ScreenWeak: func(d *desk, v unlock.View) {
+		d.say("Holder, use it all the same (yes or no)? ")
+	},
 	unlock.ScreenRepeat: func(d *desk, v unlock.View) { d.say("The same again: ") },
 }
 
@@ -335,7 +338,11 @@ func (d *desk) typed(line secret.Value) {
 		d.give(unlock.Pressed{Button: unlock.PressContinue})
 	case v.Screen == unlock.ScreenConsent && word == "no":
 		d.give(unlock.Pressed{Button: unlock.PressNotMe})
-	case v.Screen == unlock.ScreenConsent:
+	case v.Screen == unlock.ScreenWeak && word == "yes" && v.WeakAllowed:
+		d.give(unlock.Pressed{Button: unlock.PressContinue})
+	case v.Screen == unlock.ScreenWeak && word == "no":
+		d.give(unlock.Pressed{Button: unlock.PressBack})
+	case v.Screen == unlock.ScreenConsent, v.Screen == unlock.ScreenWeak:
 		d.again("Type yes or no.")
 	case v.Screen == unlock.ScreenChannel && number >= 1 && number <= len(v.Channels):
 		d.give(unlock.ChannelChosen{ID: v.Channels[number-1].ID})
@@ -362,6 +369,11 @@ func (d *desk) passcode(v unlock.View, line secret.Value) {
 			return
 		}
 		v.Reason = unlock.Reason(flaw)
+		d.again(reasonText(v))
+		return
+	}
+	if weak := card.Weak(line); v.Screen == unlock.ScreenPasscode && weak != card.WeakNone && v.Reason == unlock.Reason(weak) {
+		line.Wipe() // it was refused for that a moment ago
 		d.again(reasonText(v))
 		return
 	}

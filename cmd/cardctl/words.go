@@ -45,6 +45,12 @@ var reasonTexts = map[unlock.Reason]string{
 	unlock.Reason(card.FlawNotDigits): "The passcode can have digits only.",
 	unlock.Reason(card.FlawNotASCII):  "The card does not take one of these symbols.",
 
+	unlock.Reason(card.WeakRepeated): "That passcode is easy to guess: it is one character again and again.",
+	unlock.Reason(card.WeakSequence): "That passcode is easy to guess: it is a sequence, like 123456.",
+	unlock.Reason(card.WeakPattern):  "That passcode is easy to guess: it repeats itself, like 121212.",
+	unlock.Reason(card.WeakDate):     "That passcode is easy to guess: it looks like a date.",
+	unlock.Reason(card.WeakCommon):   "That passcode is easy to guess: many people use it.",
+
 	unlock.ReasonCardRefusesIt:  "The card does not take that passcode, and keeps what it had. Start again and choose another.",
 	unlock.ReasonNotUnlocked:    "The card is still locked: it did not take the new passcode. The RA can issue a new card.",
 	unlock.ReasonUnknownOutcome: "It is not known whether the card is unlocked: it stopped before it had told. Start again with the same card.",

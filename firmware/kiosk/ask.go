@@ -116,7 +116,8 @@ func (k *Kiosk) refused(ask uint64, err error) unlock.Refused {
 
 func (k *Kiosk) proved(ask uint64, p *wire.Proved) unlock.Proved {
 	out := unlock.Proved{Ask: ask, Holder: p.Holder,
-		Rules: card.Rules{Min: p.Passcode.Min, Max: p.Passcode.Max, DigitsOnly: p.Passcode.DigitsOnly}}
+		Rules: card.Rules{Min: p.Passcode.Min, Max: p.Passcode.Max, DigitsOnly: p.Passcode.DigitsOnly},
+		Weak:  unlock.WeakPolicy(p.Passcode.Weak)}
 	for _, c := range p.Channels {
 		out.Channels = append(out.Channels, unlock.Channel{ID: c.Id, Kind: c.Kind, Masked: c.Masked})
 	}

@@ -61,11 +61,11 @@ func (j *cardJobs) next() (job func(*served)) {
 	return job
 }
 
-// read opens the session and reads what state the card is in.
-func (c *served) read(ctx context.Context, open func(context.Context) (*Session, error), number uint64) unlock.CardRead {
+// read opens the session and reads what state the card is in, and whether it is an engineer's.
+func (k *Kiosk) read(c *served, e unlock.ReadCard) unlock.CardRead {
 	c.close()
-	out := unlock.CardRead{Session: number}
-	session, err := open(ctx)
+	out := unlock.CardRead{Session: e.Session}
+	session, err := k.Open(k.stopping)
 	if err != nil {
 		out.Failure = failure(err)
 		var retired *card.RetiredError
@@ -74,7 +74,11 @@ func (c *served) read(ctx context.Context, open func(context.Context) (*Session,
 		}
 		return out
 	}
-	c.number, c.Session = number, session
+	c.number, c.Session = e.Session, session
+	if e.ServiceOnly {
+		out.Service = k.serviceCard(c.Card)
+		return out
+	}
 	out.Identity, out.Rules, out.Present = session.Identity, session.Rules, session.Present
 	if out.State, err = c.Card.State(); err == nil {
 		if session.Doubtful {
@@ -82,9 +86,20 @@ func (c *served) read(ctx context.Context, open func(context.Context) (*Session,
 		}
 		out.Certificates, err = c.Card.Certificates()
 	}
+	if err == nil {
+		out.Service = k.serviceCard(seen{c.Card, out.Certificates})
+	}
 	out.Failure = failure(err)
 	return out
 }
+
+// seen is a card whose certificates were read a moment ago.
+type seen struct {
+	card.Card
+	certificates card.Certificates
+}
+
+func (s seen) Certificates() (card.Certificates, error) { return s.certificates, nil }
 
 // prove signs, if the card can, and asks for a challenge, if it is wanted and the family has one.
 func (k *Kiosk) prove(c *served, e unlock.ProveCard, digest [32]byte) unlock.CardProved {

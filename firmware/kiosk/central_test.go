@@ -39,6 +39,8 @@ type central struct {
 	heard    bytes.Buffer
 	told     chan string      // of each outcome: Idempotency-Key and body
 	got      chan audit.Entry // delivered
+	said     chan string      // feedback
+	weak     wire.WeakPasscodes
 }
 
 func (c *central) hear(key string, v any) {
@@ -88,7 +90,7 @@ func (c *central) checkProof(signature []byte) {
 func (c *central) Prove(_ context.Context, key, _ string, r wire.ProofRequest) (*wire.Proved, error) {
 	c.hear(key, r)
 	c.checkProof(r.Signature)
-	return &wire.Proved{Holder: "Mr John Rigby", Passcode: wire.PasscodeRules{Min: 6, Max: 8, DigitsOnly: true},
+	return &wire.Proved{Holder: "Mr John Rigby", Passcode: wire.PasscodeRules{Min: 6, Max: 8, DigitsOnly: true, Weak: c.weak},
 		Channels: []wire.Channel{{Id: "1", Kind: wire.Email, Masked: "j•••@nhs.net"}}}, nil
 }
 
@@ -164,6 +166,12 @@ func (c *central) Outcome(ctx context.Context, key, _ string, r wire.Outcome) (*
 func (c *central) End(_ context.Context, key, _ string, r wire.EndRequest) error {
 	c.hear(key, r)
 	return nil
+}
+
+func (c *central) Feedback(_ context.Context, r wire.Feedback) error {
+	b, err := json.Marshal(r)
+	c.said <- string(b)
+	return err
 }
 
 func (c *central) Deliver(_ context.Context, b wire.EntryBatch) (*wire.Receipt, error) {

@@ -21,6 +21,7 @@ import (
 	"latchkey/card"
 	"latchkey/firmware/audit"
 	"latchkey/firmware/journal"
+	"latchkey/firmware/service"
 	"latchkey/firmware/unlock"
 	"latchkey/firmware/wire"
 )
@@ -48,6 +49,8 @@ type Central interface {
 	Outcome(ctx context.Context, key, caseID string, body wire.Outcome) (*wire.Settled, error)
 	End(ctx context.Context, key, caseID string, body wire.EndRequest) error
 	Deliver(ctx context.Context, body wire.EntryBatch) (*wire.Receipt, error)
+	// Feedback leaves body's texts to the caller; the same id again has its effect once.
+	Feedback(ctx context.Context, body wire.Feedback) error
 	// Local is a time of central's in the kiosk's clock.
 	Local(ms int64) time.Time
 }
@@ -85,6 +88,9 @@ type Config struct {
 	// had been before.
 	Box        <-chan unlock.Input
 	CaseOpened bool
+
+	// Service knows engineers' one-time codes and service cards; nil if nobody may open the engineer's page.
+	Service *service.Store
 
 	Log *slog.Logger
 }
@@ -198,7 +204,9 @@ func (k *Kiosk) step(in unlock.Input) {
 				if errors.Is(err, journal.ErrFull) {
 					reason = unlock.ReasonJournalFull
 				}
-				k.Log.Error("journal", "err", err)
+				for _, e := range r.Entries {
+					k.Log.Error("not in the journal", "kind", string(e.Kind), "case", e.Case, "reason", e.Reason, "err", err)
+				}
 				k.step(unlock.JournalFailed{Reason: reason})
 				return
 			}
@@ -226,7 +234,7 @@ func (k *Kiosk) record(entries []audit.Entry) error {
 func (k *Kiosk) perform(effect unlock.Effect) {
 	switch e := effect.(type) {
 	case unlock.ReadCard:
-		k.onCard(func(c *served) { k.tell(c.read(k.stopping, k.Open, e.Session)) })
+		k.onCard(func(c *served) { k.tell(k.read(c, e)) })
 	case unlock.ProveCard:
 		digest := wire.ProofDigest(e.Nonce, e.Case, k.Identity.ID, k.keys.public())
 		k.onCard(func(c *served) { k.tell(k.prove(c, e, digest)) })
@@ -253,6 +261,16 @@ func (k *Kiosk) perform(effect unlock.Effect) {
 		k.beside.Go(func() { k.reportOutcome(k.stopping, e.Outcome) })
 	case unlock.EndCase:
 		k.beside.Go(func() { k.endCase(k.stopping, e) })
+	case unlock.SendFeedback:
+		k.beside.Go(func() { k.sendFeedback(k.stopping, e) })
+	case unlock.OfferService:
+		k.beside.Go(func() { k.tell(k.offerService(time.Now())) })
+	case unlock.CheckService:
+		code := e.Code.Clone() // the machine may wipe its own meanwhile
+		k.beside.Go(func() {
+			defer code.Wipe()
+			k.tell(k.checkService(time.Now(), code))
+		})
 	default:
 		k.ask(effect)
 	}

@@ -22,6 +22,7 @@ import (
 	"latchkey/firmware/audit"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/secret"
+	"latchkey/firmware/service"
 	"latchkey/firmware/unlock"
 	"latchkey/firmware/wire"
 	"latchkey/tools/cardsim"
@@ -53,6 +54,8 @@ type bench struct {
 	holder  chan unlock.Input
 	shown   chan unlock.View
 	wrap    func(card.Card) (card.Card, error) // the card, as a family of another kind
+	service *service.Store
+	opened  bool // the kiosk's case, before it starts
 	stop    context.CancelFunc
 	ended   chan error
 }
@@ -75,7 +78,7 @@ func newBenchOf(t *testing.T, spec cardsim.Spec) *bench {
 	c.PowerOn()
 	key, kioskKey := newKey(t), newKey(t)
 	b := &bench{t: t, card: c, path: filepath.Join(t.TempDir(), "journal.db"),
-		central: &central{t: t, told: make(chan string, 10), got: make(chan audit.Entry, 1000), key: key, signer: key, kiosk: kioskKey,
+		central: &central{t: t, told: make(chan string, 10), got: make(chan audit.Entry, 1000), said: make(chan string, 10), key: key, signer: key, kiosk: kioskKey,
 			card: c, seal: func([]byte) wire.Candidates {
 				return wire.Candidates{Current: wire.NewSecret([]byte(current)), Next: wire.NewSecret([]byte(next))}
 			}},
@@ -108,6 +111,7 @@ func (b *bench) start() {
 		Machine:  unlock.DefaultConfig, Central: b.central, Journal: b.journal, Reader: b.reader,
 		Open:   b.open,
 		Holder: b.holder, Show: func(v unlock.View, _ time.Time) { b.shown <- v },
+		Service: b.service, CaseOpened: b.opened,
 		Log: slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	go func() { b.ended <- k.Run(ctx) }()

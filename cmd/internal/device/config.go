@@ -204,6 +204,7 @@ func ReadConfig(path, help string) (*Config, error) {
 	c.Machine = unlock.DefaultConfig
 	c.Machine.Idle, c.Machine.CodeIdle = c.Idle.Walk.or(c.Machine.Idle), c.Idle.Code.or(c.Machine.CodeIdle)
 	c.Machine.Warn, c.Machine.Linger = c.Idle.Warn.or(c.Machine.Warn), c.Idle.Linger.or(c.Machine.Linger)
+	c.Machine.Feedback, c.Machine.Weak = c.Feedback.Ask, unlock.WeakPolicy(c.Passcode.Weak)
 	if c.roots, err = roots(c.CentralCA); err != nil {
 		return nil, fmt.Errorf("central_ca: %w", err)
 	}

@@ -33,7 +33,7 @@ func TestTheExampleIsWhole(t *testing.T) {
 		t.Errorf("it shows %d of %d settings", got, settings)
 	}
 	shown := unlock.Config{Idle: time.Duration(c.Idle.Walk), CodeIdle: time.Duration(c.Idle.Code), Warn: time.Duration(c.Idle.Warn),
-		Linger: time.Duration(c.Idle.Linger)}
+		Linger: time.Duration(c.Idle.Linger), Feedback: c.Feedback.Ask, Weak: unlock.WeakPolicy(c.Passcode.Weak)}
 	if shown != unlock.DefaultConfig || c.TimeZone != "Europe/London" || c.Board.Name != "none" {
 		t.Errorf("it says %+v and %s; the defaults are %+v", shown, c.TimeZone, unlock.DefaultConfig)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path"
 	"time"
+
+	"latchkey/firmware/unlock"
 )
 
 // What a kiosk's face and box are told. A desk has neither, and heeds the passcode's setting alone.
@@ -98,8 +100,8 @@ func (c *Config) checkFace() error {
 	if c.Quiet.From.set && c.Quiet.From == c.Quiet.Until {
 		return errors.New("quiet: from and until are the same; a kiosk that is never quiet has neither")
 	}
-	switch c.Passcode.Weak {
-	case "allow", "warn", "refuse":
+	switch unlock.WeakPolicy(c.Passcode.Weak) {
+	case unlock.WeakAllow, unlock.WeakWarn, unlock.WeakRefuse:
 	default:
 		return fmt.Errorf("passcode: weak is allow, warn or refuse, not %q", c.Passcode.Weak)
 	}
