@@ -228,8 +228,9 @@ func (b *Board) tell(ctx context.Context, e Event) {
 	}
 }
 
-// Show shows a state by light, buzzer and backlight. It is for one goroutine, and never waits.
-func (b *Board) Show(s State) {
+// Show shows a state by light, buzzer and backlight, which is dimmed in quiet hours. It is for one goroutine, and never waits.
+func (b *Board) Show(state State, quiet bool) {
+	s := shown{state, quiet}
 	for _, p := range b.players {
 		select {
 		case <-p.states: // which nobody has seen yet

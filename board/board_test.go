@@ -1,6 +1,7 @@
 package board_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -181,7 +182,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 			t.Errorf("%d are missing:\n%s", len(b.Lacks), &says)
 		}
 		expect(t, b, board.Event{Kind: board.Link})
-		b.Show(board.Fault)
+		b.Show(board.Fault, false)
 		b.Alive()
 		time.Sleep(time.Millisecond)
 		if !f.Line("GPIO17").Read() {
@@ -261,6 +262,36 @@ func TestAWatchdogThatIsLeftRunsOut(t *testing.T) {
 		}
 		if got, err := f.Read("dev/watchdog"); err != nil || got != "\x00" {
 			t.Errorf("it was given %q, %v", got, err)
+		}
+	})
+}
+
+// In quiet hours the backlight is dimmed where nobody is served; the buzzer does not sound again for the hour.
+func TestQuietHours(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f, b := open(t, dir, nil)
+		for _, step := range []struct {
+			state board.State
+			quiet bool
+			want  int
+		}{
+			{board.Ready, false, 60}, {board.Ready, true, 15}, {board.Busy, true, 100}, {board.Attention, true, 100}, {board.Fault, true, 15}, {board.Fault, false, 60},
+		} {
+			b.Show(step.state, step.quiet)
+			time.Sleep(time.Millisecond)
+			if got, err := f.Read("sys/class/backlight/10-0045/brightness"); err != nil || got != fmt.Sprint(255*step.want/100) {
+				t.Errorf("%s, quiet %t: brightness %s of 255, %v", step.state, step.quiet, got, err)
+			}
+		}
+		buzzer := f.Line(f.File.Buzzer.Line)
+		b.Show(board.Attention, false)
+		time.Sleep(10 * time.Second)
+		b.Show(board.Attention, true)
+		time.Sleep(time.Millisecond)
+		if buzzer.Read() {
+			t.Error("the buzzer sounds because the hour has changed")
 		}
 	})
 }

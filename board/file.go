@@ -166,6 +166,9 @@ func (f *File) check() (wrong []error) {
 		} else if other, is := taken[u.line]; is {
 			say("line %s is both %s and %s; give one of them another line", u.line, other, u.duty)
 		}
+		if _, _, is := offset(u.line); !is && strings.ContainsRune(u.line, '/') {
+			say("%s: line %q is no name, and not a chip's label, a slash and a number, such as pinctrl-rp1/17", u.duty, u.line)
+		}
 		taken[u.line] = u.duty
 	}
 	if f.Light != nil {

@@ -34,6 +34,8 @@ func TestABoardFileThatIsWrongSaysWhatAndHow(t *testing.T) {
 		"interface":      {"title = \"x\"\n[network]\ninterfaces = [\"[\"]", "neither a name nor a pattern"},
 		"climbing":       {"title = \"x\"\n[network]\ninterfaces = [\"../e*\"]", "neither a name nor a pattern"},
 		"backlight":      {"title = \"x\"\n[backlight]\ndevice = \"*\"\nready = 0\nbusy = 9\nattention = 9\nfault = 9", "backlight ready: say between 5 and 100"},
+		"quiet":          {"title = \"x\"\n[backlight]\ndevice = \"*\"\nready = 9\nbusy = 9\nattention = 9\nfault = 9\nquiet = 1", "backlight quiet: say between 5 and 100"},
+		"nowhere":        {"title = \"x\"\n[button]\nline = \"chip/x\"\npressed = \"low\"", `line "chip/x" is no name`},
 		"watchdog":       {"title = \"x\"\n[watchdog]\ndevice = \"watchdog\"\ntimeout = \"1s\"", "whole seconds, 5s to 10m"},
 	} {
 		if _, err := board.Parse([]byte(c.file)); err == nil || !strings.Contains(err.Error(), c.says) {

@@ -48,6 +48,7 @@ type Backlight struct {
 	Busy      int    `toml:"busy"`
 	Attention int    `toml:"attention"`
 	Fault     int    `toml:"fault"`
+	Quiet     int    `toml:"quiet"` // ready and fault in quiet hours; 0 is as ever
 }
 
 // names of the lamps, sorted.
@@ -115,25 +116,34 @@ func (b *Backlight) check() (wrong []error) {
 			wrong = append(wrong, fmt.Errorf("backlight %s: say between 5 and 100 per cent: a dark screen looks broken", s))
 		}
 	}
+	if b.Quiet != 0 && (b.Quiet < 5 || b.Quiet > 100) {
+		wrong = append(wrong, errors.New("backlight quiet: say between 5 and 100 per cent: a dark screen looks broken"))
+	}
 	return wrong
 }
 
 // player plays the rhythm of the newest state.
 type player struct {
 	what   string
-	states chan State // the newest; room for one
+	states chan shown // the newest; room for one
 	rhythm func(State) []duration
 	again  bool // from the beginning; else once
 	steady bool // without a rhythm it is on
-	set    func(s State, on bool) error
+	set    func(s shown, on bool) error
+}
+
+// shown is a state, and whether it is shown in a quiet hour.
+type shown struct {
+	State
+	quiet bool
 }
 
 func (l *Light) player(lamps map[string]gpio.PinIO) *player {
 	return &player{
 		what: "light", rhythm: func(s State) []duration { return l.of(s).Rhythm }, again: true, steady: true,
-		set: func(s State, on bool) (err error) {
+		set: func(s shown, on bool) (err error) {
 			for name, pin := range lamps {
-				lit := on && slices.Contains(l.of(s).Lamps, name)
+				lit := on && slices.Contains(l.of(s.State).Lamps, name)
 				err = errors.Join(err, pin.Out(gpio.Level(lit) == gpio.Level(l.On)))
 			}
 			return err
@@ -144,7 +154,7 @@ func (l *Light) player(lamps map[string]gpio.PinIO) *player {
 func (b *Buzzer) player(pin gpio.PinIO) *player {
 	return &player{
 		what: "buzzer", rhythm: b.of,
-		set: func(_ State, on bool) error { return pin.Out(gpio.Level(on) == gpio.Level(b.On)) },
+		set: func(_ shown, on bool) error { return pin.Out(gpio.Level(on) == gpio.Level(b.On)) },
 	}
 }
 
@@ -160,10 +170,13 @@ func (b *Backlight) player(root string) (*player, error) {
 	}
 	return &player{
 		what: "backlight", rhythm: func(State) []duration { return nil }, steady: true,
-		set: func(s State, on bool) error {
+		set: func(s shown, on bool) error {
 			percent := 100
 			if on {
-				percent = b.of(s)
+				percent = b.of(s.State)
+			}
+			if on && s.quiet && b.Quiet != 0 && (s.State == Ready || s.State == Fault) { // somebody who is served sees the screen as ever
+				percent = min(percent, b.Quiet)
 			}
 			return os.WriteFile(filepath.Join(found[0], "brightness"), strconv.AppendInt(nil, int64(max(1, most*percent/100)), 10), 0)
 		},
@@ -172,26 +185,30 @@ func (b *Backlight) player(root string) (*player, error) {
 
 // play starts a player.
 func (b *Board) play(ctx context.Context, p *player) {
-	p.states = make(chan State, 1)
+	p.states = make(chan shown, 1)
 	b.players = append(b.players, p)
 	b.beside.Go(func() {
-		current, beat := states, 0 // none yet
+		current, beat := shown{State: states}, 0 // none yet
 		var next <-chan time.Time
 		var failed string
 		for {
 			select {
 			case <-ctx.Done():
-				_ = p.set(current%states, false) // nobody is left to be told
+				_ = p.set(shown{State: current.State % states}, false) // nobody is left to be told
 				return
 			case s := <-p.states:
 				if s == current {
 					continue
 				}
+				if s.State == current.State { // the hour changed, and no rhythm begins again
+					current = s
+					break
+				}
 				current, beat = s, 0
 			case <-next:
 				beat++
 			}
-			on, rhythm := p.steady, p.rhythm(current)
+			on, rhythm := p.steady, p.rhythm(current.State)
 			next = nil
 			if n := len(rhythm); n > 0 && (p.again || beat < n) {
 				on = beat%2 == 0

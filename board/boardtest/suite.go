@@ -106,7 +106,7 @@ func Run(t *testing.T, s Subject) {
 	}
 	// Fault last but one, so that every state is entered from another.
 	for _, state := range []board.State{board.Ready, board.Busy, board.Attention, board.Fault, board.Ready} {
-		b.Show(state)
+		b.Show(state, false)
 		waited(func() {
 			if !s.Sees(state) {
 				t.Errorf("light, buzzer or backlight do not show %s as the board file says", state)

@@ -21,6 +21,7 @@ import (
 type box struct {
 	board *board.Board
 	data  string
+	quiet func(time.Time) bool // nil: never
 	log   *slog.Logger
 
 	noReader time.Time // since when; zero while there is one
@@ -45,7 +46,7 @@ func openBox(c *device.Config, log *slog.Logger) (*box, error) {
 	if c.Board.Name != "none" {
 		log.Info("board", "title", b.Title, "health", b.Health())
 	}
-	return &box{board: b, data: c.Data, log: log}, nil
+	return &box{board: b, data: c.Data, quiet: c.QuietAt, log: log}, nil
 }
 
 // close ends lights and events, and with orderly stops the watchdog.
@@ -146,7 +147,7 @@ func mark(dir, name string) error {
 // show has the box show what the screen shows. The loop calls it after every turn, so it is the watchdog's sign of life.
 func (b *box) show(v unlock.View, now time.Time) {
 	b.board.Alive()
-	b.board.Show(stateOf(v, now))
+	b.board.Show(stateOf(v, now), b.quiet != nil && b.quiet(now))
 	b.heedReader(v, now)
 }
 

@@ -107,7 +107,7 @@ func serve(ctx context.Context, path string) error {
 	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
 	if inputs != nil {
-		go feed(watch, inputs, screen, func(in bool) { d.Log.Info("headphones", "in", in) })
+		go feed(watch, inputs, screen, face.headphones)
 	}
 	loop := d.Kiosk(device.Watch(watch, d.Log, c.Profiles, ""))
 	loop.Holder, loop.Box, loop.CaseOpened = face.inputs(watch, screen), box.inputs(watch), box.wasOpened()
@@ -142,6 +142,12 @@ func (f *face) show(v unlock.View, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.face.Show(v, now)
+}
+
+func (f *face) headphones(in bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.face.Headphones(in, time.Now())
 }
 
 // inputs turns what the terminal tells into the machine's inputs, until ctx ends.
