@@ -75,6 +75,10 @@ arm64: deps-arm64 ## build the kiosk for 64-bit ARM into bin/arm64/kiosk
 	@readelf -h bin/arm64/kiosk | grep -q 'Machine: *AArch64' || { echo 'arm64: bin/arm64/kiosk is not for AArch64' >&2; exit 1; }
 	@echo 'arm64: bin/arm64/kiosk is built and linked for AArch64'
 
+.PHONY: vm-test
+vm-test: deps-vm arm64 bin/arm64/guest bin/vmtest ## boot Debian's kernel on an emulated board, and check the kiosk on its real drivers; pictures in bin/vm-test
+	@bin/vmtest
+
 .PHONY: deb
 deb: deps-deb bin/central ## make central's Debian package, and look at its unit's sandbox
 	@tools/deb
@@ -88,13 +92,15 @@ clean: ## remove what was built
 
 SOURCES = cmd firmware board card ui tools
 
-.PHONY: deps-build deps-run deps-arm64 deps-deb
-deps-build deps-run deps-arm64 deps-deb:
+.PHONY: deps-build deps-run deps-arm64 deps-deb deps-vm
+deps-build deps-run deps-arm64 deps-deb deps-vm:
 	@tools/deps $(@:deps-%=%)
 
 bin/kiosk bin/central bin/cardctl: SOURCE = ./cmd/$(@F)
-bin/run bin/e2e bin/screens: SOURCE = ./tools/$(@F)
+bin/run bin/e2e bin/screens bin/vmtest: SOURCE = ./tools/$(@F)
 bin/cardsim bin/devmail: SOURCE = ./tools/$(@F)/cmd
+bin/arm64/guest: FORCE
+	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o $@ ./tools/qemu/guest
 bin/%: FORCE
 	@$(BUILD) -o $@ $(SOURCE)
 

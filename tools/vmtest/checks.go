@@ -1,0 +1,341 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"latchkey/firmware/unlock"
+	"latchkey/tools/qemu"
+)
+
+// check is one thing that must be so. What it adds to its line is a figure.
+type check struct {
+	name string
+	try  func(context.Context, *lab) (said string, err error)
+}
+
+// The checks, each on what those before it left.
+var checks = []check{
+	{"the machine starts", started},
+	{"the kiosk paints its first page within 10 s, in the console's font and the kiosk's colours, to the pixel", firstPaint},
+	{"a tap on the language key turns the page Welsh, with ŵ and ŷ", tapTurnsWelsh},
+	{"a tap between the keys does nothing", tapBetween},
+	{"Alt-F2 and the kernel's VT_ACTIVATE leave the kiosk's terminal on the screen", terminalStays},
+	{"Ctrl-Alt-Del does not restart the machine", func(ctx context.Context, l *lab) (string, error) {
+		return "", l.nothingHappens(ctx, "ctrl", "alt", "delete")
+	}},
+	{"SysRq-b does not restart the machine", func(ctx context.Context, l *lab) (string, error) {
+		return "", l.nothingHappens(ctx, "alt", "sysrq", "b")
+	}},
+	{"an orderly end gives the console back", func(ctx context.Context, l *lab) (string, error) {
+		return "", l.consoleComesBack(ctx, syscall.SIGTERM, "exit status 0")
+	}},
+	{"kill -9 gives the console back", func(ctx context.Context, l *lab) (string, error) {
+		if err := l.start(ctx, "none.toml", noReader); err != nil {
+			return "", err
+		}
+		return "", l.consoleComesBack(ctx, syscall.SIGKILL, "signal: killed")
+	}},
+	{"the watchdog leaves a kiosk alone that turns", watchdogWaits},
+	{"an edge on the case's line puts the kiosk out of service", caseOpened},
+	{"an orderly end stops the watchdog", watchdogStops},
+	{"the watchdog restarts the machine when the kiosk is stopped", watchdogFires},
+	{"without the kiosk, Alt-F2 switches terminals and Ctrl-Alt-Del restarts: the keys did arrive", keysArrive},
+}
+
+// limit for the first page, on an emulated processor.
+const limit = 10 * time.Second
+
+func started(ctx context.Context, l *lab) (string, error) { return "", l.Booted(ctx) }
+
+func firstPaint(ctx context.Context, l *lab) (string, error) {
+	began := time.Now()
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	if err := l.start(ctx, "none.toml", noReader); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf(": %.1f s", time.Since(began).Seconds()), nil
+}
+
+// start runs a kiosk and waits for its page.
+func (l *lab) start(ctx context.Context, config string, v unlock.View) (err error) {
+	if l.kiosk, err = l.Run(ctx, "/bin/kiosk", "--config", "/etc/latchkey/"+config); err != nil {
+		return err
+	}
+	return l.shows(ctx, v, false)
+}
+
+// shows waits until the screen is to the pixel what ui draws of a view, and keeps the picture.
+func (l *lab) shows(ctx context.Context, v unlock.View, welsh bool) error {
+	p, err := draw(v, welsh)
+	if err != nil {
+		return err
+	}
+	picture, err := l.Look(ctx, func(i image.Image) error { return p.differs(l.font, i) })
+	if err != nil {
+		return err
+	}
+	name := string(v.Reason)
+	if welsh {
+		name += ".cy"
+	}
+	return l.keep(picture, name)
+}
+
+// tap taps in the middle of a text of a page.
+func (l *lab) tap(ctx context.Context, x, y int) error {
+	return errors.Join(l.Touch(ctx, x, y), l.Lift(ctx))
+}
+
+// turn has the language key pressed by touch, and waits for the page in the other language.
+func (l *lab) turn(ctx context.Context, welsh bool) error {
+	p, err := draw(noReader, !welsh)
+	if err != nil {
+		return err
+	}
+	key := "Cymraeg"
+	if !welsh {
+		key = "English"
+	}
+	x, y, err := p.find(key)
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.tap(ctx, x, y), l.shows(ctx, noReader, welsh))
+}
+
+func tapTurnsWelsh(ctx context.Context, l *lab) (string, error) {
+	began := time.Now()
+	if err := l.turn(ctx, true); err != nil {
+		return "", err
+	}
+	took := time.Since(began)
+	p, err := draw(noReader, true)
+	if err == nil && (!p.has('ŵ') || !p.has('ŷ')) {
+		err = errors.New("the page that was compared has no ŵ or no ŷ: choose another")
+	}
+	return fmt.Sprintf(": %d ms", took.Milliseconds()), err
+}
+
+// tapBetween taps on the page, and then on the language key, in turn: had the first done anything, the second would show it.
+func tapBetween(ctx context.Context, l *lab) (string, error) {
+	if err := l.tap(ctx, qemu.Width/2, qemu.Height*2/3); err != nil {
+		return "", err
+	}
+	return "", l.turn(ctx, false)
+}
+
+// active is the virtual terminal that is on the screen.
+func (l *lab) active(ctx context.Context) (string, error) {
+	name, err := l.Read(ctx, "/sys/class/tty/tty0/active")
+	return strings.TrimSpace(name), err
+}
+
+// nothingHappens presses keys that must do nothing, and then changes the language there and back, which shows that those keys have arrived
+// and that the kiosk is still there to be used.
+func (l *lab) nothingHappens(ctx context.Context, keys ...string) error {
+	restarts := l.Seen("RESET")
+	if err := l.Keys(ctx, keys...); err != nil {
+		return err
+	}
+	if err := l.Keys(ctx, "f2"); err != nil {
+		return err
+	}
+	if err := l.turnedBack(ctx); err != nil {
+		return err
+	}
+	if n := l.Seen("RESET"); n != restarts {
+		return errors.New("the machine was restarted")
+	}
+	terminal, err := l.active(ctx)
+	if err == nil && terminal != "tty1" {
+		err = fmt.Errorf("%s is on the screen", terminal)
+	}
+	return err
+}
+
+// turnedBack waits for the Welsh page that a key has turned, and turns it back by touch, which hides the focus, too.
+func (l *lab) turnedBack(ctx context.Context) error {
+	p, err := draw(noReader, true)
+	if err != nil {
+		return err
+	}
+	x, y, err := p.find("English")
+	if err != nil {
+		return err
+	}
+	// The story alone, without the keys below: that which was pressed shows the focus.
+	if _, err := l.Look(ctx, func(i image.Image) error { return p.differsIn(l.font, i, p.rows/2) }); err != nil {
+		return err
+	}
+	return errors.Join(l.tap(ctx, x, y), l.shows(ctx, noReader, false))
+}
+
+func terminalStays(ctx context.Context, l *lab) (string, error) {
+	if err := l.Switch(ctx, 2); err != nil && !errors.Is(err, qemu.ErrGuest) {
+		return "", err
+	}
+	return "", l.nothingHappens(ctx, "alt", "f2")
+}
+
+// consoleComesBack ends the kiosk, and looks whether the console is as the kernel made it: its colours, its font of 8×16, terminals that can be
+// switched.
+func (l *lab) consoleComesBack(ctx context.Context, s syscall.Signal, ending string) error {
+	if err := l.end(ctx, s, ending); err != nil {
+		return err
+	}
+	// Home, clear, and a letter whose size is to be seen.
+	if err := l.Write(ctx, "/dev/tty1", "\x1b[0m\x1b[?25l\x1b[H\x1b[JM"); err != nil {
+		return err
+	}
+	if _, err := l.Look(ctx, plainConsole); err != nil {
+		return err
+	}
+	for _, terminal := range []int{2, 1} {
+		if err := l.switched(ctx, terminal); err != nil {
+			return err
+		}
+	}
+	return l.Write(ctx, "/dev/tty1", "\x1b[?25h")
+}
+
+// end ends the kiosk by a signal.
+func (l *lab) end(ctx context.Context, s syscall.Signal, ending string) error {
+	if err := l.Signal(ctx, l.kiosk, int(s)); err != nil {
+		return err
+	}
+	got, err := l.Exited(ctx, l.kiosk)
+	if err == nil && got != ending {
+		err = fmt.Errorf("the kiosk ended with %q, not %q", got, ending)
+	}
+	return err
+}
+
+// switched has the kernel show a terminal, and waits until it does.
+func (l *lab) switched(ctx context.Context, terminal int) error {
+	if err := l.Switch(ctx, terminal); err != nil {
+		return err
+	}
+	return l.onScreen(ctx, terminal)
+}
+
+func (l *lab) onScreen(ctx context.Context, terminal int) error {
+	_, err := l.Look(ctx, func(image.Image) error {
+		name, err := l.active(ctx)
+		if err == nil && name != "tty"+strconv.Itoa(terminal) {
+			err = fmt.Errorf("%s is on the screen, and tty%d was asked for", name, terminal)
+		}
+		return err
+	})
+	return err
+}
+
+// plainConsole: one letter in the kernel's font of 8×16 and its grey (drivers/tty/vt/vt.c: default_red …), and nothing else.
+func plainConsole(i image.Image) error {
+	black, grey := color.RGBA{0, 0, 0, 0xff}, color.RGBA{0xaa, 0xaa, 0xaa, 0xff}
+	lit := image.Rectangle{}
+	for y := range qemu.Height {
+		for x := range qemu.Width {
+			switch c := color.RGBAModel.Convert(i.At(x, y)); c {
+			case black:
+			case grey:
+				lit = lit.Union(image.Rect(x, y, x+1, y+1))
+			default:
+				return fmt.Errorf("pixel %d,%d is %v, which is none of the kernel's black and grey", x, y, c)
+			}
+		}
+	}
+	if lit.Empty() || !lit.In(image.Rect(0, 0, 8, 16)) {
+		return fmt.Errorf("a letter of the kernel's font is lit within %v", lit)
+	}
+	return nil
+}
+
+// uptime of the guest, in its own seconds.
+func (l *lab) uptime(ctx context.Context) (float64, error) {
+	text, err := l.Read(ctx, "/proc/uptime")
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(text, " ")
+	return strconv.ParseFloat(first, 64)
+}
+
+func (l *lab) watchdogIs(ctx context.Context, wanted string) error {
+	state, err := l.Read(ctx, "/sys/class/watchdog/watchdog0/state")
+	if state = strings.TrimSpace(state); err == nil && state != wanted {
+		err = fmt.Errorf("the watchdog is %s, not %s", state, wanted)
+	}
+	return err
+}
+
+// watchdogWaits lets twice the watchdog's time pass.
+func watchdogWaits(ctx context.Context, l *lab) (string, error) {
+	if err := l.start(ctx, "kiosk.toml", noReader); err != nil {
+		return "", err
+	}
+	if err := l.watchdogIs(ctx, "active"); err != nil {
+		return "", err
+	}
+	from, err := l.uptime(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, err = l.Look(ctx, func(image.Image) error {
+		now, err := l.uptime(ctx)
+		if err == nil && now < from+2*watchdogTime.Seconds() {
+			err = errors.New("the machine's clock stands")
+		}
+		return err
+	})
+	if err == nil && l.Seen("WATCHDOG") > 0 {
+		err = errors.New("the watchdog has fired")
+	}
+	return "", err
+}
+
+func caseOpened(ctx context.Context, l *lab) (string, error) {
+	if err := l.Execute(ctx, "system_powerdown", nil, nil); err != nil {
+		return "", err
+	}
+	return "", l.shows(ctx, opened, false)
+}
+
+func watchdogStops(ctx context.Context, l *lab) (string, error) {
+	if err := l.end(ctx, syscall.SIGTERM, "exit status 0"); err != nil {
+		return "", err
+	}
+	return "", l.watchdogIs(ctx, "inactive")
+}
+
+func watchdogFires(ctx context.Context, l *lab) (string, error) {
+	if err := l.start(ctx, "kiosk.toml", opened); err != nil { // it is still opened: nobody has cleared it
+		return "", err
+	}
+	restarts := l.Seen("RESET")
+	if err := l.Signal(ctx, l.kiosk, int(syscall.SIGSTOP)); err != nil {
+		return "", err
+	}
+	if err := l.Await(ctx, "WATCHDOG", 1); err != nil {
+		return "", err
+	}
+	return "", errors.Join(l.Await(ctx, "RESET", restarts+1), l.Booted(ctx))
+}
+
+func keysArrive(ctx context.Context, l *lab) (string, error) {
+	// A terminal that nobody has shown yet is not there to be switched to.
+	err := errors.Join(l.switched(ctx, 2), l.switched(ctx, 1), l.Keys(ctx, "alt", "f2"), l.onScreen(ctx, 2))
+	if err != nil {
+		return "", err
+	}
+	restarts := l.Seen("RESET")
+	return "", errors.Join(l.Keys(ctx, "ctrl", "alt", "delete"), l.Await(ctx, "RESET", restarts+1), l.Booted(ctx))
+}

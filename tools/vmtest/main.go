@@ -1,0 +1,147 @@
+// Command vmtest boots Debian's 64-bit ARM kernel in an emulated machine (latchkey/tools/qemu) with the kiosk on its console, and checks on real
+// drivers what unit tests may not open: the framebuffer console with the kiosk's font and colours, touch, the keys that must do nothing, a
+// GPIO line, the watchdog. Each check is a line; the last one counts.
+//
+// No central can be reached there and there is no card reader, so the kiosk is out of service throughout; walks are e2e's. It is a tool for
+// development.
+package main
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/tools/qemu"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var bin string
+	cmd := &cobra.Command{
+		Use:           "vmtest",
+		Short:         "Check the kiosk on the drivers of an emulated board",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return run(cmd.Context(), bin, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&bin, "bin", "bin", "`folder` with arm64/kiosk and arm64/guest, and for pictures")
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "vm-test:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// lab is the machine and what is known of it.
+type lab struct {
+	*qemu.Machine
+	font     font
+	pictures string // folder
+	out      io.Writer
+
+	kiosk int // process that runs; 0 if none
+}
+
+// patience is how long one thing is waited for. The machine is slow where two processors are shared.
+const patience = 20 * time.Second
+
+func run(ctx context.Context, bin string, out io.Writer) error {
+	dir, err := os.MkdirTemp("", "vm-test-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	l := &lab{pictures: filepath.Join(bin, "vm-test"), out: out}
+	if err := os.RemoveAll(l.pictures); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(l.pictures, 0o755); err != nil {
+		return err
+	}
+	kernel, initrd, fontFile, err := furnish(ctx, bin, dir, os.Stderr)
+	if err != nil {
+		return err
+	}
+	if l.font, err = readFont(fontFile); err != nil {
+		return err
+	}
+	l.Machine, err = qemu.Start(ctx, qemu.Config{Dir: filepath.Join(dir, "machine"), Kernel: kernel, Initrd: initrd,
+		Append: "console=ttyAMA0 panic=-1", Lines: map[int]string{caseLine: "CASE"}})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	passed := 0
+	for _, c := range checks {
+		began := time.Now()
+		said, err := l.try(ctx, c)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			fmt.Fprintf(out, "FAIL  %s: %v\n", c.name, err)
+			l.explain(ctx)
+			break // those after it build on it
+		}
+		passed++
+		fmt.Fprintf(out, "ok    %s%s (%.1f s)\n", c.name, said, time.Since(began).Seconds())
+	}
+	fmt.Fprintf(out, "vm-test: %d checks, %d passed\n", len(checks), passed)
+	if passed < len(checks) {
+		return fmt.Errorf("a check failed, and those after it were not made; pictures are in %s, failed.png is the last", l.pictures)
+	}
+	return nil
+}
+
+func (l *lab) try(ctx context.Context, c check) (string, error) {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	return c.try(ctx, l)
+}
+
+// explain shows what somebody who has to know why would look at.
+func (l *lab) explain(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, patience/10)
+	defer stop()
+	if picture, err := l.Screen(ctx); err == nil {
+		_ = l.keep(picture, "failed")
+	}
+	say := func(what, text string) {
+		for line := range strings.Lines(text) {
+			fmt.Fprintf(l.out, "      %s: %s\n", what, strings.TrimSpace(line))
+		}
+	}
+	say("machine", l.LastLines(5))
+	for _, name := range []string{"/tmp/stderr", "/etc/latchkey/data/kiosk.log"} {
+		if text, err := l.Read(ctx, name); err == nil {
+			lines := strings.Split(strings.TrimSpace(text), "\n")
+			say(filepath.Base(name), strings.Join(lines[max(0, len(lines)-8):], "\n"))
+		}
+	}
+}
+
+// keep writes a picture for people to look at.
+func (l *lab) keep(picture image.Image, name string) error {
+	f, err := os.Create(filepath.Join(l.pictures, name+".png"))
+	if err != nil {
+		return err
+	}
+	if err := png.Encode(f, picture); err != nil {
+		return err
+	}
+	return f.Close()
+}
