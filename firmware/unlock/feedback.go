@@ -2,6 +2,7 @@ package unlock
 
 import (
 	"bytes"
+	"unicode"
 	"unicode/utf8"
 
 	"latchkey/firmware/secret"
@@ -58,13 +59,26 @@ func (m *Machine) rated(in Rated) {
 }
 
 func (m *Machine) commented(in CommentTyped) {
-	if b := in.Text.Reveal(); utf8.RuneCount(b) > CommentMost || !utf8.Valid(b) {
-		m.impossible(in)
+	if !plain(in.Text.Reveal()) {
+		m.impossible(in) // no keyboard of the kiosk's types that
 		return
 	}
 	m.said.comment.Wipe()
 	m.said.comment = in.Text
 	m.to(phaseContact)
+}
+
+// plain: a comment as central takes it, of characters that can be printed.
+func plain(b []byte) bool {
+	n := 0
+	for ; len(b) > 0; n++ {
+		r, size := utf8.DecodeRune(b)
+		if r == utf8.RuneError && size < 2 || !unicode.IsPrint(r) {
+			return false
+		}
+		b = b[size:]
+	}
+	return n <= CommentMost
 }
 
 // submitted is the end of it.

@@ -40,3 +40,15 @@ func FuzzLooksLikeAddress(f *testing.F) {
 		}
 	})
 }
+
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	for comment, want := range map[string]bool{
+		"": true, "Da iawn, ŵyr!": true, "two\nlines": false, "\x1b[2J": false, "\xff": false, "a\u202eb": false,
+		strings.Repeat("ŵ", CommentMost): true, strings.Repeat("ŵ", CommentMost+1): false,
+	} {
+		if got := plain([]byte(comment)); got != want {
+			t.Errorf("%q: %t, want %t", comment, got, want)
+		}
+	}
+}

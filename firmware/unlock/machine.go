@@ -11,7 +11,9 @@
 //     card tells that it is the last try;
 //   - "unlocked" and "changed" are said only after the card accepted the new passcode;
 //   - every grant that arrives has one outcome;
-//   - passcode, code and PUKs are wiped as soon as the walk ends.
+//   - passcode, code and PUKs are wiped as soon as the walk ends, and nothing of the holder is left in the machine;
+//   - feedback knows nothing of the walk before it, and is kept nowhere if it is not submitted;
+//   - the engineer's page is opened where nobody is served, and while it is open nobody is.
 //
 // An event that is impossible in a state is recorded (audit.KindImpossible) and ends the walk on a safe screen.
 package unlock
@@ -35,16 +37,6 @@ type Config struct {
 	Feedback bool          // ask how it was, after a success
 	Weak     WeakPolicy    // of a change, which central is not asked about
 }
-
-// WeakPolicy is what becomes of a new passcode that is easily guessed.
-type WeakPolicy string
-
-// The policies. "" allows, any other warns.
-const (
-	WeakAllow  WeakPolicy = "allow"
-	WeakWarn   WeakPolicy = "warn"
-	WeakRefuse WeakPolicy = "refuse"
-)
 
 // DefaultConfig gives a holder time to read, and to walk to a screen with mail.
 var DefaultConfig = Config{

@@ -453,49 +453,6 @@ func (m *Machine) codeAccepted(in CodeAccepted) {
 	m.to(phasePasscode)
 }
 
-func (m *Machine) passcodeChosen(in PasscodeTyped) {
-	if flaw := m.walk.rules.Check(in.Passcode); flaw != card.FlawNone {
-		in.Passcode.Wipe()
-		m.reason = Reason(flaw)
-		return
-	}
-	weak := card.Weak(in.Passcode)
-	if m.walk.weak == WeakAllow || m.walk.weak == "" {
-		weak = card.WeakNone
-	}
-	if weak != card.WeakNone && m.walk.weak == WeakRefuse {
-		in.Passcode.Wipe()
-		m.reason = Reason(weak)
-		return
-	}
-	m.walk.passcode.Wipe()
-	m.walk.passcode = in.Passcode
-	if weak != card.WeakNone {
-		m.to(phaseWeak)
-		m.reason = Reason(weak)
-		return
-	}
-	m.to(phaseRepeat)
-}
-
-func (m *Machine) passcodeRepeated(in PasscodeTyped) {
-	w := &m.walk
-	same := w.passcode.Equal(in.Passcode)
-	in.Passcode.Wipe()
-	if !same {
-		w.passcode.Wipe()
-		m.to(phasePasscode)
-		m.reason = ReasonDiffers
-		return
-	}
-	if w.errand == ErrandChange {
-		m.replace()
-		return
-	}
-	m.to(phaseReproving)
-	m.do(ProveCard{Session: w.session, Case: w.caseID, Profile: w.profile, Nonce: w.nonce, Challenge: true})
-}
-
 func (m *Machine) reproved(in CardProved) {
 	if in.Failure.Kind != "" {
 		m.stop(cardFailure(in.Failure))
