@@ -16,7 +16,7 @@ import (
 )
 
 func kioskCommand(o *options) *cobra.Command {
-	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskShow(o), kioskRelease(o))
+	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskShow(o), kioskRelease(o), kioskServiceCode(o), kioskServiceRenew(o))
 }
 
 func kioskEnrol(o *options) *cobra.Command {
@@ -219,6 +219,9 @@ func kioskShow(o *options) *cobra.Command {
 				fmt.Fprintf(w, "kiosk\t%s\nkind\t%s\nstate\t%s\nsite\t%s\nadded\t%s\ncertificate SHA-256\t%s\n",
 					k.Name, k.Kind, k.State, k.Site, clock(k.AddedAt), k.CertificateSha256)
 				fmt.Fprintf(w, "entries held\t%d\nentries backed up\t%d\n", k.EntriesHeld, k.EntriesBackedUp)
+				if k.Service != nil {
+					fmt.Fprintf(w, "service code due\t%d, as it told at %s\n", k.Service.Due, clock(k.Service.ToldAt))
+				}
 				for _, moment := range []struct {
 					what string
 					at   *time.Time

@@ -216,6 +216,36 @@ type Event struct {
 	Note  string `json:"note,omitempty"`
 }
 
+// Feedback defines model for Feedback.
+type Feedback struct {
+	Comment wire.Text `json:"comment,omitempty"`
+
+	// Contact An email address to which the holder wants an answer.
+	Contact wire.Text `json:"contact,omitempty"`
+
+	// Day UTC, such as 2026-11-22.
+	Day string `json:"day"`
+
+	// Site Of the kiosk; empty if not known.
+	Site  string `json:"site"`
+	Stars int    `json:"stars"`
+
+	// Unreadable No key that this central has opens what was written, or it is damaged.
+	Unreadable bool `json:"unreadable,omitempty"`
+}
+
+// FeedbackSum defines model for FeedbackSum.
+type FeedbackSum struct {
+	Count int `json:"count"`
+
+	// Mean Of the stars.
+	Mean float64 `json:"mean"`
+
+	// Month Such as 2026-11.
+	Month string `json:"month"`
+	Site  string `json:"site"`
+}
+
 // Flaw What is wrong with a line.
 type Flaw struct {
 	File string `json:"file"`
@@ -358,7 +388,10 @@ type Kiosk struct {
 
 	// QuarantinedAt Absent if it is not in quarantine.
 	QuarantinedAt *time.Time `json:"quarantined_at,omitempty"`
-	Site          string     `json:"site,omitempty"`
+
+	// Service Its one-time codes for engineers; absent if it never told of any.
+	Service *ServiceDue `json:"service,omitempty"`
+	Site    string      `json:"site,omitempty"`
 
 	// State An enrolled one is inert until its key's fingerprint is confirmed.
 	State KioskState `json:"state"`
@@ -392,6 +425,18 @@ type NewKiosk struct {
 	Kind KioskKind `json:"kind"`
 
 	// Name The certificate's common name.
+	Name string `json:"name"`
+}
+
+// NewServiceCard Of certificate and key_sha256 there is one.
+type NewServiceCard struct {
+	// Certificate Of its key that signs without a passcode (PIV 9E), DER.
+	Certificate []byte `json:"certificate,omitempty"`
+
+	// KeySha256 Of that key's SubjectPublicKeyInfo, hex.
+	KeySha256 string `json:"key_sha256,omitempty"`
+
+	// Name As staff call it.
 	Name string `json:"name"`
 }
 
@@ -460,6 +505,42 @@ type Rewrapped struct {
 	Stuck []Stuck `json:"stuck"`
 }
 
+// ServiceCard defines model for ServiceCard.
+type ServiceCard struct {
+	AddedAt time.Time `json:"added_at"`
+
+	// KeySha256 Lower-case hex.
+	KeySha256 string `json:"key_sha256"`
+	Name      string `json:"name"`
+}
+
+// ServiceCode defines model for ServiceCode.
+type ServiceCode struct {
+	Code   wire.Secret `json:"code"`
+	Number int         `json:"number"`
+
+	// Warning What was given away besides.
+	Warning string `json:"warning,omitempty"`
+}
+
+// ServiceDue Its one-time codes for engineers; absent if it never told of any.
+type ServiceDue struct {
+	// Due The number that it shows, as central knows it; 0 if all were used.
+	Due int `json:"due"`
+
+	// ToldAt When it told last.
+	ToldAt time.Time `json:"told_at"`
+}
+
+// ServiceNumber defines model for ServiceNumber.
+type ServiceNumber struct {
+	// Number As the kiosk shows it.
+	Number int `json:"number"`
+
+	// Skip Also if central expects another number.
+	Skip bool `json:"skip,omitempty"`
+}
+
 // Stuck No key that this central has opens it.
 type Stuck struct {
 	Generation int64  `json:"generation"`
@@ -478,11 +559,20 @@ type Unusable struct {
 	Why     string `json:"why"`
 }
 
+// From defines model for From.
+type From = string
+
 // Name defines model for Name.
 type Name = string
 
 // Serial defines model for Serial.
 type Serial = string
+
+// Site defines model for Site.
+type Site = string
+
+// Until defines model for Until.
+type Until = string
 
 // ListCardsParams defines parameters for ListCards.
 type ListCardsParams struct {
@@ -500,6 +590,30 @@ type ListEventsParams struct {
 
 	// By Who did it.
 	By string `form:"by,omitempty" json:"by,omitempty"`
+}
+
+// ListFeedbackParams defines parameters for ListFeedback.
+type ListFeedbackParams struct {
+	// From The first day, UTC, such as 2026-11-01. Absent: as long as it is kept.
+	From From `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until The last day, UTC. Absent: today.
+	Until Until `form:"until,omitempty" json:"until,omitempty"`
+
+	// Site Of the kiosk. Absent: any.
+	Site Site `form:"site,omitempty" json:"site,omitempty"`
+}
+
+// SumFeedbackParams defines parameters for SumFeedback.
+type SumFeedbackParams struct {
+	// From The first day, UTC, such as 2026-11-01. Absent: as long as it is kept.
+	From From `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until The last day, UTC. Absent: today.
+	Until Until `form:"until,omitempty" json:"until,omitempty"`
+
+	// Site Of the kiosk. Absent: any.
+	Site Site `form:"site,omitempty" json:"site,omitempty"`
 }
 
 // ListHoldersParams defines parameters for ListHolders.
@@ -533,6 +647,12 @@ type AddKioskJSONRequestBody = NewKiosk
 
 // ConfirmKioskJSONRequestBody defines body for ConfirmKiosk for application/json ContentType.
 type ConfirmKioskJSONRequestBody = Confirmation
+
+// GiveServiceCodeJSONRequestBody defines body for GiveServiceCode for application/json ContentType.
+type GiveServiceCodeJSONRequestBody = ServiceNumber
+
+// AddServiceCardJSONRequestBody defines body for AddServiceCard for application/json ContentType.
+type AddServiceCardJSONRequestBody = NewServiceCard
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -694,6 +814,16 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListFeedback What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
+	//
+	// Corresponds with GET /v1/feedback (the `ListFeedback` operationId).
+	ListFeedback(ctx context.Context, params *ListFeedbackParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SumFeedback The same in numbers, by month and site. No text is opened for it.
+	//
+	// Corresponds with GET /v1/feedback/summary (the `SumFeedback` operationId).
+	SumFeedback(ctx context.Context, params *SumFeedbackParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListHolders Holders by id, at most 1,000.
 	//
 	// Corresponds with GET /v1/holders (the `ListHolders` operationId).
@@ -766,10 +896,57 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/kiosks/{name}/release (the `ReleaseKiosk` operationId).
 	ReleaseKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GiveServiceCodeWithBody Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+	//
+	// Code n gives away every code above n that was not used, and none below. So a number other than the one that central expects the kiosk to show is given only with skip, and one that was used already is not.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/kiosks/{name}/service-code (the `GiveServiceCode` operationId).
+	GiveServiceCodeWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GiveServiceCode Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+	//
+	// Code n gives away every code above n that was not used, and none below. So a number other than the one that central expects the kiosk to show is given only with skip, and one that was used already is not.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/kiosks/{name}/service-code (the `GiveServiceCode` operationId).
+	GiveServiceCode(ctx context.Context, name Name, body GiveServiceCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenewServiceCodes Makes other codes for a kiosk. Those that were given out and not used are void as soon as the kiosk has heard of it.
+	//
+	// Corresponds with POST /v1/kiosks/{name}/service-codes/renew (the `RenewServiceCodes` operationId).
+	RenewServiceCodes(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListOrganisations All organisations, by id.
 	//
 	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 	ListOrganisations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListServiceCards The cards that open every kiosk's own page, by key.
+	//
+	// Corresponds with GET /v1/service-cards (the `ListServiceCards` operationId).
+	ListServiceCards(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddServiceCardWithBody Adds one. Kiosks learn it with their next document.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/service-cards (the `AddServiceCard` operationId).
+	AddServiceCardWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddServiceCard Adds one. Kiosks learn it with their next document.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/service-cards (the `AddServiceCard` operationId).
+	AddServiceCard(ctx context.Context, body AddServiceCardJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveServiceCard Removes one. A kiosk learns it when central is there again.
+	//
+	// Corresponds with POST /v1/service-cards/{card}/remove (the `RemoveServiceCard` operationId).
+	RemoveServiceCard(ctx context.Context, card string, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // BounceMessageWithBody Takes a message that came back (RFC 3464), as a mail host's pipe gives it.
@@ -1018,6 +1195,36 @@ func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEd
 	return c.Client.Do(req)
 }
 
+// ListFeedback What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
+//
+// Corresponds with GET /v1/feedback (the `ListFeedback` operationId).
+func (c *Client) ListFeedback(ctx context.Context, params *ListFeedbackParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFeedbackRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SumFeedback The same in numbers, by month and site. No text is opened for it.
+//
+// Corresponds with GET /v1/feedback/summary (the `SumFeedback` operationId).
+func (c *Client) SumFeedback(ctx context.Context, params *SumFeedbackParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSumFeedbackRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListHolders Holders by id, at most 1,000.
 //
 // Corresponds with GET /v1/holders (the `ListHolders` operationId).
@@ -1210,11 +1417,128 @@ func (c *Client) ReleaseKiosk(ctx context.Context, name Name, reqEditors ...Requ
 	return c.Client.Do(req)
 }
 
+// GiveServiceCodeWithBody Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+//
+// Code n gives away every code above n that was not used, and none below. So a number other than the one that central expects the kiosk to show is given only with skip, and one that was used already is not.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/kiosks/{name}/service-code (the `GiveServiceCode` operationId).
+func (c *Client) GiveServiceCodeWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGiveServiceCodeRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GiveServiceCode Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+//
+// Code n gives away every code above n that was not used, and none below. So a number other than the one that central expects the kiosk to show is given only with skip, and one that was used already is not.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/kiosks/{name}/service-code (the `GiveServiceCode` operationId).
+func (c *Client) GiveServiceCode(ctx context.Context, name Name, body GiveServiceCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGiveServiceCodeRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenewServiceCodes Makes other codes for a kiosk. Those that were given out and not used are void as soon as the kiosk has heard of it.
+//
+// Corresponds with POST /v1/kiosks/{name}/service-codes/renew (the `RenewServiceCodes` operationId).
+func (c *Client) RenewServiceCodes(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenewServiceCodesRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListOrganisations All organisations, by id.
 //
 // Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 func (c *Client) ListOrganisations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOrganisationsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListServiceCards The cards that open every kiosk's own page, by key.
+//
+// Corresponds with GET /v1/service-cards (the `ListServiceCards` operationId).
+func (c *Client) ListServiceCards(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListServiceCardsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddServiceCardWithBody Adds one. Kiosks learn it with their next document.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/service-cards (the `AddServiceCard` operationId).
+func (c *Client) AddServiceCardWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddServiceCardRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddServiceCard Adds one. Kiosks learn it with their next document.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/service-cards (the `AddServiceCard` operationId).
+func (c *Client) AddServiceCard(ctx context.Context, body AddServiceCardJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddServiceCardRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveServiceCard Removes one. A kiosk learns it when central is there again.
+//
+// Corresponds with POST /v1/service-cards/{card}/remove (the `RemoveServiceCard` operationId).
+func (c *Client) RemoveServiceCard(ctx context.Context, card string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveServiceCardRequest(c.Server, card)
 	if err != nil {
 		return nil, err
 	}
@@ -1775,6 +2099,138 @@ func NewListEventsRequest(server string, params *ListEventsParams) (*http.Reques
 	return req, nil
 }
 
+// NewListFeedbackRequest constructs an http.Request for the ListFeedback method
+func NewListFeedbackRequest(server string, params *ListFeedbackParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/feedback")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "site", params.Site, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSumFeedbackRequest constructs an http.Request for the SumFeedback method
+func NewSumFeedbackRequest(server string, params *SumFeedbackParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/feedback/summary")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "site", params.Site, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListHoldersRequest constructs an http.Request for the ListHolders method
 func NewListHoldersRequest(server string, params *ListHoldersParams) (*http.Request, error) {
 	var err error
@@ -2162,6 +2618,87 @@ func NewReleaseKioskRequest(server string, name Name) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGiveServiceCodeRequest calls the generic GiveServiceCode builder with application/json body
+func NewGiveServiceCodeRequest(server string, name Name, body GiveServiceCodeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGiveServiceCodeRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewGiveServiceCodeRequestWithBody constructs an http.Request for the GiveServiceCode method, with any body, and a specified content type
+func NewGiveServiceCodeRequestWithBody(server string, name Name, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/kiosks/%s/service-code", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRenewServiceCodesRequest constructs an http.Request for the RenewServiceCodes method
+func NewRenewServiceCodesRequest(server string, name Name) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/kiosks/%s/service-codes/renew", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListOrganisationsRequest constructs an http.Request for the ListOrganisations method
 func NewListOrganisationsRequest(server string) (*http.Request, error) {
 	var err error
@@ -2182,6 +2719,107 @@ func NewListOrganisationsRequest(server string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListServiceCardsRequest constructs an http.Request for the ListServiceCards method
+func NewListServiceCardsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/service-cards")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddServiceCardRequest calls the generic AddServiceCard builder with application/json body
+func NewAddServiceCardRequest(server string, body AddServiceCardJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddServiceCardRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddServiceCardRequestWithBody constructs an http.Request for the AddServiceCard method, with any body, and a specified content type
+func NewAddServiceCardRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/service-cards")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRemoveServiceCardRequest constructs an http.Request for the RemoveServiceCard method
+func NewRemoveServiceCardRequest(server string, card string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "card", card, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/service-cards/%s/remove", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -2345,6 +2983,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
 
+	// ListFeedbackWithResponse What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/feedback (the `ListFeedback` operationId).
+	ListFeedbackWithResponse(ctx context.Context, params *ListFeedbackParams, reqEditors ...RequestEditorFn) (*ListFeedbackResponse, error)
+
+	// SumFeedbackWithResponse The same in numbers, by month and site. No text is opened for it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/feedback/summary (the `SumFeedback` operationId).
+	SumFeedbackWithResponse(ctx context.Context, params *SumFeedbackParams, reqEditors ...RequestEditorFn) (*SumFeedbackResponse, error)
+
 	// ListHoldersWithResponse Holders by id, at most 1,000.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -2431,12 +3083,65 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/kiosks/{name}/release (the `ReleaseKiosk` operationId).
 	ReleaseKioskWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ReleaseKioskResponse, error)
 
+	// GiveServiceCodeWithBodyWithResponse Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+	//
+	// Code n gives away every code above n that was not used, and none below. So a number other than the one that central expects the kiosk to show is given only with skip, and one that was used already is not.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/kiosks/{name}/service-code (the `GiveServiceCode` operationId).
+	GiveServiceCodeWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GiveServiceCodeResponse, error)
+
+	// GiveServiceCodeWithResponse Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+	//
+	// Code n gives away every code above n that was not used, and none below. So a number other than the one that central expects the kiosk to show is given only with skip, and one that was used already is not.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/kiosks/{name}/service-code (the `GiveServiceCode` operationId).
+	GiveServiceCodeWithResponse(ctx context.Context, name Name, body GiveServiceCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*GiveServiceCodeResponse, error)
+
+	// RenewServiceCodesWithResponse Makes other codes for a kiosk. Those that were given out and not used are void as soon as the kiosk has heard of it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/kiosks/{name}/service-codes/renew (the `RenewServiceCodes` operationId).
+	RenewServiceCodesWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*RenewServiceCodesResponse, error)
+
 	// ListOrganisationsWithResponse All organisations, by id.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 	ListOrganisationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOrganisationsResponse, error)
+
+	// ListServiceCardsWithResponse The cards that open every kiosk's own page, by key.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/service-cards (the `ListServiceCards` operationId).
+	ListServiceCardsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListServiceCardsResponse, error)
+
+	// AddServiceCardWithBodyWithResponse Adds one. Kiosks learn it with their next document.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/service-cards (the `AddServiceCard` operationId).
+	AddServiceCardWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddServiceCardResponse, error)
+
+	// AddServiceCardWithResponse Adds one. Kiosks learn it with their next document.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/service-cards (the `AddServiceCard` operationId).
+	AddServiceCardWithResponse(ctx context.Context, body AddServiceCardJSONRequestBody, reqEditors ...RequestEditorFn) (*AddServiceCardResponse, error)
+
+	// RemoveServiceCardWithResponse Removes one. A kiosk learns it when central is there again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/service-cards/{card}/remove (the `RemoveServiceCard` operationId).
+	RemoveServiceCardWithResponse(ctx context.Context, card string, reqEditors ...RequestEditorFn) (*RemoveServiceCardResponse, error)
 }
 
 type BounceMessageResponse struct {
@@ -3131,6 +3836,102 @@ func (r ListEventsResponse) ContentType() string {
 	return ""
 }
 
+type ListFeedbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Feedback
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFeedbackResponse) GetJSON200() *[]Feedback {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFeedbackResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFeedbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFeedbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFeedbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFeedbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SumFeedbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]FeedbackSum
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SumFeedbackResponse) GetJSON200() *[]FeedbackSum {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SumFeedbackResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SumFeedbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SumFeedbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SumFeedbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SumFeedbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListHoldersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3590,6 +4391,95 @@ func (r ReleaseKioskResponse) ContentType() string {
 	return ""
 }
 
+type GiveServiceCodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServiceCode
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GiveServiceCodeResponse) GetJSON200() *ServiceCode {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GiveServiceCodeResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GiveServiceCodeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GiveServiceCodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GiveServiceCodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GiveServiceCodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RenewServiceCodesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RenewServiceCodesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RenewServiceCodesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RenewServiceCodesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RenewServiceCodesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RenewServiceCodesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListOrganisationsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3632,6 +4522,150 @@ func (r ListOrganisationsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListOrganisationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListServiceCardsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]ServiceCard
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListServiceCardsResponse) GetJSON200() *[]ServiceCard {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListServiceCardsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListServiceCardsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListServiceCardsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListServiceCardsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListServiceCardsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddServiceCardResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ServiceCard
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddServiceCardResponse) GetJSON201() *ServiceCard {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddServiceCardResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddServiceCardResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddServiceCardResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddServiceCardResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddServiceCardResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RemoveServiceCardResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServiceCard
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RemoveServiceCardResponse) GetJSON200() *ServiceCard {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveServiceCardResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveServiceCardResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveServiceCardResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveServiceCardResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveServiceCardResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3846,6 +4880,32 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params
 	return ParseListEventsResponse(rsp)
 }
 
+// ListFeedbackWithResponse What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/feedback (the `ListFeedback` operationId).
+func (c *ClientWithResponses) ListFeedbackWithResponse(ctx context.Context, params *ListFeedbackParams, reqEditors ...RequestEditorFn) (*ListFeedbackResponse, error) {
+	rsp, err := c.ListFeedback(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFeedbackResponse(rsp)
+}
+
+// SumFeedbackWithResponse The same in numbers, by month and site. No text is opened for it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/feedback/summary (the `SumFeedback` operationId).
+func (c *ClientWithResponses) SumFeedbackWithResponse(ctx context.Context, params *SumFeedbackParams, reqEditors ...RequestEditorFn) (*SumFeedbackResponse, error) {
+	rsp, err := c.SumFeedback(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSumFeedbackResponse(rsp)
+}
+
 // ListHoldersWithResponse Holders by id, at most 1,000.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -4004,6 +5064,49 @@ func (c *ClientWithResponses) ReleaseKioskWithResponse(ctx context.Context, name
 	return ParseReleaseKioskResponse(rsp)
 }
 
+// GiveServiceCodeWithBodyWithResponse Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+//
+// Code n gives away every code above n that was not used, and none below. So a number other than the one that central expects the kiosk to show is given only with skip, and one that was used already is not.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/kiosks/{name}/service-code (the `GiveServiceCode` operationId).
+func (c *ClientWithResponses) GiveServiceCodeWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GiveServiceCodeResponse, error) {
+	rsp, err := c.GiveServiceCodeWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGiveServiceCodeResponse(rsp)
+}
+
+// GiveServiceCodeWithResponse Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+//
+// Code n gives away every code above n that was not used, and none below. So a number other than the one that central expects the kiosk to show is given only with skip, and one that was used already is not.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/kiosks/{name}/service-code (the `GiveServiceCode` operationId).
+func (c *ClientWithResponses) GiveServiceCodeWithResponse(ctx context.Context, name Name, body GiveServiceCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*GiveServiceCodeResponse, error) {
+	rsp, err := c.GiveServiceCode(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGiveServiceCodeResponse(rsp)
+}
+
+// RenewServiceCodesWithResponse Makes other codes for a kiosk. Those that were given out and not used are void as soon as the kiosk has heard of it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/kiosks/{name}/service-codes/renew (the `RenewServiceCodes` operationId).
+func (c *ClientWithResponses) RenewServiceCodesWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*RenewServiceCodesResponse, error) {
+	rsp, err := c.RenewServiceCodes(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenewServiceCodesResponse(rsp)
+}
+
 // ListOrganisationsWithResponse All organisations, by id.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -4015,6 +5118,58 @@ func (c *ClientWithResponses) ListOrganisationsWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseListOrganisationsResponse(rsp)
+}
+
+// ListServiceCardsWithResponse The cards that open every kiosk's own page, by key.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/service-cards (the `ListServiceCards` operationId).
+func (c *ClientWithResponses) ListServiceCardsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListServiceCardsResponse, error) {
+	rsp, err := c.ListServiceCards(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListServiceCardsResponse(rsp)
+}
+
+// AddServiceCardWithBodyWithResponse Adds one. Kiosks learn it with their next document.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/service-cards (the `AddServiceCard` operationId).
+func (c *ClientWithResponses) AddServiceCardWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddServiceCardResponse, error) {
+	rsp, err := c.AddServiceCardWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddServiceCardResponse(rsp)
+}
+
+// AddServiceCardWithResponse Adds one. Kiosks learn it with their next document.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/service-cards (the `AddServiceCard` operationId).
+func (c *ClientWithResponses) AddServiceCardWithResponse(ctx context.Context, body AddServiceCardJSONRequestBody, reqEditors ...RequestEditorFn) (*AddServiceCardResponse, error) {
+	rsp, err := c.AddServiceCard(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddServiceCardResponse(rsp)
+}
+
+// RemoveServiceCardWithResponse Removes one. A kiosk learns it when central is there again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/service-cards/{card}/remove (the `RemoveServiceCard` operationId).
+func (c *ClientWithResponses) RemoveServiceCardWithResponse(ctx context.Context, card string, reqEditors ...RequestEditorFn) (*RemoveServiceCardResponse, error) {
+	rsp, err := c.RemoveServiceCard(ctx, card, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveServiceCardResponse(rsp)
 }
 
 // ParseBounceMessageResponse parses an HTTP response from a BounceMessageWithResponse call
@@ -4496,6 +5651,72 @@ func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
 	return response, nil
 }
 
+// ParseListFeedbackResponse parses an HTTP response from a ListFeedbackWithResponse call
+func ParseListFeedbackResponse(rsp *http.Response) (*ListFeedbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFeedbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Feedback
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSumFeedbackResponse parses an HTTP response from a SumFeedbackWithResponse call
+func ParseSumFeedbackResponse(rsp *http.Response) (*SumFeedbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SumFeedbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []FeedbackSum
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListHoldersResponse parses an HTTP response from a ListHoldersWithResponse call
 func ParseListHoldersResponse(rsp *http.Response) (*ListHoldersResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4814,6 +6035,68 @@ func ParseReleaseKioskResponse(rsp *http.Response) (*ReleaseKioskResponse, error
 	return response, nil
 }
 
+// ParseGiveServiceCodeResponse parses an HTTP response from a GiveServiceCodeWithResponse call
+func ParseGiveServiceCodeResponse(rsp *http.Response) (*GiveServiceCodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GiveServiceCodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServiceCode
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRenewServiceCodesResponse parses an HTTP response from a RenewServiceCodesWithResponse call
+func ParseRenewServiceCodesResponse(rsp *http.Response) (*RenewServiceCodesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RenewServiceCodesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListOrganisationsResponse parses an HTTP response from a ListOrganisationsWithResponse call
 func ParseListOrganisationsResponse(rsp *http.Response) (*ListOrganisationsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4830,6 +6113,105 @@ func ParseListOrganisationsResponse(rsp *http.Response) (*ListOrganisationsRespo
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest []Organisation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListServiceCardsResponse parses an HTTP response from a ListServiceCardsWithResponse call
+func ParseListServiceCardsResponse(rsp *http.Response) (*ListServiceCardsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListServiceCardsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []ServiceCard
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddServiceCardResponse parses an HTTP response from a AddServiceCardWithResponse call
+func ParseAddServiceCardResponse(rsp *http.Response) (*AddServiceCardResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddServiceCardResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ServiceCard
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveServiceCardResponse parses an HTTP response from a RemoveServiceCardWithResponse call
+func ParseRemoveServiceCardResponse(rsp *http.Response) (*RemoveServiceCardResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveServiceCardResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServiceCard
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -4894,6 +6276,12 @@ type ServerInterface interface {
 	// ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 	// (GET /v1/events)
 	ListEvents(w http.ResponseWriter, r *http.Request, params ListEventsParams)
+	// ListFeedback What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
+	// (GET /v1/feedback)
+	ListFeedback(w http.ResponseWriter, r *http.Request, params ListFeedbackParams)
+	// SumFeedback The same in numbers, by month and site. No text is opened for it.
+	// (GET /v1/feedback/summary)
+	SumFeedback(w http.ResponseWriter, r *http.Request, params SumFeedbackParams)
 	// ListHolders Holders by id, at most 1,000.
 	// (GET /v1/holders)
 	ListHolders(w http.ResponseWriter, r *http.Request, params ListHoldersParams)
@@ -4924,9 +6312,24 @@ type ServerInterface interface {
 	// ReleaseKiosk Ends a kiosk's quarantine.
 	// (POST /v1/kiosks/{name}/release)
 	ReleaseKiosk(w http.ResponseWriter, r *http.Request, name Name)
+	// GiveServiceCode Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+	// (POST /v1/kiosks/{name}/service-code)
+	GiveServiceCode(w http.ResponseWriter, r *http.Request, name Name)
+	// RenewServiceCodes Makes other codes for a kiosk. Those that were given out and not used are void as soon as the kiosk has heard of it.
+	// (POST /v1/kiosks/{name}/service-codes/renew)
+	RenewServiceCodes(w http.ResponseWriter, r *http.Request, name Name)
 	// ListOrganisations All organisations, by id.
 	// (GET /v1/organisations)
 	ListOrganisations(w http.ResponseWriter, r *http.Request)
+	// ListServiceCards The cards that open every kiosk's own page, by key.
+	// (GET /v1/service-cards)
+	ListServiceCards(w http.ResponseWriter, r *http.Request)
+	// AddServiceCard Adds one. Kiosks learn it with their next document.
+	// (POST /v1/service-cards)
+	AddServiceCard(w http.ResponseWriter, r *http.Request)
+	// RemoveServiceCard Removes one. A kiosk learns it when central is there again.
+	// (POST /v1/service-cards/{card}/remove)
+	RemoveServiceCard(w http.ResponseWriter, r *http.Request, card string)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -5321,6 +6724,124 @@ func (siw *ServerInterfaceWrapper) ListEvents(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListFeedback operation middleware
+func (siw *ServerInterfaceWrapper) ListFeedback(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFeedbackParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "site" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "site", r.URL.Query(), &params.Site, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "site"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "site", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListFeedback(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SumFeedback operation middleware
+func (siw *ServerInterfaceWrapper) SumFeedback(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SumFeedbackParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "site" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "site", r.URL.Query(), &params.Site, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "site"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "site", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SumFeedback(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListHolders operation middleware
 func (siw *ServerInterfaceWrapper) ListHolders(w http.ResponseWriter, r *http.Request) {
 
@@ -5572,11 +7093,117 @@ func (siw *ServerInterfaceWrapper) ReleaseKiosk(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// GiveServiceCode operation middleware
+func (siw *ServerInterfaceWrapper) GiveServiceCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveServiceCode(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RenewServiceCodes operation middleware
+func (siw *ServerInterfaceWrapper) RenewServiceCodes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RenewServiceCodes(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListOrganisations operation middleware
 func (siw *ServerInterfaceWrapper) ListOrganisations(w http.ResponseWriter, r *http.Request) {
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListOrganisations(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListServiceCards operation middleware
+func (siw *ServerInterfaceWrapper) ListServiceCards(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServiceCards(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddServiceCard operation middleware
+func (siw *ServerInterfaceWrapper) AddServiceCard(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddServiceCard(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveServiceCard operation middleware
+func (siw *ServerInterfaceWrapper) RemoveServiceCard(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "card" -------------
+	var card string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "card", r.PathValue("card"), &card, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "card", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveServiceCard(w, r, card)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5712,6 +7339,11 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/disable", wrapper.DisableKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/enrolments", wrapper.EnrolKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/confirm", wrapper.ConfirmKiosk)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/service-code", wrapper.GiveServiceCode)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/service-codes/renew", wrapper.RenewServiceCodes)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/service-cards", wrapper.ListServiceCards)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/service-cards", wrapper.AddServiceCard)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/service-cards/{card}/remove", wrapper.RemoveServiceCard)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/release", wrapper.ReleaseKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/give-up", wrapper.GiveUpKiosk)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/holders", wrapper.ListHolders)
@@ -5732,6 +7364,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cases", wrapper.ListCases)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cases/{case}", wrapper.ShowCase)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/events", wrapper.ListEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/feedback", wrapper.ListFeedback)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/feedback/summary", wrapper.SumFeedback)
 
 	return m
 }
@@ -6296,6 +7930,84 @@ func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEve
 	return err
 }
 
+type ListFeedbackRequestObject struct {
+	Params ListFeedbackParams
+}
+
+type ListFeedbackResponseObject interface {
+	VisitListFeedbackResponse(w http.ResponseWriter) error
+}
+
+type ListFeedback200JSONResponse []Feedback
+
+func (response ListFeedback200JSONResponse) VisitListFeedbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFeedbackdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFeedbackdefaultApplicationProblemPlusJSONResponse) VisitListFeedbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SumFeedbackRequestObject struct {
+	Params SumFeedbackParams
+}
+
+type SumFeedbackResponseObject interface {
+	VisitSumFeedbackResponse(w http.ResponseWriter) error
+}
+
+type SumFeedback200JSONResponse []FeedbackSum
+
+func (response SumFeedback200JSONResponse) VisitSumFeedbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SumFeedbackdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SumFeedbackdefaultApplicationProblemPlusJSONResponse) VisitSumFeedbackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListHoldersRequestObject struct {
 	Params ListHoldersParams
 }
@@ -6668,6 +8380,79 @@ func (response ReleaseKioskdefaultApplicationProblemPlusJSONResponse) VisitRelea
 	return err
 }
 
+type GiveServiceCodeRequestObject struct {
+	Name Name `json:"name"`
+	Body *GiveServiceCodeJSONRequestBody
+}
+
+type GiveServiceCodeResponseObject interface {
+	VisitGiveServiceCodeResponse(w http.ResponseWriter) error
+}
+
+type GiveServiceCode200JSONResponse ServiceCode
+
+func (response GiveServiceCode200JSONResponse) VisitGiveServiceCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveServiceCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GiveServiceCodedefaultApplicationProblemPlusJSONResponse) VisitGiveServiceCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewServiceCodesRequestObject struct {
+	Name Name `json:"name"`
+}
+
+type RenewServiceCodesResponseObject interface {
+	VisitRenewServiceCodesResponse(w http.ResponseWriter) error
+}
+
+type RenewServiceCodes204Response struct {
+}
+
+func (response RenewServiceCodes204Response) VisitRenewServiceCodesResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RenewServiceCodesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RenewServiceCodesdefaultApplicationProblemPlusJSONResponse) VisitRenewServiceCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListOrganisationsRequestObject struct {
 }
 
@@ -6695,6 +8480,122 @@ type ListOrganisationsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListOrganisationsdefaultApplicationProblemPlusJSONResponse) VisitListOrganisationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServiceCardsRequestObject struct {
+}
+
+type ListServiceCardsResponseObject interface {
+	VisitListServiceCardsResponse(w http.ResponseWriter) error
+}
+
+type ListServiceCards200JSONResponse []ServiceCard
+
+func (response ListServiceCards200JSONResponse) VisitListServiceCardsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServiceCardsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListServiceCardsdefaultApplicationProblemPlusJSONResponse) VisitListServiceCardsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddServiceCardRequestObject struct {
+	Body *AddServiceCardJSONRequestBody
+}
+
+type AddServiceCardResponseObject interface {
+	VisitAddServiceCardResponse(w http.ResponseWriter) error
+}
+
+type AddServiceCard201JSONResponse ServiceCard
+
+func (response AddServiceCard201JSONResponse) VisitAddServiceCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddServiceCarddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddServiceCarddefaultApplicationProblemPlusJSONResponse) VisitAddServiceCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveServiceCardRequestObject struct {
+	Card string `json:"card"`
+}
+
+type RemoveServiceCardResponseObject interface {
+	VisitRemoveServiceCardResponse(w http.ResponseWriter) error
+}
+
+type RemoveServiceCard200JSONResponse ServiceCard
+
+func (response RemoveServiceCard200JSONResponse) VisitRemoveServiceCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveServiceCarddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveServiceCarddefaultApplicationProblemPlusJSONResponse) VisitRemoveServiceCardResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6753,6 +8654,12 @@ type StrictServerInterface interface {
 	// ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// ListFeedback What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
+	// (GET /v1/feedback)
+	ListFeedback(ctx context.Context, request ListFeedbackRequestObject) (ListFeedbackResponseObject, error)
+	// SumFeedback The same in numbers, by month and site. No text is opened for it.
+	// (GET /v1/feedback/summary)
+	SumFeedback(ctx context.Context, request SumFeedbackRequestObject) (SumFeedbackResponseObject, error)
 	// ListHolders Holders by id, at most 1,000.
 	// (GET /v1/holders)
 	ListHolders(ctx context.Context, request ListHoldersRequestObject) (ListHoldersResponseObject, error)
@@ -6783,9 +8690,24 @@ type StrictServerInterface interface {
 	// ReleaseKiosk Ends a kiosk's quarantine.
 	// (POST /v1/kiosks/{name}/release)
 	ReleaseKiosk(ctx context.Context, request ReleaseKioskRequestObject) (ReleaseKioskResponseObject, error)
+	// GiveServiceCode Gives out one of the one-time codes that open a kiosk's own page to an engineer.
+	// (POST /v1/kiosks/{name}/service-code)
+	GiveServiceCode(ctx context.Context, request GiveServiceCodeRequestObject) (GiveServiceCodeResponseObject, error)
+	// RenewServiceCodes Makes other codes for a kiosk. Those that were given out and not used are void as soon as the kiosk has heard of it.
+	// (POST /v1/kiosks/{name}/service-codes/renew)
+	RenewServiceCodes(ctx context.Context, request RenewServiceCodesRequestObject) (RenewServiceCodesResponseObject, error)
 	// ListOrganisations All organisations, by id.
 	// (GET /v1/organisations)
 	ListOrganisations(ctx context.Context, request ListOrganisationsRequestObject) (ListOrganisationsResponseObject, error)
+	// ListServiceCards The cards that open every kiosk's own page, by key.
+	// (GET /v1/service-cards)
+	ListServiceCards(ctx context.Context, request ListServiceCardsRequestObject) (ListServiceCardsResponseObject, error)
+	// AddServiceCard Adds one. Kiosks learn it with their next document.
+	// (POST /v1/service-cards)
+	AddServiceCard(ctx context.Context, request AddServiceCardRequestObject) (AddServiceCardResponseObject, error)
+	// RemoveServiceCard Removes one. A kiosk learns it when central is there again.
+	// (POST /v1/service-cards/{card}/remove)
+	RemoveServiceCard(ctx context.Context, request RemoveServiceCardRequestObject) (RemoveServiceCardResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -7216,6 +9138,58 @@ func (sh *strictHandler) ListEvents(w http.ResponseWriter, r *http.Request, para
 	}
 }
 
+// ListFeedback operation middleware
+func (sh *strictHandler) ListFeedback(w http.ResponseWriter, r *http.Request, params ListFeedbackParams) {
+	var request ListFeedbackRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFeedback(ctx, request.(ListFeedbackRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFeedback")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListFeedbackResponseObject); ok {
+		if err := validResponse.VisitListFeedbackResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SumFeedback operation middleware
+func (sh *strictHandler) SumFeedback(w http.ResponseWriter, r *http.Request, params SumFeedbackParams) {
+	var request SumFeedbackRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SumFeedback(ctx, request.(SumFeedbackRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SumFeedback")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SumFeedbackResponseObject); ok {
+		if err := validResponse.VisitSumFeedbackResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListHolders operation middleware
 func (sh *strictHandler) ListHolders(w http.ResponseWriter, r *http.Request, params ListHoldersParams) {
 	var request ListHoldersRequestObject
@@ -7491,6 +9465,65 @@ func (sh *strictHandler) ReleaseKiosk(w http.ResponseWriter, r *http.Request, na
 	}
 }
 
+// GiveServiceCode operation middleware
+func (sh *strictHandler) GiveServiceCode(w http.ResponseWriter, r *http.Request, name Name) {
+	var request GiveServiceCodeRequestObject
+
+	request.Name = name
+
+	var body GiveServiceCodeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveServiceCode(ctx, request.(GiveServiceCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveServiceCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveServiceCodeResponseObject); ok {
+		if err := validResponse.VisitGiveServiceCodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RenewServiceCodes operation middleware
+func (sh *strictHandler) RenewServiceCodes(w http.ResponseWriter, r *http.Request, name Name) {
+	var request RenewServiceCodesRequestObject
+
+	request.Name = name
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RenewServiceCodes(ctx, request.(RenewServiceCodesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenewServiceCodes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RenewServiceCodesResponseObject); ok {
+		if err := validResponse.VisitRenewServiceCodesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListOrganisations operation middleware
 func (sh *strictHandler) ListOrganisations(w http.ResponseWriter, r *http.Request) {
 	var request ListOrganisationsRequestObject
@@ -7508,6 +9541,87 @@ func (sh *strictHandler) ListOrganisations(w http.ResponseWriter, r *http.Reques
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListOrganisationsResponseObject); ok {
 		if err := validResponse.VisitListOrganisationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListServiceCards operation middleware
+func (sh *strictHandler) ListServiceCards(w http.ResponseWriter, r *http.Request) {
+	var request ListServiceCardsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListServiceCards(ctx, request.(ListServiceCardsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListServiceCards")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListServiceCardsResponseObject); ok {
+		if err := validResponse.VisitListServiceCardsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddServiceCard operation middleware
+func (sh *strictHandler) AddServiceCard(w http.ResponseWriter, r *http.Request) {
+	var request AddServiceCardRequestObject
+
+	var body AddServiceCardJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddServiceCard(ctx, request.(AddServiceCardRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddServiceCard")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddServiceCardResponseObject); ok {
+		if err := validResponse.VisitAddServiceCardResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveServiceCard operation middleware
+func (sh *strictHandler) RemoveServiceCard(w http.ResponseWriter, r *http.Request, card string) {
+	var request RemoveServiceCardRequestObject
+
+	request.Card = card
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveServiceCard(ctx, request.(RemoveServiceCardRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveServiceCard")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveServiceCardResponseObject); ok {
+		if err := validResponse.VisitRemoveServiceCardResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -98,7 +98,13 @@ func ListKiosks(ctx context.Context, s store.Store) (rows []ra.Kiosk, err error)
 			if err != nil {
 				return err
 			}
-			rows = append(rows, kioskOf(k, held))
+			chains, err := tx.ServiceChains(k.Name)
+			if err != nil {
+				return err
+			}
+			row := kioskOf(k, held)
+			row.Service = serviceDue(chains)
+			rows = append(rows, row)
 		}
 		return nil
 	})

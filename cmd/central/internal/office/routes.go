@@ -54,6 +54,30 @@ func (s *routes) ConfirmKiosk(ctx context.Context, r ra.ConfirmKioskRequestObjec
 	return ra.ConfirmKiosk204Response{}, ConfirmKiosk(ctx, s.Store, r.Name, r.Body.Fingerprint, callerOf(ctx), s.Now())
 }
 
+func (s *routes) GiveServiceCode(ctx context.Context, r ra.GiveServiceCodeRequestObject) (ra.GiveServiceCodeResponseObject, error) {
+	code, warning, err := GiveServiceCode(ctx, s.Store, s.Vault, r.Name, r.Body.Number, r.Body.Skip, callerOf(ctx), s.Now())
+	return ra.GiveServiceCode200JSONResponse{Code: wire.Secret{Value: code}, Number: r.Body.Number, Warning: warning}, err
+}
+
+func (s *routes) RenewServiceCodes(ctx context.Context, r ra.RenewServiceCodesRequestObject) (ra.RenewServiceCodesResponseObject, error) {
+	return ra.RenewServiceCodes204Response{}, RenewServiceCodes(ctx, s.Store, s.Vault, r.Name, callerOf(ctx), s.Now())
+}
+
+func (s *routes) ListServiceCards(ctx context.Context, _ ra.ListServiceCardsRequestObject) (ra.ListServiceCardsResponseObject, error) {
+	a, err := ListServiceCards(ctx, s.Store)
+	return ra.ListServiceCards200JSONResponse(a), err
+}
+
+func (s *routes) AddServiceCard(ctx context.Context, r ra.AddServiceCardRequestObject) (ra.AddServiceCardResponseObject, error) {
+	a, err := AddServiceCard(ctx, s.Store, *r.Body, callerOf(ctx), s.Now())
+	return ra.AddServiceCard201JSONResponse(a), err
+}
+
+func (s *routes) RemoveServiceCard(ctx context.Context, r ra.RemoveServiceCardRequestObject) (ra.RemoveServiceCardResponseObject, error) {
+	a, err := RemoveServiceCard(ctx, s.Store, r.Card, callerOf(ctx), s.Now())
+	return ra.RemoveServiceCard200JSONResponse(a), err
+}
+
 func (s *routes) ReleaseKiosk(ctx context.Context, r ra.ReleaseKioskRequestObject) (ra.ReleaseKioskResponseObject, error) {
 	return ra.ReleaseKiosk204Response{}, ReleaseKiosk(ctx, s.Store, r.Name, callerOf(ctx), s.Now())
 }
@@ -187,4 +211,16 @@ func (s *routes) ListEvents(ctx context.Context, r ra.ListEventsRequestObject) (
 	}
 	a, err := ListEvents(ctx, s.Store, f)
 	return ra.ListEvents200JSONResponse(a), err
+}
+
+func (s *routes) ListFeedback(ctx context.Context, r ra.ListFeedbackRequestObject) (ra.ListFeedbackResponseObject, error) {
+	f := store.FeedbackFilter{From: r.Params.From, Until: r.Params.Until, Site: r.Params.Site}
+	a, err := ListFeedback(ctx, s.Store, s.Vault, s.Policies, f, callerOf(ctx), s.Now())
+	return ra.ListFeedback200JSONResponse(a), err
+}
+
+func (s *routes) SumFeedback(ctx context.Context, r ra.SumFeedbackRequestObject) (ra.SumFeedbackResponseObject, error) {
+	f := store.FeedbackFilter{From: r.Params.From, Until: r.Params.Until, Site: r.Params.Site}
+	a, err := SumFeedback(ctx, s.Store, s.Policies, f, s.Now())
+	return ra.SumFeedback200JSONResponse(a), err
 }
