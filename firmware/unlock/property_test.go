@@ -389,6 +389,9 @@ func (w *witness) look(line string) {
 	if v.CanRate && (m.phase != phaseUnlocked || v.CardIn) || v.WeakAllowed && m.walk.weak == WeakRefuse {
 		w.t.Fatalf("%s: offers in %s what it must not", line, m.phase)
 	}
+	if m.phase == phasePasscode && m.walk.passcode.Len() != 0 {
+		w.t.Fatalf("%s: the passcode that was given up is still there", line)
+	}
 	if !m.saying() {
 		wiped(w.t, line, m.phase, w.spoken)
 	}

@@ -16,7 +16,7 @@ const serviceIdle = 5 * time.Minute
 
 // service is what is known of somebody who says to be an engineer.
 type service struct {
-	asked    bool // and may still be shown where the code is typed
+	asked    bool // for the page, on the screen that is still shown
 	number   int  // of the code that is due; 0 if none can be typed
 	typed    secret.Value
 	byCard   bool // the page was opened by the card that is in
@@ -60,7 +60,7 @@ func (m *Machine) serviceOffered(in ServiceOffered) {
 		return
 	}
 	s.offering = false
-	if !s.asked || m.phase != phaseAttract && m.phase != phaseOutOfService {
+	if !s.asked {
 		return // somebody put a card in meanwhile
 	}
 	m.leaveLast()
