@@ -27,12 +27,18 @@ var checks = []check{
 	{"the kiosk paints its first page within 10 s, in the console's font and the kiosk's colours, to the pixel", firstPaint},
 	{"a tap on the language key turns the page Welsh, with ŵ and ŷ", tapTurnsWelsh},
 	{"a tap between the keys does nothing", tapBetween},
-	{"Alt-F2 and the kernel's VT_ACTIVATE leave the kiosk's terminal on the screen", terminalStays},
+	{"blanking and SysRq are off", func(ctx context.Context, l *lab) (string, error) {
+		return "", errors.Join(l.holds(ctx, blanking, "0"), l.holds(ctx, sysRq, "0"))
+	}},
+	{"Alt-F2, Alt-Right and the kernel's VT_ACTIVATE leave the kiosk's terminal on the screen", terminalStays},
+	{"Ctrl-C, Ctrl-Z, Ctrl-\\ and Ctrl-D do not end the kiosk", func(ctx context.Context, l *lab) (string, error) {
+		return "", l.nothingHappens(ctx, chord{"ctrl", "c"}, chord{"ctrl", "z"}, chord{"ctrl", "backslash"}, chord{"ctrl", "d"})
+	}},
 	{"Ctrl-Alt-Del does not restart the machine", func(ctx context.Context, l *lab) (string, error) {
-		return "", l.nothingHappens(ctx, "ctrl", "alt", "delete")
+		return "", l.nothingHappens(ctx, chord{"ctrl", "alt", "delete"})
 	}},
 	{"SysRq-b does not restart the machine", func(ctx context.Context, l *lab) (string, error) {
-		return "", l.nothingHappens(ctx, "alt", "sysrq", "b")
+		return "", l.nothingHappens(ctx, chord{"alt", "sysrq", "b"})
 	}},
 	{"an orderly end gives the console back", func(ctx context.Context, l *lab) (string, error) {
 		return "", l.consoleComesBack(ctx, syscall.SIGTERM, "exit status 0")
@@ -50,6 +56,27 @@ var checks = []check{
 	{"without the kiosk, Alt-F2 switches terminals and Ctrl-Alt-Del restarts: the keys did arrive", keysArrive},
 }
 
+// Settings of the guest's kernel, and what they are without the kiosk.
+const (
+	blanking    = "/sys/module/kernel/parameters/consoleblank" // seconds
+	blankAfter  = 600
+	onScreen    = "/sys/class/tty/tty0/active" // the virtual terminal
+	sysRq       = "/proc/sys/kernel/sysrq"
+	debianSysRq = "438" // CONFIG_MAGIC_SYSRQ_DEFAULT_ENABLE of Debian's kernels
+)
+
+// holds waits until a file of the guest says something.
+func (l *lab) holds(ctx context.Context, path, wanted string) error {
+	_, err := l.Look(ctx, func(image.Image) error {
+		got, err := l.Read(ctx, path)
+		if got = strings.TrimSpace(got); err == nil && got != wanted {
+			err = fmt.Errorf("%s is %s, not %s", path, got, wanted)
+		}
+		return err
+	})
+	return err
+}
+
 // limit for the first page, on an emulated processor.
 const limit = 10 * time.Second
 
@@ -62,7 +89,14 @@ func firstPaint(ctx context.Context, l *lab) (string, error) {
 	if err := l.start(ctx, "none.toml", noReader); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf(": %.1f s", time.Since(began).Seconds()), nil
+	took := time.Since(began)
+	status, err := l.Read(ctx, fmt.Sprintf("/proc/%d/status", l.kiosk))
+	if err != nil {
+		return "", err
+	}
+	_, rest, _ := strings.Cut(status, "VmRSS:")
+	resident, _, _ := strings.Cut(rest, "\n")
+	return fmt.Sprintf(": %.1f s, resident %s", took.Seconds(), strings.TrimSpace(resident)), nil
 }
 
 // start runs a kiosk and waits for its page.
@@ -133,18 +167,17 @@ func tapBetween(ctx context.Context, l *lab) (string, error) {
 	return "", l.turn(ctx, false)
 }
 
-// active is the virtual terminal that is on the screen.
-func (l *lab) active(ctx context.Context) (string, error) {
-	name, err := l.Read(ctx, "/sys/class/tty/tty0/active")
-	return strings.TrimSpace(name), err
-}
+// chord is keys that are pressed together.
+type chord []string
 
 // nothingHappens presses keys that must do nothing, and then changes the language there and back, which shows that those keys have arrived
 // and that the kiosk is still there to be used.
-func (l *lab) nothingHappens(ctx context.Context, keys ...string) error {
+func (l *lab) nothingHappens(ctx context.Context, chords ...chord) error {
 	restarts := l.Seen("RESET")
-	if err := l.Keys(ctx, keys...); err != nil {
-		return err
+	for _, c := range chords {
+		if err := l.Keys(ctx, c...); err != nil {
+			return err
+		}
 	}
 	if err := l.Keys(ctx, "f2"); err != nil {
 		return err
@@ -155,11 +188,7 @@ func (l *lab) nothingHappens(ctx context.Context, keys ...string) error {
 	if n := l.Seen("RESET"); n != restarts {
 		return errors.New("the machine was restarted")
 	}
-	terminal, err := l.active(ctx)
-	if err == nil && terminal != "tty1" {
-		err = fmt.Errorf("%s is on the screen", terminal)
-	}
-	return err
+	return l.onScreen(ctx, 1)
 }
 
 // turnedBack waits for the Welsh page that a key has turned, and turns it back by touch, which hides the focus, too.
@@ -183,7 +212,7 @@ func terminalStays(ctx context.Context, l *lab) (string, error) {
 	if err := l.Switch(ctx, 2); err != nil && !errors.Is(err, qemu.ErrGuest) {
 		return "", err
 	}
-	return "", l.nothingHappens(ctx, "alt", "f2")
+	return "", l.nothingHappens(ctx, chord{"alt", "f2"}, chord{"ctrl", "alt", "f2"}, chord{"alt", "right"})
 }
 
 // consoleComesBack ends the kiosk, and looks whether the console is as the kernel made it: its colours, its font of 8×16, terminals that can be
@@ -204,7 +233,7 @@ func (l *lab) consoleComesBack(ctx context.Context, s syscall.Signal, ending str
 			return err
 		}
 	}
-	return l.Write(ctx, "/dev/tty1", "\x1b[?25h")
+	return errors.Join(l.holds(ctx, blanking, strconv.Itoa(blankAfter)), l.holds(ctx, sysRq, debianSysRq), l.Write(ctx, "/dev/tty1", "\x1b[?25h"))
 }
 
 // end ends the kiosk by a signal.
@@ -228,14 +257,7 @@ func (l *lab) switched(ctx context.Context, terminal int) error {
 }
 
 func (l *lab) onScreen(ctx context.Context, terminal int) error {
-	_, err := l.Look(ctx, func(image.Image) error {
-		name, err := l.active(ctx)
-		if err == nil && name != "tty"+strconv.Itoa(terminal) {
-			err = fmt.Errorf("%s is on the screen, and tty%d was asked for", name, terminal)
-		}
-		return err
-	})
-	return err
+	return l.holds(ctx, onScreen, "tty"+strconv.Itoa(terminal))
 }
 
 // plainConsole: one letter in the kernel's font of 8×16 and its grey (drivers/tty/vt/vt.c: default_red …), and nothing else.
@@ -270,11 +292,7 @@ func (l *lab) uptime(ctx context.Context) (float64, error) {
 }
 
 func (l *lab) watchdogIs(ctx context.Context, wanted string) error {
-	state, err := l.Read(ctx, "/sys/class/watchdog/watchdog0/state")
-	if state = strings.TrimSpace(state); err == nil && state != wanted {
-		err = fmt.Errorf("the watchdog is %s, not %s", state, wanted)
-	}
-	return err
+	return l.holds(ctx, "/sys/class/watchdog/watchdog0/state", wanted)
 }
 
 // watchdogWaits lets twice the watchdog's time pass.
@@ -332,8 +350,7 @@ func watchdogFires(ctx context.Context, l *lab) (string, error) {
 
 func keysArrive(ctx context.Context, l *lab) (string, error) {
 	// A terminal that nobody has shown yet is not there to be switched to.
-	err := errors.Join(l.switched(ctx, 2), l.switched(ctx, 1), l.Keys(ctx, "alt", "f2"), l.onScreen(ctx, 2))
-	if err != nil {
+	if err := errors.Join(l.switched(ctx, 2), l.switched(ctx, 1), l.Keys(ctx, "alt", "f2"), l.onScreen(ctx, 2)); err != nil {
 		return "", err
 	}
 	restarts := l.Seen("RESET")

@@ -57,7 +57,7 @@ type lab struct {
 }
 
 // patience is how long one thing is waited for. The machine is slow where two processors are shared.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 func run(ctx context.Context, bin string, out io.Writer) error {
 	dir, err := os.MkdirTemp("", "vm-test-")
@@ -80,7 +80,7 @@ func run(ctx context.Context, bin string, out io.Writer) error {
 		return err
 	}
 	l.Machine, err = qemu.Start(ctx, qemu.Config{Dir: filepath.Join(dir, "machine"), Kernel: kernel, Initrd: initrd,
-		Append: "console=ttyAMA0 panic=-1", Lines: map[int]string{caseLine: "CASE"}})
+		Append: fmt.Sprintf("console=ttyAMA0 panic=-1 consoleblank=%d", blankAfter), Lines: map[int]string{caseLine: "CASE"}})
 	if err != nil {
 		return err
 	}
