@@ -265,7 +265,12 @@ func (f *Face) spokenText(s string) string {
 		}
 		return strings.Join(parts, " ")
 	})
-	s = strings.ReplaceAll(s, "@", " "+f.spokenCharacter('@')+" ")
+	s = strings.ReplaceAll(s, "@", " "+f.say("spoken-at")+" ")
+	for _, sign := range "%&+=#_" {
+		if strings.ContainsRune(s, sign) {
+			s = strings.ReplaceAll(s, string(sign), " "+f.spokenCharacter(byte(sign))+" ")
+		}
+	}
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" .,:;?'’()-/", r) {
 			return r

@@ -1,0 +1,123 @@
+package ui
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gdamore/tcell/v2"
+
+	"latchkey/firmware/unlock"
+	"latchkey/ui/samples"
+)
+
+// Every pair of colours that a screen draws, lines and marks of the focus among them, in every theme.
+func TestEveryPairOfColoursIsToldByWeakEyes(t *testing.T) {
+	t.Parallel()
+	for _, theme := range []theme{plainTheme, contrastTheme, quietTheme} {
+		seen := map[[2]int]string{}
+		for _, size := range [][2]int{{50, 15}, {100, 30}} {
+			for _, sample := range samples.All() {
+				for n := range 4 {
+					s := newStage(t, size[0], size[1])
+					s.play(sample)
+					switch n {
+					case 1:
+						s.press(tcell.KeyTab)
+					case 2:
+						s.press(tcell.KeyF1)
+					case 3:
+						if len(s.page.targets) > 0 {
+							s.mouseAt(s.page.targets[0].r.x, s.page.targets[0].r.y, tcell.Button1)
+						}
+					}
+					for _, c := range s.canvas.shown {
+						fg, bg, _ := theme.style(s.canvas.styles[c.pen]).Decompose()
+						if c.r != ' ' {
+							seen[[2]int{int(fg - tcell.PaletteColor(0)), int(bg - tcell.PaletteColor(0))}] = sample.Name
+						}
+					}
+				}
+			}
+		}
+		for pair, where := range seen {
+			if pair[0] < 0 || pair[0] > 7 || pair[1] < 0 || pair[1] > 7 {
+				t.Errorf("theme %d: %v in %s is beyond eight colours", theme, pair, where)
+			} else if got := contrast(Palette[pair[0]], Palette[pair[1]]); got < 7 {
+				t.Errorf("theme %d: contrast of %v in %s is %.1f", theme, pair, where, got)
+			}
+		}
+	}
+}
+
+// On a screen without colours the focus, a press, what went wrong and the way on are still told apart.
+func TestNoMeaningIsInColourAlone(t *testing.T) {
+	t.Parallel()
+	for _, sample := range samples.All() {
+		s := newStage(t, 50, 15)
+		s.play(sample)
+		row := func(y int) []rune { return []rune(strings.Split(s.text()+strings.Repeat("\n", 15), "\n")[y]) }
+		corner := func(r rect) rune {
+			if line := row(r.y); r.x < len(line) {
+				return line[r.x]
+			}
+			return ' '
+		}
+		for _, c := range s.page.targets {
+			if c.look == lookBare || c.look == lookCell {
+				continue
+			}
+			if marked := corner(c.r) == '■'; marked != (c.look == lookPrimary) {
+				t.Errorf("%s: %q is the way on: %v; marked so: %v", sample.Name, c.id, c.look == lookPrimary, marked)
+			}
+		}
+		for _, c := range slices.Clone(s.page.targets) {
+			if c.look == lookBare {
+				continue
+			}
+			plain := s.text()
+			s.mouseAt(c.r.x+c.r.w/2, c.r.y+c.r.h/2, tcell.Button1)
+			pressed := s.text()
+			s.mouseAt(-1, -1, tcell.ButtonNone)
+			if pressed == plain || !strings.Contains(pressed, "["+c.label+"]") {
+				t.Errorf("%s: a press on %q is not seen:\n%s", sample.Name, c.id, pressed)
+			}
+		}
+		cells, w, h := s.sim.GetContents()
+		for y := range h {
+			alarm, marked := false, false
+			for x := range w {
+				_, bg, _ := cells[y*w+x].Style.Decompose()
+				alarm = alarm || bg == tcell.PaletteColor(red)
+			}
+			for back := range min(y, 5) + 1 { // the mark stands on the first line of the text
+				marked = marked || strings.Contains(string(row(y-back)), "!")
+			}
+			for on := range min(h-y, 5) {
+				marked = marked || strings.Contains(string(row(y+on)), "!")
+			}
+			if alarm && !marked {
+				t.Errorf("%s: only its colour says that something is wrong:\n%s", sample.Name, s.text())
+				break
+			}
+		}
+	}
+}
+
+func TestHighContrastTurnsTheWholeScreen(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 50, 15)
+	s.Show(samples.Of(unlock.ScreenConsent, ""), samples.Now)
+	before := s.text()
+	s.press(tcell.KeyF1)
+	s.tap(t, "High contrast")
+	s.press(tcell.KeyEscape)
+	if s.text() != before {
+		t.Errorf("it says something else:\n%s", s.text())
+	}
+	cells, w, h := s.sim.GetContents()
+	_, bg, _ := cells[(h-1)*w].Style.Decompose()
+	if bg != tcell.PaletteColor(ink) {
+		t.Error("the page is not dark")
+	}
+}
