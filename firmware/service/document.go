@@ -84,6 +84,9 @@ func (s Signed) Open(central *ecdsa.PublicKey, kiosk string) (Document, error) {
 	return d, nil
 }
 
+// ETag names a document's text (RFC 9110 §8.8.3), so that one that is there already is not sent again.
+func ETag(text []byte) string { return fmt.Sprintf(`"%x"`, sha256.Sum256(text)) }
+
 func signed(text []byte) [32]byte { return sha256.Sum256(fields(signatureLabel, text)) }
 
 // newer compares by epoch and number.

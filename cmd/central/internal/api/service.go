@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"latchkey/cmd/central/internal/engineers"
@@ -60,7 +58,7 @@ func (s *routes) GetService(ctx context.Context, r wire.GetServiceRequestObject)
 	if err != nil || out.status != 0 {
 		return out, err
 	}
-	etag := fmt.Sprintf(`"%x"`, sha256.Sum256(d.Text()))
+	etag := service.ETag(d.Text())
 	if r.Params.IfNoneMatch == etag {
 		return wire.GetService304Response{}, nil
 	}

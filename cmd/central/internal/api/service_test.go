@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -55,7 +53,7 @@ func (s *serviced) restart() {
 func (s *serviced) ask() (*wire.ServiceDocument, error) {
 	h, etag := s.store.Held(), ""
 	if h.Document != nil {
-		etag = fmt.Sprintf(`"%x"`, sha256.Sum256(h.Document))
+		etag = service.ETag(h.Document)
 	}
 	return s.link.Service(context.Background(), etag, h.Chain, h.Due)
 }
