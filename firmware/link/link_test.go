@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"latchkey/firmware/secret"
 	"latchkey/firmware/wire"
 )
 
@@ -141,4 +143,40 @@ func TestPatienceEnds(t *testing.T) {
 			t.Errorf("gave up after %s", took)
 		}
 	})
+}
+
+// What a holder had to say arrives once, whatever is lost on the way; that it is no answer but a problem is told.
+func TestFeedback(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var bodies []string
+	c := server(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		b, err := io.ReadAll(r.Body)
+		if err != nil || r.URL.Path != "/v1/feedback" || r.Method != http.MethodPost {
+			t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
+		}
+		bodies = append(bodies, string(b))
+		switch len(bodies) {
+		case 1:
+			panic(http.ErrAbortHandler) // it was kept, and the answer was lost
+		case 2:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			reply(w, 429, `{"code":"rate-limited","title":"Too many.","status":429}`)
+		}
+	})
+	said := wire.Feedback{Id: "5f0c3a9e1b7d42688e21c4d0937fa6b5", Stars: 4, Comment: wire.Text{Value: secret.New([]byte("Da iawn, dŵr"))}}
+	if err := c.Feedback(t.Context(), said); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"comment":"Da iawn, dŵr","contact":"","id":"5f0c3a9e1b7d42688e21c4d0937fa6b5","stars":4}`
+	if len(bodies) != 2 || strings.TrimSpace(bodies[0]) != want || bodies[0] != bodies[1] {
+		t.Errorf("sent %q", bodies)
+	}
+	var p *wire.Problem
+	if err := c.Feedback(t.Context(), said); !errors.As(err, &p) || p.Code != wire.CodeRateLimited {
+		t.Errorf("refused: %v", err)
+	}
 }

@@ -2,13 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault"
-	"latchkey/firmware/secret"
 	"latchkey/firmware/wire"
 )
 
@@ -19,22 +19,11 @@ func (s *routes) SendFeedback(ctx context.Context, r wire.SendFeedbackRequestObj
 	defer r.Body.Comment.Wipe()
 	defer r.Body.Contact.Wipe()
 	bad := cases.CheckFeedback(r.Body)
-	f := store.Feedback{ID: r.Body.Id, Stars: r.Body.Stars, Day: s.now().Format(time.DateOnly)}
-	if bad == nil {
-		// Before the transaction: the vault's key may be in an HSM.
-		var err error
-		if f.Comment, err = s.sealed(vault.KindComment, f.ID, r.Body.Comment.Value); err != nil {
-			return nil, err
-		}
-		if f.Contact, err = s.sealed(vault.KindContact, f.ID, r.Body.Contact.Value); err != nil {
-			return nil, err
-		}
-	}
 	var out reply
 	err := s.Store.Update(ctx, func(tx *store.Tx) error {
 		rq.code, rq.apart = "", false
 		st := &step{Server: s.Server, tx: tx, rq: rq, now: s.now()}
-		err := st.hear(f, bad)
+		err := st.hear(r.Body, bad)
 		if err == nil {
 			rq.apart = true
 			out, err = document(http.StatusNoContent, nil)
@@ -44,16 +33,8 @@ func (s *routes) SendFeedback(ctx context.Context, r wire.SendFeedbackRequestObj
 	return out, err
 }
 
-// sealed is nil where nothing was written.
-func (s *routes) sealed(kind vault.Kind, id string, text secret.Value) ([]byte, error) {
-	if text.Len() == 0 {
-		return nil, nil
-	}
-	return s.Vault.Seal(vault.Subject{Kind: kind, ID: id}, text)
-}
-
 // hear keeps feedback whose id is new. Booked with it is the hour, so that a kiosk cannot fill the database.
-func (st *step) hear(f store.Feedback, bad error) error {
+func (st *step) hear(said *wire.Feedback, bad error) error {
 	k, err := st.tx.Kiosk(st.rq.kiosk)
 	if err := allows(st.tx, st.rq, k, err); err != nil {
 		return err
@@ -61,7 +42,7 @@ func (st *step) hear(f store.Feedback, bad error) error {
 	if bad != nil {
 		return bad
 	}
-	if known, err := st.tx.HasFeedback(f.ID); known || err != nil {
+	if known, err := st.tx.HasFeedback(said.Id); known || err != nil {
 		return err
 	}
 	subject, hour := store.FeedbackSubject(k.Name), st.now.Truncate(cases.StrikeWindow)
@@ -72,9 +53,20 @@ func (st *step) hear(f store.Feedback, bad error) error {
 	if len(heard) >= cases.FeedbackAnHour {
 		return &cases.Refusal{Code: wire.CodeRateLimited, RetryAt: hour.Add(cases.StrikeWindow)}
 	}
-	f.Site = k.Site
-	if err := st.tx.AddStrike(store.Strike{Subject: subject, At: hour}); err != nil {
+	f := store.Feedback{ID: said.Id, Day: st.now.Format(time.DateOnly), Site: k.Site, Stars: said.Stars}
+	if f.Comment, err = st.sealed(vault.KindComment, f.ID, said.Comment); err != nil {
 		return err
 	}
-	return st.tx.AddFeedback(f)
+	if f.Contact, err = st.sealed(vault.KindContact, f.ID, said.Contact); err != nil {
+		return err
+	}
+	return errors.Join(st.tx.AddStrike(store.Strike{Subject: subject, At: hour}), st.tx.AddFeedback(f))
+}
+
+// sealed is nil where nothing was written.
+func (st *step) sealed(kind vault.Kind, id string, text wire.Text) ([]byte, error) {
+	if text.Len() == 0 {
+		return nil, nil
+	}
+	return st.Vault.Seal(vault.Subject{Kind: kind, ID: id}, text.Value)
 }
