@@ -79,6 +79,7 @@ type Inputs struct {
 
 	mu         sync.Mutex
 	calibrated calibrations
+	used       []string
 	last       struct {
 		panel string
 		x, y  float64
@@ -154,6 +155,13 @@ func (in *Inputs) Raw() (x, y float64, ok bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.last.x, in.last.y, in.last.panel != ""
+}
+
+// Used are the names of the devices that are used now, and what for.
+func (in *Inputs) Used() []string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.used
 }
 
 // Calibrate learns how the panel that was touched last lies on the screen, and keeps it. A *CalibrationError says that the points do
@@ -300,6 +308,29 @@ func (in *Inputs) look(ctx context.Context, open map[string]*source) {
 			in.tell(ctx, true)
 		}
 	}
+	in.note(open)
+}
+
+// note keeps what Used tells.
+func (in *Inputs) note(open map[string]*source) {
+	var used []string
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, s := range open {
+		what := "headphones"
+		if s.keypad {
+			what = "keypad"
+		}
+		if s.panel != nil {
+			what = "touch"
+			if _, is := in.calibrated[s.Name]; is {
+				what = "touch, calibrated"
+			}
+		}
+		used = append(used, s.Name+" ("+what+")")
+	}
+	slices.Sort(used)
+	in.used = used
 }
 
 // follow hands on what a device tells, until it is gone. Its last reading is an error.

@@ -45,7 +45,7 @@ func (k Kind) String() string {
 // Event tells what the readers hold from now on.
 type Event struct {
 	Kind   Kind
-	Reader string // which reader, for Present and Mute; its name is Connect's argument
+	Reader string // which reader, for Present and Mute; its name is Connect's argument. For Empty, one of them
 	ATR    []byte // answer to reset (ISO/IEC 7816-3 §8), for Present
 	Err    error  // for NoService
 }

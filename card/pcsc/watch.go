@@ -201,7 +201,7 @@ func summary(states []scard.ReaderState) holding {
 			continue // on its way out
 		}
 		if h.Kind == NoReader {
-			h.Kind = Empty
+			h.Kind, h.Reader = Empty, s.Reader
 		}
 		if s.EventState&scard.StatePresent == 0 {
 			continue

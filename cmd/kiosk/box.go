@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,12 +22,20 @@ import (
 // box is the board that the kiosk lives in, and what became of its case.
 type box struct {
 	board *board.Board
+	file  *board.File
 	data  string
 	quiet func(time.Time) bool // nil: never
 	log   *slog.Logger
 
 	noReader time.Time // since when; zero while there is one
 	cycled   time.Time // when the reader's power was last taken away
+
+	open   atomic.Bool // the case, now
+	noLink atomic.Bool
+
+	mu      sync.Mutex
+	tried   board.State // what an engineer wants to see of lights, buzzer and backlight
+	tryTill time.Time
 }
 
 // Files in the data folder. The case stays opened, whatever is restarted, until both are there and the kiosk has seen that it
@@ -46,7 +56,12 @@ func openBox(c *device.Config, log *slog.Logger) (*box, error) {
 	if c.Board.Name != "none" {
 		log.Info("board", "title", b.Title, "health", b.Health())
 	}
-	return &box{board: b, data: c.Data, quiet: c.QuietAt, log: log}, nil
+	file, err := board.Load(c.Board.Name)
+	if err != nil {
+		b.Close(true)
+		return nil, err
+	}
+	return &box{board: b, file: file, data: c.Data, quiet: c.QuietAt, log: log}, nil
 }
 
 // close ends lights and events, and with orderly stops the watchdog.
@@ -79,7 +94,6 @@ func (b *box) inputs(ctx context.Context) <-chan unlock.Input {
 	go func() {
 		tick := time.NewTicker(clearedEvery)
 		defer tick.Stop()
-		open := false
 		for {
 			select {
 			case <-ctx.Done():
@@ -91,18 +105,20 @@ func (b *box) inputs(ctx context.Context) <-chan unlock.Input {
 				b.log.Warn("board", "event", e.String())
 				switch {
 				case e.Kind == board.Tamper:
-					if open = e.On; open {
+					if b.open.Store(e.On); e.On {
 						if err := mark(b.data, openedFile); err != nil {
 							b.log.Error("board: an opened case will be forgotten when the kiosk is restarted", "err", err)
 						}
 						send(unlock.CaseOpened{})
 					}
+				case e.Kind == board.Link:
+					b.noLink.Store(!e.On)
 				case e.Kind == board.Button && e.On:
 					send(unlock.Touched{})
 				}
 			case <-tick.C:
 				if b.there(clearedFile) {
-					b.clear(open, send)
+					b.clear(send)
 				}
 			}
 		}
@@ -112,9 +128,9 @@ func (b *box) inputs(ctx context.Context) <-chan unlock.Input {
 
 // clear takes the kiosk back into service. The files go when the journal has it: the loop takes the second input only when it is
 // done with the first.
-func (b *box) clear(open bool, send func(unlock.Input)) {
+func (b *box) clear(send func(unlock.Input)) {
 	names := []string{openedFile, clearedFile}
-	if open {
+	if b.open.Load() {
 		b.log.Error("board: the case was cleared, and is open: shut it and clear it again")
 		names = names[1:]
 	} else {
@@ -144,11 +160,65 @@ func mark(dir, name string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// show has the box show what the screen shows. The loop calls it after every turn, so it is the watchdog's sign of life.
-func (b *box) show(v unlock.View, now time.Time) {
+// askToClear is an engineer's word that the case was looked at.
+func (b *box) askToClear() (string, error) {
+	switch {
+	case !b.wasOpened():
+		return "", errors.New("the case was not opened")
+	case b.open.Load():
+		return "", errors.New("the case is open: shut it first")
+	}
+	if err := mark(b.data, clearedFile); err != nil {
+		return "", err
+	}
+	return "Cleared. The kiosk serves again when you close this page.", nil
+}
+
+// tryFor is how long lights, buzzer and backlight show what an engineer wants to see.
+const tryFor = 30 * time.Second
+
+// try has them show a state; "" gives them back.
+func (b *box) try(state string) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tryTill = time.Time{}
+	if state == "" {
+		return "The lights are the kiosk's again.", nil
+	}
+	for s := board.Ready; s <= board.Fault; s++ {
+		if s.String() == state {
+			b.tried, b.tryTill = s, time.Now().Add(tryFor)
+			return fmt.Sprintf("Shown for %.0f seconds: %s", tryFor.Seconds(), state), nil
+		}
+	}
+	return "", fmt.Errorf("there is no state %q", state)
+}
+
+// through is a view as the box knows it better: without a network link, central is not there.
+func (b *box) through(v unlock.View) unlock.View {
+	v.CentralUp = v.CentralUp && !b.noLink.Load()
+	return v
+}
+
+// show has the box show what the screen shows, and says what that is in a few words that are about nobody. The loop calls it after
+// every turn, so it is the watchdog's sign of life.
+func (b *box) show(v unlock.View, now time.Time) (status string) {
 	b.board.Alive()
-	b.board.Show(stateOf(v, now), b.quiet != nil && b.quiet(now))
+	state, quiet := stateOf(v, now), b.quiet != nil && b.quiet(now)
+	status = state.String()
+	if v.Screen == unlock.ScreenOutOfService && v.Reason != "" {
+		status += ": " + string(v.Reason)
+	} else if v.Screen == unlock.ScreenAttract && !v.CentralUp {
+		status += ": " + string(unlock.ReasonUnreachable)
+	}
+	b.mu.Lock()
+	if now.Before(b.tryTill) && v.Screen == unlock.ScreenEngineer {
+		state, quiet = b.tried, false
+	}
+	b.mu.Unlock()
+	b.board.Show(state, quiet)
 	b.heedReader(v, now)
+	return status
 }
 
 // stateOf is what somebody across the room is to know of a screen.

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,10 +57,14 @@ The configuration is TOML. Relative paths count from its folder; a setting that 
 	}
 }
 
+// logName is the log's, in the data folder.
+const logName = "kiosk.log"
+
 // gcPercent is half of Go's default: a kiosk allocates little and seldom, and small boards have little memory.
 const gcPercent = 50
 
 func serve(ctx context.Context, path string) error {
+	started := time.Now()
 	debug.SetGCPercent(gcPercent)
 	if err := secret.ForbidDumps(); err != nil {
 		return err
@@ -68,11 +73,13 @@ func serve(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	d, err := device.Open(c, "kiosk.log")
+	d, err := device.Open(c, logName)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	faults := &lastFault{d.Log.Handler(), &atomic.Pointer[string]{}}
+	d.Log = slog.New(faults)
 	slog.SetDefault(d.Log) // what libraries say belongs into the log, not onto the screen
 	box, err := openBox(c, d.Log)
 	if err != nil {
@@ -103,19 +110,25 @@ func serve(ctx context.Context, path string) error {
 		defer inputs.Close()
 		options.Touch = inputs.Raw
 	}
-	face := &face{face: ui.New(screen, options)}
 	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
+	readers := device.Watch(watch, d.Log, c.Profiles, "")
+	engineer := &engineer{dev: d, box: box, inputs: inputs, readers: readers, faults: faults, started: started}
+	options.Engineer, options.Do = engineer.facts, engineer.do
+	face := &face{face: ui.New(screen, options)}
 	if inputs != nil {
 		go feed(watch, inputs, screen, face.headphones)
 	}
-	loop := d.Kiosk(device.Watch(watch, d.Log, c.Profiles, ""))
+	loop, notifier := d.Kiosk(readers), newNotifier(d.Log)
 	loop.Holder, loop.Box, loop.CaseOpened = face.inputs(watch, screen), box.inputs(watch), box.wasOpened()
 	loop.Show = func(v unlock.View, now time.Time) {
+		v = box.through(v)
+		engineer.seen(v, now)
 		face.show(v, now)
-		box.show(v, now)
+		notifier.turn(box.show(v, now), now)
 	}
 	err = kiosk.New(loop).Run(ctx)
+	notifier.stopping()
 	orderly = err == nil
 	if err != nil {
 		d.Log.Error("kiosk ended", "err", err)

@@ -266,4 +266,11 @@ func (j *Journal) Full() bool {
 	return j.taken()+walkEntries > j.max
 }
 
+// Waiting is how many entries central does not hold yet, and the share of the room that is taken, from 0 to 1.
+func (j *Journal) Waiting() (entries int64, used float64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.Seq - j.state.Held, float64(j.taken()) / float64(j.max)
+}
+
 func (j *Journal) taken() int64 { return j.state.Seq - j.freed() + j.open.reserved() }

@@ -22,6 +22,17 @@ type Readers struct {
 	Inputs chan unlock.Input
 	known  profiles.Set
 	holds  atomic.Pointer[string] // the reader with the one card in it
+	seen   atomic.Pointer[pcsc.Event]
+}
+
+// Holds is what the readers hold, in a word, and the name of the reader that tells it, or of one of several; both are empty before
+// that is known.
+func (r *Readers) Holds() (what, reader string) {
+	e := r.seen.Load()
+	if e == nil {
+		return "", ""
+	}
+	return e.Kind.String(), e.Reader
 }
 
 // Watch watches the readers until ctx ends; then it closes Inputs. only is the name of the one reader that counts; empty
@@ -33,6 +44,7 @@ func Watch(ctx context.Context, log *slog.Logger, known profiles.Set, only strin
 		for event := range pcsc.WatchReader(ctx, only) {
 			log.Info("reader", "holds", event.Kind.String(), "err", event.Err)
 			r.holds.Store(nil)
+			r.seen.Store(&pcsc.Event{Kind: event.Kind, Reader: event.Reader})
 			var in unlock.Input
 			switch event.Kind {
 			case pcsc.NoService:

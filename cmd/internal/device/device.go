@@ -72,6 +72,14 @@ func (c *Config) now() time.Time {
 	return identity.AfterBuild(time.Now())
 }
 
+// CertificateUntil is when the device's certificate runs out.
+func (c *Config) CertificateUntil() time.Time {
+	if c.enrolled != nil {
+		return c.enrolled.Certificate().NotAfter
+	}
+	return c.certificate.Leaf.NotAfter
+}
+
 // Close closes journal, identity and log.
 func (d *Device) Close() error {
 	d.stop()
