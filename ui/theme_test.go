@@ -14,37 +14,37 @@ import (
 // Every pair of colours that a screen draws, lines and marks of the focus among them, in every theme.
 func TestEveryPairOfColoursIsToldByWeakEyes(t *testing.T) {
 	t.Parallel()
-	for _, theme := range []theme{plainTheme, contrastTheme, quietTheme} {
-		seen := map[[2]int]string{}
-		for _, size := range [][2]int{{50, 15}, {100, 30}} {
-			for _, sample := range samples.All() {
-				for n := range 4 {
-					s := newStage(t, size[0], size[1])
-					s.play(sample)
-					switch n {
-					case 1:
-						s.press(tcell.KeyTab)
-					case 2:
-						s.press(tcell.KeyF1)
-					case 3:
-						if len(s.page.targets) > 0 {
-							s.mouseAt(s.page.targets[0].r.x, s.page.targets[0].r.y, tcell.Button1)
-						}
-					}
-					for _, c := range s.canvas.shown {
-						fg, bg, _ := theme.style(s.canvas.styles[c.pen]).Decompose()
-						if c.r != ' ' {
-							seen[[2]int{int(fg - tcell.PaletteColor(0)), int(bg - tcell.PaletteColor(0))}] = sample.Name
-						}
-					}
-				}
+	seen := map[tcell.Style]string{}
+	look := func(s stage, name string) {
+		for _, c := range s.canvas.shown {
+			if c.r != ' ' {
+				seen[s.canvas.styles[c.pen]] = name
 			}
 		}
-		for pair, where := range seen {
-			if pair[0] < 0 || pair[0] > 7 || pair[1] < 0 || pair[1] > 7 {
-				t.Errorf("theme %d: %v in %s is beyond eight colours", theme, pair, where)
-			} else if got := contrast(Palette[pair[0]], Palette[pair[1]]); got < 7 {
-				t.Errorf("theme %d: contrast of %v in %s is %.1f", theme, pair, where, got)
+	}
+	for n, size := range [][2]int{{50, 15}, {100, 30}} {
+		for _, sample := range eachScreen(n > 0) {
+			s := newStage(t, size[0], size[1])
+			s.play(sample)
+			look(s, sample.Name)
+			if len(s.page.targets) > 0 {
+				s.mouseAt(s.page.targets[0].r.x, s.page.targets[0].r.y, tcell.Button1)
+				look(s, sample.Name+", pressed")
+			}
+			s.press(tcell.KeyTab)
+			look(s, sample.Name+", with a focus")
+			s.press(tcell.KeyF1)
+			look(s, sample.Name+", with help")
+		}
+	}
+	for _, theme := range []theme{plainTheme, contrastTheme, quietTheme} {
+		for st, where := range seen {
+			fg, bg, _ := theme.style(st).Decompose()
+			f, b := int(fg-tcell.PaletteColor(0)), int(bg-tcell.PaletteColor(0))
+			if f < 0 || f > 7 || b < 0 || b > 7 {
+				t.Errorf("theme %d: %d on %d in %s is beyond eight colours", theme, f, b, where)
+			} else if got := contrast(Palette[f], Palette[b]); got < 7 {
+				t.Errorf("theme %d: contrast of %d on %d in %s is %.1f", theme, f, b, where, got)
 			}
 		}
 	}
