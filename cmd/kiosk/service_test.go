@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,14 +20,18 @@ import (
 
 // servicing is a central that answers from memory.
 type servicing struct {
-	t     *testing.T
-	key   *ecdsa.PrivateKey
+	t   *testing.T
+	key *ecdsa.PrivateKey
+
+	mu    sync.Mutex // of what follows
 	away  bool
 	offer service.Document
 	asked []service.Held // what the kiosk told, the document left out
 }
 
 func (c *servicing) ask(_ context.Context, etag, chain string, due int) (*wire.ServiceDocument, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.asked = append(c.asked, service.Held{Chain: chain, Due: due})
 	if c.away {
 		return nil, errors.New("nobody answers")
@@ -41,12 +46,20 @@ func (c *servicing) ask(_ context.Context, etag, chain string, due int) (*wire.S
 	return &wire.ServiceDocument{Document: signed.Document, Signature: signed.Signature}, nil
 }
 
-// times how often central was asked since last.
-func (c *servicing) times() int {
+// told is what the kiosk told since last, each time that it asked.
+func (c *servicing) told() []service.Held {
 	synctest.Wait()
-	n := len(c.asked)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	asked := c.asked
 	c.asked = nil
-	return n
+	return asked
+}
+
+func (c *servicing) change(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
 }
 
 func TestServiceCodesAreFetched(t *testing.T) {
@@ -73,14 +86,14 @@ func TestServiceCodesAreFetched(t *testing.T) {
 		go func() { s.keep(ctx); close(ended) }()
 		want := func(asked int, what string) {
 			t.Helper()
-			if n := central.times(); n != asked {
+			if n := len(central.told()); n != asked {
 				t.Fatalf("%s: asked %d times, want %d", what, n, asked)
 			}
 		}
 		want(1, "at start")
 		time.Sleep(serviceAgain)
 		want(1, "central was away")
-		central.away = false
+		central.change(func() { central.away = false })
 		s.seen(unlock.View{Screen: unlock.ScreenAttract, CentralUp: true})
 		want(2, "central came back") // the second tells that the document is here
 		if n, err := store.Due(time.Now()); err != nil || n != service.Codes {
@@ -96,26 +109,24 @@ func TestServiceCodesAreFetched(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.seen(unlock.View{Screen: unlock.ScreenEngineer, CentralUp: true})
-		synctest.Wait()
-		if len(central.asked) != 1 || central.asked[0].Chain != chain || central.asked[0].Due != service.Codes-1 {
-			t.Fatalf("after a code was used, told %+v", central.asked)
+		if told := central.told(); len(told) != 1 || told[0].Chain != chain || told[0].Due != service.Codes-1 {
+			t.Fatalf("after a code was used, told %+v", told)
 		}
-		want(1, "a code was used")
 		s.seen(unlock.View{Screen: unlock.ScreenEngineer, CentralUp: true})
 		want(0, "the page is still open")
-		central.offer.Serial, central.offer.Cards = 2, [][32]byte{{1}}
+		central.change(func() { central.offer.Serial, central.offer.Cards = 2, [][32]byte{{1}} })
 		time.Sleep(serviceEvery)
 		want(2, "once a day")
-		central.offer.Serial = 1 // an older one is refused
+		central.change(func() { central.offer.Serial = 1 })
 		time.Sleep(serviceEvery)
 		want(1, "an older document")
+		stop()
+		<-ended
 		if !bytes.Contains(log.Bytes(), []byte("is older than that of the one that is here")) {
 			t.Errorf("log: %s", &log)
 		}
 		if bytes.Contains(log.Bytes(), code.Reveal()) {
 			t.Error("a code stands in the log")
 		}
-		stop()
-		<-ended
 	})
 }
