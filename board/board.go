@@ -204,12 +204,10 @@ func (b *Board) take(ctx context.Context, line func(string) (gpio.PinIO, error))
 }
 
 func (b *Board) lacks(err error) {
-	var several interface{ Unwrap() []error }
-	switch {
-	case err == nil:
-	case errors.As(err, &several):
+	// Not errors.As: one that is joined further in belongs to a sentence that says what is missing.
+	if several, is := err.(interface{ Unwrap() []error }); is {
 		b.Lacks = append(b.Lacks, several.Unwrap()...)
-	default:
+	} else if err != nil {
 		b.Lacks = append(b.Lacks, err)
 	}
 }

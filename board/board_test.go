@@ -195,6 +195,18 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	})
 }
 
+// So is what the board has, and what does not do all that is wanted of it.
+func TestAWatchdogOfAnotherTimeoutIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		_, b := open(t, dir, nil)
+		if len(b.Lacks) != 1 || !strings.Contains(b.Lacks[0].Error(), "watchdog: ") || !strings.Contains(b.Lacks[0].Error(), "does not take a timeout of 15s") {
+			t.Errorf("%v", b.Lacks)
+		}
+	})
+}
+
 // A kiosk that was given a tamper switch does not run without it.
 func TestATamperSwitchThatIsMissingStopsTheKiosk(t *testing.T) {
 	t.Parallel()

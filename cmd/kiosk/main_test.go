@@ -15,9 +15,12 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"latchkey/firmware/journal"
 )
 
 func TestMain(m *testing.M) {
+	journal.CheckMain()
 	testscript.Main(m, map[string]func(){"kiosk": main})
 }
 

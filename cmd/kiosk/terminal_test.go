@@ -3,13 +3,19 @@ package main
 import (
 	"crypto/elliptic"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"latchkey/cmd/internal/device"
+	"latchkey/firmware/audit"
 	"latchkey/tools/console"
 )
 
@@ -46,7 +52,25 @@ func TestOnATerminal(t *testing.T) {
 	}
 	defer terminal.Close()
 	cmd := exec.Command("kiosk", "--config", filepath.Join(dir, "kiosk.toml"))
-	cmd.Env = append(os.Environ(), "PCSCLITE_CSOCK_NAME="+filepath.Join(dir, "nobody"))
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	cmd.Env = append(os.Environ(), "PCSCLITE_CSOCK_NAME="+filepath.Join(dir, "nobody"), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "WATCHDOG_USEC=2000000")
+	told := func(text string) {
+		t.Helper()
+		b := make([]byte, 4096)
+		for {
+			n, err := systemd.Read(b)
+			if err != nil {
+				t.Fatalf("systemd is not told %q: %v", text, err)
+			}
+			if strings.Contains("\n"+string(b[:n])+"\n", "\n"+text+"\n") {
+				return
+			}
+		}
+	}
 	if err := terminal.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +81,17 @@ func TestOnATerminal(t *testing.T) {
 			t.Fatalf("%v; the screen was %q", err, terminal.Text())
 		}
 	}
+	if err := systemd.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	told("READY=1")
+	told("WATCHDOG=1")
 	await("Its case has been opened")
 	if out, err := exec.Command("kiosk", "clear-tamper", "--data", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	await("Its card reader")
+	told("STATUS=fault: no-daemon")
 	if err := terminal.Type("\x03\x1a\x1c"); err != nil { // Ctrl-C, Ctrl-Z, Ctrl-\
 		t.Fatal(err)
 	}
@@ -74,10 +104,40 @@ func TestOnATerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	told("STOPPING=1")
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("ended with %v", err)
+	}
+	if kinds := journalKinds(t, dir); !slices.Contains(kinds, audit.KindCaseOpened) || !slices.Contains(kinds, audit.KindCaseCleared) {
+		t.Errorf("the journal has %v", kinds)
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "watchdog")); err != nil || !regexp.MustCompile(`^\x00\x00+V$`).Match(got) {
 		t.Errorf("the watchdog was given %q, %v", got, err)
 	}
+}
+
+// journalKinds are the kinds of the entries in the journal of the kiosk that ran in dir.
+func journalKinds(t *testing.T, dir string) (kinds []audit.Kind) {
+	t.Helper()
+	c, err := device.ReadConfig(filepath.Join(dir, "kiosk.toml"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := device.Open(c, logName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	stored, _, err := d.Journal.Pending(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range stored {
+		e, err := audit.Decode(s.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
 }
