@@ -47,5 +47,8 @@ func (t theme) pair(fg, bg int) (int, int) {
 	if t == quietTheme {
 		return lit, ink
 	}
-	return ink, paper // title bar, and the way on
+	if bg == green {
+		return ink, pale // not one with the title bar above
+	}
+	return ink, paper // title bar, what is to be known
 }
