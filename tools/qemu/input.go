@@ -33,7 +33,7 @@ func (m *Machine) Touch(ctx context.Context, x, y int) error {
 	at := func(name string, v, size int) inputEvent {
 		return inputEvent{"abs", axis{name, (2*v + 1) * axisEnd / (2 * size)}}
 	}
-	return m.send(ctx, at("x", x, Width), at("y", y, Height), inputEvent{"btn", button{true, "left"}})
+	return m.send(ctx, at("x", x, m.Size.X), at("y", y, m.Size.Y), inputEvent{"btn", button{true, "left"}})
 }
 
 // Lift takes the finger from the screen.

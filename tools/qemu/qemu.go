@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"net"
 	"os"
 	"os/exec"
@@ -24,17 +25,15 @@ import (
 // Program is the emulator, from Debian's package qemu-system-arm.
 const Program = "qemu-system-aarch64"
 
-// Size of the screen, in pixels: that of the 7-inch panel.
-const (
-	Width  = 800
-	Height = 480
-)
+// Panel is the size of the 7-inch panel, in pixels.
+var Panel = image.Pt(800, 480)
 
 // Config of a machine.
 type Config struct {
 	Dir string // the machine's own: sockets, the log of its serial console; a short path, since unix sockets live in it
 	// Kernel, Initrd and Append are booted directly. Without a kernel the machine boots what Args give it.
 	Kernel, Initrd, Append string
+	Screen                 image.Point    // its size, in pixels
 	Lines                  map[int]string // names of the lines of its GPIO chip, 0 to 7, as a device tree gives them
 	Args                   []string       // more of QEMU's command line
 }
@@ -43,7 +42,6 @@ type Config struct {
 var machine = []string{
 	"-nodefaults", "-no-user-config", "-display", "none", "-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "512",
 	"-rtc", "base=utc", "-nic", "none",
-	"-device", fmt.Sprintf("virtio-gpu-pci,xres=%d,yres=%d", Width, Height),
 	"-device", "virtio-tablet-pci", "-device", "virtio-keyboard-pci",
 	"-device", "i6300esb", "-action", "watchdog=reset",
 	"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent",
@@ -53,6 +51,9 @@ var machine = []string{
 // Machine is a running machine. Close it.
 type Machine struct {
 	*Agent // of the guest
+
+	// Size of its screen, in pixels.
+	Size image.Point
 
 	dir     string
 	command *exec.Cmd
@@ -68,8 +69,8 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
-	m := &Machine{dir: c.Dir, ended: make(chan struct{})}
-	args := append([]string{}, machine...)
+	m := &Machine{Size: c.Screen, dir: c.Dir, ended: make(chan struct{})}
+	args := append([]string{"-device", fmt.Sprintf("virtio-gpu-pci,xres=%d,yres=%d", c.Screen.X, c.Screen.Y)}, machine...)
 	if len(c.Lines) > 0 {
 		tree, err := m.nameLines(ctx, c.Lines)
 		if err != nil {

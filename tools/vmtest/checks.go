@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gdamore/tcell/v2"
+
 	"latchkey/firmware/unlock"
 	"latchkey/tools/qemu"
 )
@@ -101,70 +103,69 @@ func firstPaint(ctx context.Context, l *lab) (string, error) {
 
 // start runs a kiosk and waits for its page.
 func (l *lab) start(ctx context.Context, config string, v unlock.View) (err error) {
+	if l.double, err = newDouble(l.Size.X/cellWidth, l.Size.Y/cellHeight, l.large); err != nil {
+		return err
+	}
 	if l.kiosk, err = l.Run(ctx, "/bin/kiosk", "--config", "/etc/latchkey/"+config); err != nil {
 		return err
 	}
-	return l.shows(ctx, v, false)
+	l.double.show(v)
+	return l.shows(ctx, string(v.Reason))
 }
 
-// shows waits until the screen is to the pixel what ui draws of a view, and keeps the picture.
-func (l *lab) shows(ctx context.Context, v unlock.View, welsh bool) error {
-	p, err := draw(v, welsh)
-	if err != nil {
-		return err
-	}
+// shows waits until the screen is to the pixel what the kiosk draws now, and keeps the picture under a name.
+func (l *lab) shows(ctx context.Context, name string) error {
+	p := l.double.page()
 	picture, err := l.Look(ctx, func(i image.Image) error { return p.differs(l.font, i) })
 	if err != nil {
 		return err
 	}
-	name := string(v.Reason)
-	if welsh {
-		name += ".cy"
-	}
 	return l.keep(picture, name)
 }
 
-// tap taps in the middle of a text of a page.
-func (l *lab) tap(ctx context.Context, x, y int) error {
+// touch taps at a pixel; the double does not know.
+func (l *lab) touch(ctx context.Context, x, y int) error {
 	return errors.Join(l.Touch(ctx, x, y), l.Lift(ctx))
 }
 
-// turn has the language key pressed by touch, and waits for the page in the other language.
-func (l *lab) turn(ctx context.Context, welsh bool) error {
-	p, err := draw(noReader, !welsh)
+// tap taps on a text of the page, and waits for what the kiosk shows then.
+func (l *lab) tap(ctx context.Context, text, name string) error {
+	column, row, err := l.double.page().find(text)
 	if err != nil {
 		return err
 	}
-	key := "Cymraeg"
-	if !welsh {
-		key = "English"
-	}
-	x, y, err := p.find(key)
-	if err != nil {
-		return err
-	}
-	return errors.Join(l.tap(ctx, x, y), l.shows(ctx, noReader, welsh))
+	scale := l.double.scale
+	l.double.tap(column, row)
+	x, y := (2*column+1)*cellWidth*scale/2, (2*row+1)*cellHeight*scale/2
+	return errors.Join(l.touch(ctx, x, y), l.shows(ctx, name))
+}
+
+// press presses a key, and waits for what the kiosk shows then.
+func (l *lab) press(ctx context.Context, key string, is tcell.Key, name string) error {
+	l.double.press(is)
+	return errors.Join(l.Keys(ctx, key), l.shows(ctx, name))
 }
 
 func tapTurnsWelsh(ctx context.Context, l *lab) (string, error) {
 	began := time.Now()
-	if err := l.turn(ctx, true); err != nil {
+	if err := l.tap(ctx, "Cymraeg", "welsh"); err != nil {
 		return "", err
 	}
 	took := time.Since(began)
-	p, err := draw(noReader, true)
-	if err == nil && (!p.has('ŵ') || !p.has('ŷ')) {
-		err = errors.New("the page that was compared has no ŵ or no ŷ: choose another")
+	for _, letter := range "ŵŷ" {
+		if !strings.ContainsRune(l.double.page().String(), letter) {
+			return "", fmt.Errorf("the page that was compared has no %c: choose another", letter)
+		}
 	}
-	return fmt.Sprintf(": %d ms", took.Milliseconds()), err
+	return fmt.Sprintf(": %d ms", took.Milliseconds()), nil
 }
 
-// tapBetween taps on the page, and then on the language key, in turn: had the first done anything, the second would show it.
+// tapBetween taps on the page, and then on the language key: had the first done anything, the page would be another.
 func tapBetween(ctx context.Context, l *lab) (string, error) {
-	if err := l.tap(ctx, qemu.Width/2, qemu.Height*2/3); err != nil {
+	if err := l.touch(ctx, l.Size.X/2, l.Size.Y*2/3); err != nil {
 		return "", err
 	}
-	return "", l.turn(ctx, false)
+	return "", l.tap(ctx, "English", "english")
 }
 
 // chord is keys that are pressed together.
@@ -179,33 +180,16 @@ func (l *lab) nothingHappens(ctx context.Context, chords ...chord) error {
 			return err
 		}
 	}
-	if err := l.Keys(ctx, "f2"); err != nil {
+	if err := l.press(ctx, "f2", tcell.KeyF2, "welsh-by-key"); err != nil {
 		return err
 	}
-	if err := l.turnedBack(ctx); err != nil {
+	if err := l.tap(ctx, "English", "english"); err != nil {
 		return err
 	}
 	if n := l.Seen("RESET"); n != restarts {
 		return errors.New("the machine was restarted")
 	}
 	return l.onScreen(ctx, 1)
-}
-
-// turnedBack waits for the Welsh page that a key has turned, and turns it back by touch, which hides the focus, too.
-func (l *lab) turnedBack(ctx context.Context) error {
-	p, err := draw(noReader, true)
-	if err != nil {
-		return err
-	}
-	x, y, err := p.find("English")
-	if err != nil {
-		return err
-	}
-	// The story alone, without the keys below: that which was pressed shows the focus.
-	if _, err := l.Look(ctx, func(i image.Image) error { return p.differsIn(l.font, i, p.rows/2) }); err != nil {
-		return err
-	}
-	return errors.Join(l.tap(ctx, x, y), l.shows(ctx, noReader, false))
 }
 
 func terminalStays(ctx context.Context, l *lab) (string, error) {
@@ -264,8 +248,9 @@ func (l *lab) onScreen(ctx context.Context, terminal int) error {
 func plainConsole(i image.Image) error {
 	black, grey := color.RGBA{0, 0, 0, 0xff}, color.RGBA{0xaa, 0xaa, 0xaa, 0xff}
 	lit := image.Rectangle{}
-	for y := range qemu.Height {
-		for x := range qemu.Width {
+	size := i.Bounds().Size()
+	for y := range size.Y {
+		for x := range size.X {
 			switch c := color.RGBAModel.Convert(i.At(x, y)); c {
 			case black:
 			case grey:
@@ -324,7 +309,8 @@ func caseOpened(ctx context.Context, l *lab) (string, error) {
 	if err := l.Execute(ctx, "system_powerdown", nil, nil); err != nil {
 		return "", err
 	}
-	return "", l.shows(ctx, opened, false)
+	l.double.show(opened)
+	return "", l.shows(ctx, string(opened.Reason))
 }
 
 func watchdogStops(ctx context.Context, l *lab) (string, error) {

@@ -81,49 +81,46 @@ type cell struct {
 
 // page is a screen's cells, row by row.
 type page struct {
-	name          string
 	columns, rows int
+	scale         int // of the font: 2 is large print
 	cells         []cell
 }
 
 // differs says where a picture is not the page, to the pixel.
 func (p page) differs(f font, picture image.Image) error {
-	return p.differsIn(f, picture, p.rows)
-}
-
-// differsIn looks at the first rows alone.
-func (p page) differsIn(f font, picture image.Image, rows int) error {
-	if size := picture.Bounds().Size(); size.X != p.columns*cellWidth || size.Y != p.rows*cellHeight {
-		return fmt.Errorf("the picture has %d×%d pixels, and %d×%d cells have %d×%d", size.X, size.Y, p.columns, p.rows, p.columns*cellWidth, p.rows*cellHeight)
+	w, h := p.columns*cellWidth*p.scale, p.rows*cellHeight*p.scale
+	if size := picture.Bounds().Size(); size.X != w || size.Y != h {
+		return fmt.Errorf("the picture has %d×%d pixels, and %d×%d cells have %d×%d", size.X, size.Y, p.columns, p.rows, w, h)
 	}
 	wrong, first := 0, ""
-	for i, c := range p.cells[:rows*p.columns] {
+	for i, c := range p.cells {
 		glyph, is := f[c.r]
 		if !is {
 			return fmt.Errorf("the console's font has no %q", c.r)
 		}
-		x0, y0 := i%p.columns*cellWidth, i/p.columns*cellHeight
-		if x, y, same := shows(picture, x0, y0, glyph, c); !same {
+		column, row := i%p.columns, i/p.columns
+		if x, y, same := p.shows(picture, column, row, glyph, c); !same {
 			if wrong++; wrong == 1 {
-				first = fmt.Sprintf("column %d, row %d: not %q in %v on %v: pixel %d,%d is %v", i%p.columns, i/p.columns, c.r, c.fg, c.bg, x, y, picture.At(x, y))
+				first = fmt.Sprintf("column %d, row %d: not %q in %v on %v: pixel %d,%d is %v", column, row, c.r, c.fg, c.bg, x, y, picture.At(x, y))
 			}
 		}
 	}
 	if wrong > 0 {
-		return fmt.Errorf("not the page %q: %d of %d cells differ, the first at %s", p.name, wrong, len(p.cells), first)
+		return fmt.Errorf("%d of %d cells are not as the kiosk draws them, the first at %s", wrong, len(p.cells), first)
 	}
 	return nil
 }
 
-func shows(picture image.Image, x0, y0 int, glyph []uint16, c cell) (x, y int, same bool) {
-	for dy, row := range glyph {
-		for dx := range cellWidth {
+func (p page) shows(picture image.Image, column, row int, glyph []uint16, c cell) (x, y int, same bool) {
+	for dy := range cellHeight * p.scale {
+		for dx := range cellWidth * p.scale {
 			want := c.bg
-			if row&(1<<(cellWidth-1-dx)) != 0 {
+			if glyph[dy/p.scale]&(1<<(cellWidth-1-dx/p.scale)) != 0 {
 				want = c.fg
 			}
-			if got := color.RGBAModel.Convert(picture.At(x0+dx, y0+dy)); got != want {
-				return x0 + dx, y0 + dy, false
+			x, y := column*cellWidth*p.scale+dx, row*cellHeight*p.scale+dy
+			if color.RGBAModel.Convert(picture.At(x, y)) != want {
+				return x, y, false
 			}
 		}
 	}

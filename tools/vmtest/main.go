@@ -53,7 +53,9 @@ type lab struct {
 	pictures string // folder
 	out      io.Writer
 
-	kiosk int // process that runs; 0 if none
+	large  bool    // its kernel can double the console's font, and the screen has room for that
+	double *double // of the kiosk that runs
+	kiosk  int     // process
 }
 
 // patience is how long one thing is waited for. The machine is slow where two processors are shared.
@@ -79,7 +81,7 @@ func run(ctx context.Context, bin string, out io.Writer) error {
 	if l.font, err = readFont(fontFile); err != nil {
 		return err
 	}
-	l.Machine, err = qemu.Start(ctx, qemu.Config{Dir: filepath.Join(dir, "machine"), Kernel: kernel, Initrd: initrd,
+	l.Machine, err = qemu.Start(ctx, qemu.Config{Dir: filepath.Join(dir, "machine"), Kernel: kernel, Initrd: initrd, Screen: qemu.Panel,
 		Append: fmt.Sprintf("console=ttyAMA0 panic=-1 consoleblank=%d", blankAfter), Lines: map[int]string{caseLine: "CASE"}})
 	if err != nil {
 		return err

@@ -10,7 +10,6 @@ import (
 	"github.com/gdamore/tcell/v2"
 
 	"latchkey/firmware/unlock"
-	"latchkey/tools/qemu"
 	"latchkey/ui"
 )
 
@@ -26,24 +25,56 @@ var (
 	opened   = unlock.View{Screen: unlock.ScreenOutOfService, Reason: unlock.ReasonCaseOpened}
 )
 
-// draw is what ui draws of a view on the machine's screen.
-func draw(v unlock.View, welsh bool) (page, error) {
-	screen := tcell.NewSimulationScreen("UTF-8")
-	if err := screen.Init(); err != nil {
-		return page{}, fmt.Errorf("open a simulated screen: %w", err)
+// double is the kiosk's face beside the machine: it is given what the kiosk is given, and says what must be on the screen then.
+type double struct {
+	face   *ui.Face
+	screen tcell.SimulationScreen
+	scale  int // of the console's font
+}
+
+// newDouble has so many cells of the console's font, and can double them if the machine's kernel can.
+func newDouble(columns, rows int, large bool) (*double, error) {
+	d := &double{screen: tcell.NewSimulationScreen("UTF-8"), scale: 1}
+	if err := d.screen.Init(); err != nil {
+		return nil, fmt.Errorf("open a simulated screen: %w", err)
 	}
-	defer screen.Fini()
-	screen.SetSize(qemu.Width/cellWidth, qemu.Height/cellHeight)
-	face := ui.New(screen, ui.Options{Help: help, HelpWelsh: helpWelsh})
-	face.Show(v, time.Time{})
-	if welsh {
-		face.Handle(tcell.NewEventKey(tcell.KeyF2, 0, tcell.ModNone), time.Time{})
-		// Drawn as after a tap: without a key the focus stays hidden.
-		face.Handle(tcell.NewEventMouse(-1, -1, tcell.Button1, tcell.ModNone), time.Time{})
-		face.Handle(tcell.NewEventMouse(-1, -1, tcell.ButtonNone, tcell.ModNone), time.Time{})
+	d.screen.SetSize(columns, rows)
+	options := ui.Options{Help: help, HelpWelsh: helpWelsh}
+	if large {
+		options.LargePrint = func(on bool) error {
+			d.scale = 1
+			if on {
+				d.scale = 2
+			}
+			d.screen.SetSize(columns/d.scale, rows/d.scale)
+			return nil
+		}
 	}
-	cells, w, h := screen.GetContents()
-	p := page{name: fmt.Sprintf("%s, %s, Welsh %t", v.Screen, v.Reason, welsh), columns: w, rows: h}
+	d.face = ui.New(d.screen, options)
+	return d, nil
+}
+
+func (d *double) show(v unlock.View) { d.face.Show(v, time.Time{}) }
+
+func (d *double) press(k tcell.Key) { d.handle(tcell.NewEventKey(k, 0, tcell.ModNone)) }
+
+func (d *double) tap(x, y int) {
+	d.handle(tcell.NewEventMouse(x, y, tcell.Button1, tcell.ModNone))
+	d.handle(tcell.NewEventMouse(x, y, tcell.ButtonNone, tcell.ModNone))
+}
+
+func (d *double) handle(e tcell.Event) {
+	scale := d.scale
+	d.face.Handle(e, time.Time{})
+	if d.scale != scale {
+		d.face.Handle(tcell.NewEventResize(d.screen.Size()), time.Time{})
+	}
+}
+
+// page is what is to stand on the screen now.
+func (d *double) page() page {
+	cells, w, h := d.screen.GetContents()
+	p := page{columns: w, rows: h, scale: d.scale}
 	for _, c := range cells {
 		fg, bg, _ := c.Style.Decompose()
 		shown := cell{' ', colour(fg), colour(bg)}
@@ -52,32 +83,28 @@ func draw(v unlock.View, welsh bool) (page, error) {
 		}
 		p.cells = append(p.cells, shown)
 	}
-	return p, nil
+	return p
 }
 
 func colour(c tcell.Color) color.RGBA { return ui.Palette[c&0xf] }
 
-// find is the middle of a text on the page, in pixels.
+// find is the cell in the middle of a text on the page.
 func (p page) find(text string) (x, y int, err error) {
-	for row := range p.rows {
-		var line []rune
-		for _, c := range p.cells[row*p.columns : (row+1)*p.columns] {
-			line = append(line, c.r)
-		}
-		if before, _, is := strings.Cut(string(line), text); is {
-			column := len([]rune(before)) + len([]rune(text))/2
-			return column*cellWidth + cellWidth/2, row*cellHeight + cellHeight/2, nil
+	for row, line := range strings.Split(p.String(), "\n") {
+		if before, _, is := strings.Cut(line, text); is {
+			return len([]rune(before)) + len([]rune(text))/2, row, nil
 		}
 	}
 	return 0, 0, errors.New("the page has no " + text)
 }
 
-// has tells whether a character stands on the page.
-func (p page) has(r rune) bool {
-	for _, c := range p.cells {
-		if c.r == r {
-			return true
+func (p page) String() string {
+	var b strings.Builder
+	for i, c := range p.cells {
+		if i > 0 && i%p.columns == 0 {
+			b.WriteByte('\n')
 		}
+		b.WriteRune(c.r)
 	}
-	return false
+	return b.String()
 }
