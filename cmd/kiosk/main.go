@@ -119,10 +119,14 @@ func serve(ctx context.Context, path string) error {
 	if inputs != nil {
 		go feed(watch, inputs, screen, face.headphones)
 	}
+	codes := openService(d)
+	go codes.keep(watch)
 	loop, notifier := d.Kiosk(readers), newNotifier(d.Log)
+	loop.Service = codes.store
 	loop.Holder, loop.Box, loop.CaseOpened = face.inputs(watch, screen), box.inputs(watch), box.wasOpened()
 	loop.Show = func(v unlock.View, now time.Time) {
 		v = box.through(v)
+		codes.seen(v)
 		engineer.seen(v, now)
 		face.show(v, now)
 		notifier.turn(box.show(v, now), now)
