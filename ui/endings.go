@@ -22,6 +22,9 @@ func (f *Face) unlocked(p *page) {
 		y += max(p.gap, 1)
 	}
 	if f.view.CanRate {
+		if !p.roomy() {
+			take = f.say("thanks-body") // the key takes its room
+		}
 		w := width(f.say("feedback")) + 4 + 4*min(p.gap, 1)
 		p.block(rect{p.x, y, p.cw - p.name - w - 2, p.tall}, take, look)
 		p.button(rect{p.x + p.cw - p.name - w - 1, y, w, p.tall}, unlock.PressFeedback, f.say("feedback"), lookKey)

@@ -331,7 +331,12 @@ func (f *Face) serviceCode(p *page) {
 	}
 	top := p.h - 4*kh - 3 - 2*min(p.gap, 1)
 	x := (p.w - 8*kw) / 2
-	f.groups(p, p.x, max(top-2, p.sub+p.subs), p.cw)
+	const narrow = 6 // columns of a key that leaves room for what a telephone reads
+	if beside := p.cw - 8*narrow - 2; p.roomy() && f.opts.Kiosk != "" &&
+		f.qr(p, rect{p.x + p.cw - beside, top, beside, 4*kh + 3}, f.opts.Kiosk+" "+strconv.Itoa(f.view.ServiceNumber)) {
+		kw, x = narrow, p.x
+	}
+	f.groups(p, x, max(top-2, p.sub+p.subs), 8*kw)
 	for i := range len(serviceAlphabet) {
 		t := f.typeKey(serviceAlphabet[i])
 		t.look, t.r = look, rect{x + i%8*kw, top + i/8*kh, kw, kh}

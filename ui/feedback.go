@@ -25,12 +25,13 @@ func (f *Face) rating(p *page) {
 			place(n+1, rect{p.x + n*(w+1) + (p.cw-5*w-4)/2, y, w, bh + 2*min(p.gap, 1)})
 		}
 	default: // the middle one between the others
-		half := p.cw / 2
+		half := (p.cw - 1) / 2
+		right := p.x + p.cw - half
 		place(1, rect{p.x, y, half, bh})
-		place(2, rect{p.x + half, y, half, bh})
+		place(2, rect{right, y, half, bh})
 		place(3, rect{p.x + half/2, y + bh, half, bh})
 		place(4, rect{p.x, y + 2*bh, half, bh})
-		place(5, rect{p.x + half, y + 2*bh, half, bh})
+		place(5, rect{right, y + 2*bh, half, bh})
 	}
 	f.backRow(p)
 }
@@ -47,15 +48,17 @@ func (f *Face) backRow(p *page) {
 func (f *Face) written(p *page, head, sub string) {
 	f.heading(p, head, sub)
 	_, _, _, top, _ := letterGrid(p)
-	y := p.sub
+	y, refused := p.sub, f.hint != "" || f.view.Reason != ""
 	switch {
+	case p.roomy() && refused:
+		y += p.subs
 	case p.roomy():
 		y += len(wrap(sub, p.cw))
-	case f.hint != "" || f.view.Reason != "": // two rows say why the last was not taken
+	case refused: // two rows say why the last was not taken
 		y++
 	}
-	if y > p.body && p.body < top { // a row for each is there
-		y = p.body
+	if p.roomy() && top-y > 2 {
+		y++
 	}
 	f.lines(p, rect{p.x, y, p.cw, top - y})
 	f.letterKeys(p, unlock.PressBack, f.say("back"))

@@ -270,7 +270,11 @@ func (f *Face) nextKiosk(p *page, y int) int {
 		return 0
 	}
 	const most = 70 // two rows of the smallest screen
-	return p.text(rect{p.x, y, p.cw, p.bottom - y}, strings.ReplaceAll(f.say("next-kiosk"), "{next}", shorten(next, most)), style(ink, paper).Bold(true))
+	say := strings.ReplaceAll(f.say("next-kiosk"), "{next}", shorten(next, most))
+	if !p.roomy() && y+1+len(wrap(say, p.cw)) <= p.bottom {
+		y++
+	}
+	return p.text(rect{p.x, y, p.cw, p.bottom - y}, say, style(ink, paper).Bold(true))
 }
 
 const cardWidth = 22

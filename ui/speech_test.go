@@ -173,6 +173,23 @@ func TestKeysAreEchoed(t *testing.T) {
 	}
 }
 
+// A room that hears which key has the focus hears the passcode.
+func TestKeysOfAPasscodeAreNamedOnlyIntoHeadphones(t *testing.T) {
+	t.Parallel()
+	for _, in := range []bool{false, true} {
+		s, said := heardBy(t, 50, 15)
+		s.Show(samples.Of(unlock.ScreenPasscode, ""), samples.Now)
+		s.press(tcell.KeyF5)
+		s.Headphones(in, samples.Now)
+		s.press(tcell.KeyTab)
+		s.press(tcell.KeyUp)
+		want := map[bool]string{false: "A key. Put headphones in to hear which.", true: "9"}[in]
+		if got := (*said)[len(*said)-1]; got != want || strings.HasSuffix(s.Spoken(), "You are on: 9") != in {
+			t.Errorf("headphones %v: %q, %q", in, got, s.Spoken())
+		}
+	}
+}
+
 func TestEveryCharacterHasAName(t *testing.T) {
 	t.Parallel()
 	for _, w := range []*words{english(), welsh()} {

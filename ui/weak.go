@@ -11,6 +11,9 @@ func (f *Face) weak(p *page) {
 	bottom := p.h - p.tall - min(p.gap, 1)
 	y += p.text(rect{p.x, y, p.cw, bottom - y}, f.filled(s.body), style(ink, paper)) + p.gap
 	if f.view.WeakAllowed {
+		if !p.roomy() && y+1+len(wrap(f.say("weak-choice"), p.cw)) <= bottom {
+			y++
+		}
 		p.text(rect{p.x, y, p.cw, bottom - y}, f.say("weak-choice"), style(ink, paper).Bold(true))
 	}
 	w := (p.cw - p.name - 2) / 2
