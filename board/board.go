@@ -8,6 +8,9 @@
 // It decides nothing about the kiosk: it shows the State that it is given and tells Events. It kicks the watchdog only when
 // it is told that the kiosk's loop has turned. It opens nothing that the board file does not name, so that the board "none"
 // opens nothing at all. A case that is opened while there is no power goes unseen, unless the switch latches.
+//
+// Touch panels, assistive keypads and headphone jacks (Inputs) are the kernel's input devices (Documentation/input). What a panel
+// tells becomes Taps of one finger at a time, on the screen as it is seen; interference, palms and drops of water become none.
 package board
 
 import (

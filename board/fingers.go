@@ -41,9 +41,7 @@ type panel struct {
 	slot int // that its next events are about
 	// slots: it tells fingers apart (protocol B of Documentation/input/multi-touch-protocol.rst); else it has one position and a key.
 	slots bool
-	// pointer: the key is a mouse's button. It does not ghost.
-	pointer bool
-	at      [2]int32 // its one position now
+	at    [2]int32 // its one position now
 }
 
 // finger is one contact.
@@ -51,6 +49,7 @@ type finger struct {
 	down, fresh bool
 	stuck       bool // and is not looked at until it is gone
 	palm        bool
+	button      bool // it is a mouse's, or a tablet's, which does not ghost
 	x, y        int32
 	known       [2]bool // whether x and y were told since the device was opened
 	since       time.Time
@@ -102,12 +101,12 @@ func (f *fingers) take(e *evdev.InputEvent) []Tap {
 }
 
 func (f *fingers) key(e *evdev.InputEvent, at time.Time) {
-	if f.slots || e.Value > 1 || e.Code != evdev.BTN_TOUCH && !(f.pointer && e.Code == evdev.BTN_LEFT) {
+	if f.slots || e.Value > 1 || e.Code != evdev.BTN_TOUCH && e.Code != evdev.BTN_LEFT {
 		return
 	}
 	one := f.of(0)
 	if e.Value == 1 && !one.down {
-		*one = finger{down: true, fresh: true, since: at}
+		*one = finger{down: true, fresh: true, button: e.Code == evdev.BTN_LEFT, since: at}
 	} else if e.Value == 0 {
 		one.down = false
 	}
@@ -162,7 +161,7 @@ func (f *fingers) position(one *finger) (x, y float64) {
 func (f *fingers) report(at time.Time) (taps []Tap) {
 	if one := f.all[f.first]; f.first >= 0 && (!one.down || one.fresh) {
 		replaced := one.down // the next finger got its slot at once, and counts
-		taps = append(taps, f.leave(!f.pointer && !replaced && short(at.Sub(one.since))))
+		taps = append(taps, f.leave(!one.button && !replaced && short(at.Sub(one.since))))
 		f.ignored = f.ignored && !replaced
 	}
 	taps = append(taps, f.heed(at)...)
@@ -184,8 +183,9 @@ func (f *fingers) report(at time.Time) (taps []Tap) {
 	case touching == 0:
 		f.ignored = false
 	case f.first >= 0:
-		x, y := f.position(f.all[f.first])
-		jumped := !f.pointer && (apart(x, f.x) > farthest || apart(y, f.y) > farthest)
+		one := f.all[f.first]
+		x, y := f.position(one)
+		jumped := !one.button && (apart(x, f.x) > farthest || apart(y, f.y) > farthest)
 		if spoilt || jumped {
 			taps = append(taps, f.leave(true))
 		} else {

@@ -102,6 +102,24 @@ type reading struct {
 	err   error
 }
 
+// Check says whether keys of the keypad do not exist.
+func (c InputConfig) Check() error {
+	_, err := c.keys()
+	return err
+}
+
+func (c InputConfig) keys() (map[evdev.EvCode]Key, error) {
+	keys := map[evdev.EvCode]Key{}
+	for _, key := range slices.Sorted(maps.Keys(c.Keys)) {
+		code, is := evdev.KEYFromString[c.Keys[key]]
+		if !is {
+			return nil, fmt.Errorf("keypad: %s: there is no key %q; write a name of linux/input-event-codes.h, such as KEY_UP", key, c.Keys[key])
+		}
+		keys[code] = key
+	}
+	return keys, nil
+}
+
 // OpenInputs opens what is there, and from here on what comes. A calibration that cannot be read and keys that do not exist are errors.
 func OpenInputs(c InputConfig) (*Inputs, error) {
 	if c.Folder == "" {
@@ -110,18 +128,14 @@ func OpenInputs(c InputConfig) (*Inputs, error) {
 	if c.Open == nil {
 		c.Open = openDevice
 	}
+	keys, err := c.keys()
+	if err != nil {
+		return nil, err
+	}
 	in := &Inputs{
-		config: c, keys: map[evdev.EvCode]Key{}, taps: make(chan Tap), pushed: make(chan Key), events: make(chan Event),
+		config: c, keys: keys, taps: make(chan Tap), pushed: make(chan Key), events: make(chan Event),
 		read: make(chan reading), said: map[string]string{},
 	}
-	for _, key := range slices.Sorted(maps.Keys(c.Keys)) {
-		code, is := evdev.KEYFromString[c.Keys[key]]
-		if !is {
-			return nil, fmt.Errorf("keypad: %s: there is no key %q; write a name of linux/input-event-codes.h, such as KEY_UP", key, c.Keys[key])
-		}
-		in.keys[code] = key
-	}
-	var err error
 	if in.calibrated, err = readCalibrations(c.Calibration); err != nil {
 		return nil, err
 	}
@@ -403,7 +417,7 @@ func panelOf(d *Device) (*fingers, error) {
 	}
 	return newFingers(panel{
 		x: axis{x.Minimum, x.Maximum}, y: axis{y.Minimum, y.Maximum}, slots: slots, slot: int(slot.Value),
-		pointer: !slots && !has[evdev.BTN_TOUCH], at: [2]int32{d.Axes[evdev.ABS_X].Value, d.Axes[evdev.ABS_Y].Value},
+		at: [2]int32{d.Axes[evdev.ABS_X].Value, d.Axes[evdev.ABS_Y].Value},
 	}), nil
 }
 

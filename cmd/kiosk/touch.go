@@ -16,18 +16,19 @@ import (
 // openInputs opens touch panels, keypad and headphone jacks where the kiosk has the machine's own screen: on a Linux console. Elsewhere,
 // such as in a window, the terminal tells of taps, and the devices are somebody's. It returns nil there.
 func openInputs(c *device.Config, log *slog.Logger) (*board.Inputs, error) {
-	if os.Getenv("TERM") != "linux" {
-		return nil, nil
-	}
 	k := c.Keypad
-	return board.OpenInputs(board.InputConfig{
+	config := board.InputConfig{
 		Panels: c.Touch.Panels, Rotation: c.Touch.Rotation, Calibration: filepath.Join(c.Data, "touch.toml"),
 		Keypad: k.Device,
 		Keys: map[board.Key]string{
 			board.KeyUp: k.Up, board.KeyDown: k.Down, board.KeySelect: k.Select, board.KeyHelp: k.Help, board.KeySpeech: k.Speech,
 		},
 		Log: log,
-	})
+	}
+	if os.Getenv("TERM") != "linux" {
+		return nil, config.Check()
+	}
+	return board.OpenInputs(config)
 }
 
 // padKeys are what the keypad's keys are to the face.
