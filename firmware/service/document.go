@@ -127,17 +127,17 @@ func parse(text []byte) (d Document, err error) {
 	d.Epoch, epochErr = strconv.ParseInt(epoch, 10, 64)
 	d.Serial, serialErr = strconv.ParseInt(serial, 10, 64)
 	chain, chainErr := hex.DecodeString(d.Chain)
-	_, end := typed([]byte(d.End))
+	end, endOK := typed([]byte(d.End))
 	switch {
 	case d.Kiosk == "" || len(d.Kiosk) > 64 || strings.ContainsFunc(d.Kiosk, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return bad("its kiosk has no name")
 	case epochErr != nil || serialErr != nil || d.Epoch < 1 || d.Serial < 1:
 		return bad("its serial is none")
-	case chainErr != nil || len(chain) != 16:
+	case chainErr != nil || len(chain) != 16 || hex.EncodeToString(chain) != d.Chain:
 		return bad("its chain has no id")
 	case codes != strconv.Itoa(Codes):
 		return bad("its chain has another length")
-	case !end:
+	case !endOK || string(grouped(end)) != d.End:
 		return bad("its chain has no end")
 	}
 	for rest != "" {

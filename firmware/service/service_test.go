@@ -330,6 +330,38 @@ func TestWhatIsNotCentralsIsNotBelieved(t *testing.T) {
 	take(t, s, good)
 }
 
+// One content has one text, so that there is one thing to sign and to name.
+func TestADocumentHasOneForm(t *testing.T) {
+	t.Parallel()
+	d := Document{Kiosk: "k1", Epoch: 1, Serial: 7, Chain: chainA, End: "7K3Q9-M9XDA-0RTBV", Cards: [][32]byte{{0xab}, {2}}}
+	good := string(d.Text())
+	got, err := parse([]byte(good))
+	if err != nil || len(got.Cards) != 2 || got.Chain != d.Chain || got.Serial != 7 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	one, two := fmt.Sprintf("card %x\n", [32]byte{2}), fmt.Sprintf("card %x\n", [32]byte{0xab})
+	for _, other := range []string{
+		"", strings.TrimSuffix(good, "\n"), good + "\n", strings.ReplaceAll(good, "\n", "\r\n"), good + two, good + "more 1\n",
+		strings.Replace(good, "-v1", "-v2", 1), strings.Replace(good, "serial 1 7", "serial 01 7", 1), strings.Replace(good, "serial 1 7", "serial 1", 1),
+		strings.Replace(good, "serial 1 7", "serial 1 -7", 1), strings.Replace(good, "serial 1 7", "serial 1 7 7", 1),
+		strings.Replace(good, "7K3Q9", "7k3q9", 1), strings.Replace(good, "-0RTBV", "-ORTBV", 1), strings.Replace(good, "codes 1000", "codes 2000", 1),
+		strings.Replace(good, one+two, two+one, 1), strings.Replace(good, two, strings.ToUpper(two), 1), strings.Replace(good, "card ab", "card AB", 1),
+		strings.Replace(good, "kiosk k1", "kiosk k 1", 1), strings.Replace(good, chainA, chainA[2:], 1), strings.Replace(good, chainA, strings.ToUpper(chainA), 1),
+		good + strings.Repeat(two, MaxCards),
+	} {
+		if _, err := parse([]byte(other)); err == nil {
+			t.Errorf("another form was read: %.200q", other)
+		}
+	}
+	d.Cards = nil
+	for i := range MaxCards + 1 {
+		d.Cards = append(d.Cards, [32]byte{byte(i), byte(i >> 8)})
+	}
+	if _, err := d.Sign(newCentral(t).key); err == nil {
+		t.Error("signed a document that no kiosk reads")
+	}
+}
+
 func TestADamagedStoreIsSetAside(t *testing.T) {
 	t.Parallel()
 	for _, content := range []string{"", "{", "null", `{"Version":2}`, `{"Version":1,"Due":{"x":-1}}`, `{"Version":1,"Wrong":6}`} {

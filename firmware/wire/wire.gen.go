@@ -791,7 +791,8 @@ type ClientInterface interface {
 	// GetService What opens this kiosk's own page to engineers, as firmware/service defines it.
 	//
 	// A kiosk asks when it starts, when central comes back, once a day, and again after each new document, so that central learns that it
-	// is there. A kiosk that has no chain, and told once that it had one, has lost which codes were used: it gets another chain.
+	// is there. A kiosk that has no chain, and told once that it had one, has lost which codes were used: it gets another chain,
+	// a few times a day (rate-limited).
 	//
 	// Corresponds with GET /v1/service (the `GetService` operationId).
 	GetService(ctx context.Context, params *GetServiceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1226,7 +1227,8 @@ func (c *Client) Renew(ctx context.Context, body RenewJSONRequestBody, reqEditor
 // GetService What opens this kiosk's own page to engineers, as firmware/service defines it.
 //
 // A kiosk asks when it starts, when central comes back, once a day, and again after each new document, so that central learns that it
-// is there. A kiosk that has no chain, and told once that it had one, has lost which codes were used: it gets another chain.
+// is there. A kiosk that has no chain, and told once that it had one, has lost which codes were used: it gets another chain,
+// a few times a day (rate-limited).
 //
 // Corresponds with GET /v1/service (the `GetService` operationId).
 func (c *Client) GetService(ctx context.Context, params *GetServiceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2201,7 +2203,8 @@ type ClientWithResponsesInterface interface {
 	// GetServiceWithResponse What opens this kiosk's own page to engineers, as firmware/service defines it.
 	//
 	// A kiosk asks when it starts, when central comes back, once a day, and again after each new document, so that central learns that it
-	// is there. A kiosk that has no chain, and told once that it had one, has lost which codes were used: it gets another chain.
+	// is there. A kiosk that has no chain, and told once that it had one, has lost which codes were used: it gets another chain,
+	// a few times a day (rate-limited).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3215,7 +3218,8 @@ func (c *ClientWithResponses) RenewWithResponse(ctx context.Context, body RenewJ
 // GetServiceWithResponse What opens this kiosk's own page to engineers, as firmware/service defines it.
 //
 // A kiosk asks when it starts, when central comes back, once a day, and again after each new document, so that central learns that it
-// is there. A kiosk that has no chain, and told once that it had one, has lost which codes were used: it gets another chain.
+// is there. A kiosk that has no chain, and told once that it had one, has lost which codes were used: it gets another chain,
+// a few times a day (rate-limited).
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/engineers"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
@@ -86,7 +87,7 @@ func (st *step) toldService(told engineers.Told, fresh *store.ServiceChain) (d s
 		err = errors.Join(st.tx.SetServiceChain(*c), st.tx.DropServiceChains(c.Kiosk, c.Serial))
 	}
 	if err == nil && fresh != nil && engineers.Needs(chains, told) {
-		err = errors.Join(st.tx.AddServiceChain(*fresh), st.event(ledger.ServiceCodesMade, "", ""))
+		err = st.giveChain(*fresh)
 	}
 	if err != nil {
 		return d, err
@@ -95,6 +96,21 @@ func (st *step) toldService(told engineers.Told, fresh *store.ServiceChain) (d s
 		return d, err
 	}
 	return engineers.Document(st.tx, chains)
+}
+
+// chainsADay is how many chains a kiosk is given: one loses its file once, and what is made stays in the ledger.
+const chainsADay = 4
+
+func (st *step) giveChain(fresh store.ServiceChain) error {
+	subject := store.ServiceSubject(fresh.Kiosk)
+	given, err := st.tx.Strikes(subject, st.now.Add(-cases.VisitWindow))
+	if err != nil {
+		return err
+	}
+	if n := len(given); n >= chainsADay {
+		return &cases.Refusal{Code: wire.CodeRateLimited, RetryAt: given[n-chainsADay].Add(cases.VisitWindow)}
+	}
+	return errors.Join(st.tx.AddStrike(store.Strike{Subject: subject, At: st.now}), st.tx.AddServiceChain(fresh), st.event(ledger.ServiceCodesMade, "", ""))
 }
 
 func (r reply) VisitGetServiceResponse(w http.ResponseWriter) error { return r.write(w) }

@@ -5,10 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"testing"
 	"time"
 
+	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/engineers"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
@@ -163,7 +163,7 @@ func TestAKioskThatLostItsFileGetsOtherCodes(t *testing.T) {
 	first := k.chains()[0]
 	used := k.code(first, service.Codes)
 	k.use(used)
-	k.dir = filepath.Join(t.TempDir())
+	k.dir = t.TempDir()
 	k.restart()
 	k.want(1, service.Codes)
 	if err := k.store.Check(time.Now(), used); !errors.Is(err, service.ErrWrong) {
@@ -174,6 +174,22 @@ func TestAKioskThatLostItsFileGetsOtherCodes(t *testing.T) {
 		t.Fatalf("chains %+v", c)
 	}
 	k.want(0, service.Codes)
+	// Nor does it fill its ledger for a kiosk that loses its file again and again.
+	lose := func() {
+		k.dir = t.TempDir()
+		k.restart()
+	}
+	for range chainsADay - 2 {
+		lose()
+		k.want(1, service.Codes)
+	}
+	lose()
+	var p *wire.Problem
+	if _, err := k.ask(); !errors.As(err, &p) || p.Code != wire.CodeRateLimited {
+		t.Fatalf("once more: %v, want %s", err, wire.CodeRateLimited)
+	}
+	k.pass(cases.VisitWindow + time.Minute)
+	k.want(1, service.Codes)
 }
 
 func TestAKioskIsGivenNewCodesBeforeTheLast(t *testing.T) {

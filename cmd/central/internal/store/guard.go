@@ -28,6 +28,9 @@ func VisitsSubject(holder string) string { return "holder/" + holder }
 // LockoutSubject is a holder for whose cards too many wrong codes were typed.
 func LockoutSubject(holder string) string { return "lockout/" + holder }
 
+// ServiceSubject is a kiosk that was given new service codes.
+func ServiceSubject(kiosk string) string { return "service/" + kiosk }
+
 // FeedbackSubject is a kiosk that sends feedback. Its strikes are of the hour, not of the minute.
 func FeedbackSubject(kiosk string) string { return "feedback/" + kiosk }
 
