@@ -267,7 +267,7 @@ func (f *Face) lightsTab(p *page, r rect) {
 }
 
 func (f *Face) toolsTab(p *page, r rect) {
-	y := r.y + p.text(rect{r.x, r.y, r.w, 1}, "Tools", style(blue, paper).Bold(true))
+	y := r.y + p.text(rect{r.x, r.y, r.w, 1}, "Tools", style(blue, paper).Bold(true)) + p.gap/2
 	if f.opts.Do == nil {
 		p.text(rect{r.x, y + 1, r.w, 2}, "There is nothing to do here.", style(ink, paper))
 		return
@@ -284,7 +284,7 @@ func (f *Face) toolsTab(p *page, r rect) {
 			f.do(tool.do)
 			return unlock.Touched{}
 		}})
-		p.text(rect{r.x + w + 1, y, r.w - w - 1, 3}, tool.what, style(ink, paper))
+		p.text(rect{r.x + w + 1, y + p.gap/2, r.w - w - 1, 2}, tool.what, style(ink, paper))
 		y += 3 + p.gap
 	}
 }
@@ -333,8 +333,9 @@ func (f *Face) serviceCode(p *page) {
 	x := (p.w - 8*kw) / 2
 	const narrow = 6 // columns of a key that leaves room for what a telephone reads
 	if beside := p.cw - 8*narrow - 2; p.roomy() && f.opts.Kiosk != "" &&
-		f.qr(p, rect{p.x + p.cw - beside, top, beside, 4*kh + 3}, f.opts.Kiosk+" "+strconv.Itoa(f.view.ServiceNumber)) {
+		f.qr(p, rect{p.x + p.cw - beside, top, beside, 4*kh + 2}, f.opts.Kiosk+" "+strconv.Itoa(f.view.ServiceNumber)) {
 		kw, x = narrow, p.x
+		p.centred(rect{p.x + p.cw - beside, top + 4*kh + 2, beside, 1}, f.say("service-qr"), style(ink, paper))
 	}
 	f.groups(p, x, max(top-2, p.sub+p.subs), 8*kw)
 	for i := range len(serviceAlphabet) {
