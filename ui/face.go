@@ -3,11 +3,13 @@
 //
 // The face decides nothing. It owns what is being typed until that is submitted, and which key has the focus; all else
 // is the machine's. It is made for one Linux console with a touch panel of 50×15 cells or more, and for fingers in
-// gloves: every screen can be used by taps alone and by keys alone. It speaks English, and Welsh for a walk whose holder
-// chooses it, by its key or by F2. It draws only characters of the font
+// gloves: every screen can be used by taps alone, by keys alone, and by an assistive keypad of four keys. It speaks English,
+// and Welsh for a walk whose holder chooses it, by its key or by F2. F1 is help, which offers high contrast and, where the
+// console can, large print and a voice; F5 is the voice alone. Text and what marks it have a contrast of 7:1 in every theme
+// (WCAG 2.2, 1.4.6), and nothing is said by colour alone. It draws only characters of the font
 // Lat38-TerminusBold32x16 (console-setup) and only the first eight colours. It reads no clock and starts no goroutine.
 //
-// It refuses to show or to keep a passcode: on the screen there are only dots.
+// It refuses to say or to keep a passcode: on the screen there are dots but while the holder holds the key that shows it.
 package ui
 
 import (

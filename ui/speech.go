@@ -34,10 +34,11 @@ type spokenState struct {
 	typed           int
 }
 
-// Headphones tells that headphones were put in or taken out.
+// Headphones tells that headphones were put in or taken out. The kiosk speaks into them at once, and falls silent without them.
 func (f *Face) Headphones(in bool, now time.Time) {
+	was := f.headphones
 	f.now, f.headphones = now, in
-	if f.opts.Say == nil || f.aloud == in {
+	if f.opts.Say == nil || was == in || f.aloud == in {
 		return
 	}
 	f.turnAloud()

@@ -184,7 +184,7 @@ func TestKeysOfAPasscodeAreNamedOnlyIntoHeadphones(t *testing.T) {
 		s.press(tcell.KeyTab)
 		s.press(tcell.KeyUp)
 		want := map[bool]string{false: "A key. Put headphones in to hear which.", true: "9"}[in]
-		if got := (*said)[len(*said)-1]; got != want || strings.HasSuffix(s.Spoken(), "You are on: 9") != in {
+		if got := (*said)[len(*said)-1]; got != want || strings.HasSuffix(s.Spoken(), "You are on: 9.") != in {
 			t.Errorf("headphones %v: %q, %q", in, got, s.Spoken())
 		}
 	}
@@ -243,6 +243,19 @@ func TestSpeechEndsWithTheWalk(t *testing.T) {
 	s.Headphones(false, samples.Now)
 	if last := (*said)[len(*said)-1]; last != "" {
 		t.Errorf("headphones are out, and the kiosk says %q", last)
+	}
+}
+
+func TestSpeechIsInTheLanguageOfTheWalk(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 50, 15)
+	var said []string
+	s.opts.Say = func(text, language string, _ bool) { said = append(said, language+" "+text) }
+	s.Show(samples.Of(unlock.ScreenConsent, ""), samples.Now)
+	s.press(tcell.KeyF5)
+	s.press(tcell.KeyF2)
+	if len(said) != 2 || !strings.HasPrefix(said[0], "en Step 1 Confirm") || !strings.HasPrefix(said[1], "cy Cam 1 Cadarnhau") {
+		t.Errorf("%q", said)
 	}
 }
 
