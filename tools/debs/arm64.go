@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,27 @@ import (
 // "=>" is one that only names another, such as linux-image-arm64: the first that it depends on is taken in its place.
 func Arm64(ctx context.Context, log io.Writer, packages ...string) (Sysroot, error) {
 	return set{what: "emulated machine", packages: packages, foreign: "arm64"}.root(ctx, log)
+}
+
+// Arm64Backports is Arm64 with the packages that Debian has made anew for its release, newer than those in it.
+func Arm64Backports(ctx context.Context, log io.Writer, packages ...string) (Sysroot, error) {
+	return set{what: "emulated machine", packages: packages, foreign: "arm64", suite: "backports"}.root(ctx, log)
+}
+
+// source has apt know the suite alone, which systems seldom have among their sources, from the mirror that all reach.
+func (p set) source(tmp string) (conf string, err error) {
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return "", err
+	}
+	_, rest, found := strings.Cut(string(release), "VERSION_CODENAME=")
+	if !found {
+		return "", errors.New("/etc/os-release names no release of Debian (VERSION_CODENAME)")
+	}
+	name, _, _ := strings.Cut(rest, "\n")
+	list := filepath.Join(tmp, "sources.list")
+	line := fmt.Sprintf("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian %s-%s main\n", name, p.suite)
+	return fmt.Sprintf("Dir::Etc::sourcelist %q;\nDir::Etc::sourceparts \"-\";\n", list), os.WriteFile(list, []byte(line), 0o644)
 }
 
 // Path is that of a file or folder of the tree.

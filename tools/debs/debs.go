@@ -30,6 +30,7 @@ type set struct {
 	packages []string // what they depend on is apt's answer, not ours
 	programs []string // must find all their libraries, else the unpacked tree is of no use
 	foreign  string   // Debian's name of an architecture that is not this machine's; then the packages alone are fetched
+	suite    string   // of Debian, such as "backports", beside the release; "" is the release as this machine has it
 }
 
 var smartcards = set{
@@ -139,6 +140,13 @@ APT::Install-Recommends "false";
 Acquire::Languages "none";
 Debug::NoLocking "true";
 %s`, tmp+"/state", tmp+"/state/lists", tmp+"/cache", tmp+"/cache/archives", p.architecture())
+	if p.suite != "" {
+		source, err := p.source(tmp)
+		if err != nil {
+			return nil, err
+		}
+		conf += source
+	}
 	file := filepath.Join(tmp, "apt.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
 		return nil, err
@@ -199,6 +207,9 @@ func (p set) key() string {
 	fmt.Fprintln(h, p.packages)
 	if p.foreign != "" {
 		fmt.Fprintln(h, p.foreign)
+	}
+	if p.suite != "" {
+		fmt.Fprintln(h, p.suite)
 	}
 	release, _ := os.ReadFile("/etc/os-release") // without it the name is only less telling
 	h.Write(release)

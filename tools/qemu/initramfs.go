@@ -2,12 +2,14 @@ package qemu
 
 import (
 	"bufio"
+	"bytes"
 	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -106,7 +108,7 @@ func (t Tree) AddModules(packages string, names ...string) error {
 		files[moduleName(strings.TrimSpace(line))] = ""
 	}
 	err = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(file, ".ko") {
+		if err == nil && (strings.HasSuffix(file, ".ko") || strings.HasSuffix(file, ".ko.xz")) {
 			files[moduleName(file)] = file
 		}
 		return err
@@ -125,12 +127,14 @@ func (t Tree) AddModules(packages string, names ...string) error {
 		if _, is := t[in]; is || file == "" {
 			return nil
 		}
-		if err := t.Add(in, file); err != nil {
-			return err
-		}
-		needs, err := moduleNeeds(file)
+		b, err := readModule(file)
 		if err != nil {
 			return err
+		}
+		t[in] = File{0o644, b}
+		needs, err := moduleNeeds(b)
+		if err != nil {
+			return fmt.Errorf("module %s: %w", name, err)
 		}
 		for _, n := range needs {
 			if err := add(n); err != nil {
@@ -151,23 +155,34 @@ func (t Tree) AddModules(packages string, names ...string) error {
 
 // moduleName: the kernel takes - and _ for the same.
 func moduleName(file string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(path.Base(file), ".ko"), "-", "_")
+	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(path.Base(file), ".xz"), ".ko"), "-", "_")
+}
+
+// readModule reads a module as the guest loads it: not compressed, as Debian's newer kernels have them.
+func readModule(file string) ([]byte, error) {
+	if !strings.HasSuffix(file, ".xz") {
+		return os.ReadFile(file)
+	}
+	b, err := exec.Command("xz", "-dc", file).Output()
+	if err != nil {
+		return nil, fmt.Errorf("unpack %s: %w", file, err)
+	}
+	return b, nil
 }
 
 // moduleNeeds are the modules that one names in its section .modinfo; Debian's package has no modules.dep, which depmod makes.
-func moduleNeeds(file string) ([]string, error) {
-	f, err := elf.Open(file)
+func moduleNeeds(module []byte) ([]string, error) {
+	f, err := elf.NewFile(bytes.NewReader(module))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, err
 	}
-	defer f.Close()
 	section := f.Section(".modinfo")
 	if section == nil {
-		return nil, fmt.Errorf("%s has no section .modinfo", file)
+		return nil, errors.New("it has no section .modinfo")
 	}
 	b, err := section.Data()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, err
 	}
 	for entry := range strings.SplitSeq(string(b), "\x00") {
 		if needs, is := strings.CutPrefix(entry, "depends="); is && needs != "" {

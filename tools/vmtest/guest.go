@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"path/filepath"
 	"time"
@@ -19,7 +20,9 @@ import (
 )
 
 // Packages of what runs in the machine. The kernel and the console's font are those of the release.
-var packages = []string{"linux-image-arm64=>", "libc6", "libpcsclite1", "console-setup-linux"}
+var packages = []string{"libc6", "libpcsclite1", "console-setup-linux"}
+
+const kernelPackage = "linux-image-arm64=>"
 
 // Modules of the machine's devices; the kernel has PL061 and the framebuffer console built in.
 var modules = []string{"virtio_pci", "virtio_gpu", "virtio_input", "virtio_console", "evdev", "i6300esb"}
@@ -58,33 +61,61 @@ time_zone = "UTC"
 name = %q
 `
 
-// furnish writes the kernel's path and the initial RAM disk into a folder: the agent, the kiosk with its libraries, and its configurations.
-func furnish(ctx context.Context, bin, dir string, log io.Writer) (kernel, initrd, font string, err error) {
+// furniture is what a machine boots: the files of a kernel and of an initial RAM disk.
+type furniture struct{ kernel, initrd string }
+
+// furnish makes what two machines boot into a folder, with the release's kernel and with that of its backports: the agent, the kiosk with its
+// libraries, and its configurations. It returns the path of the console's font, too.
+func furnish(ctx context.Context, bin, dir string, log io.Writer) (release, backports furniture, font string, err error) {
 	root, err := debs.Arm64(ctx, log, packages...)
 	if err != nil {
-		return "", "", "", err
+		return release, backports, "", err
 	}
-	if kernel, err = qemu.KernelImage(root.Path()); err != nil {
-		return "", "", "", err
+	tree, err := system(bin, root.Path())
+	if err != nil {
+		return release, backports, "", err
 	}
+	old, err := debs.Arm64(ctx, log, kernelPackage)
+	if err == nil {
+		release, err = withKernel(tree, old.Path(), filepath.Join(dir, "release.initrd"))
+	}
+	if err != nil {
+		return release, backports, "", err
+	}
+	young, err := debs.Arm64Backports(ctx, log, kernelPackage)
+	if err == nil {
+		backports, err = withKernel(tree, young.Path(), filepath.Join(dir, "backports.initrd"))
+	}
+	return release, backports, root.Path(fontFile), err
+}
+
+func withKernel(tree qemu.Tree, packages, initrd string) (f furniture, err error) {
+	tree, f.initrd = maps.Clone(tree), initrd
+	if f.kernel, err = qemu.KernelImage(packages); err != nil {
+		return f, err
+	}
+	if err := tree.AddModules(packages, modules...); err != nil {
+		return f, err
+	}
+	return f, tree.WriteArchive(initrd)
+}
+
+// system is what stands in the machine beside the kernel's modules.
+func system(bin, packages string) (qemu.Tree, error) {
 	tree := qemu.Tree{}
 	if err := tree.Add("init", filepath.Join(bin, "arm64", "guest")); err != nil {
-		return "", "", "", err
+		return nil, err
 	}
-	if err := tree.AddModules(root.Path(), modules...); err != nil {
-		return "", "", "", err
+	if err := tree.AddProgram("bin/kiosk", filepath.Join(bin, "arm64", "kiosk"), packages); err != nil {
+		return nil, err
 	}
-	if err := tree.AddProgram("bin/kiosk", filepath.Join(bin, "arm64", "kiosk"), root.Path()); err != nil {
-		return "", "", "", err
-	}
-	if err := tree.Add(fontFile, root.Path(fontFile)); err != nil {
-		return "", "", "", err
+	if err := tree.Add(fontFile, filepath.Join(packages, fontFile)); err != nil {
+		return nil, err
 	}
 	if err := configure(tree); err != nil {
-		return "", "", "", fmt.Errorf("configure the kiosk: %w", err)
+		return nil, fmt.Errorf("configure the kiosk: %w", err)
 	}
-	initrd = filepath.Join(dir, "initrd")
-	return kernel, initrd, root.Path(fontFile), tree.WriteArchive(initrd)
+	return tree, nil
 }
 
 // configure gives the kiosk keys of its own, and a central that nobody reaches.

@@ -1,4 +1,4 @@
-// Command vmtest boots Debian's 64-bit ARM kernel in an emulated machine (latchkey/tools/qemu) with the kiosk on its console, and checks on real
+// Command vmtest boots Debian's 64-bit ARM kernels in emulated machines (latchkey/tools/qemu) with the kiosk on its console, and checks on real
 // drivers what unit tests may not open: the framebuffer console with the kiosk's font and colours, touch, the keys that must do nothing, a
 // GPIO line, the watchdog. Each check is a line; the last one counts.
 //
@@ -53,7 +53,8 @@ type lab struct {
 	pictures string // folder
 	out      io.Writer
 
-	large  bool    // its kernel can double the console's font, and the screen has room for that
+	name   string
+	large  bool    // as of its machine
 	double *double // of the kiosk that runs
 	kiosk  int     // process
 }
@@ -67,46 +68,73 @@ func run(ctx context.Context, bin string, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	l := &lab{pictures: filepath.Join(bin, "vm-test"), out: out}
-	if err := os.RemoveAll(l.pictures); err != nil {
+	pictures := filepath.Join(bin, "vm-test")
+	if err := os.RemoveAll(pictures); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(l.pictures, 0o755); err != nil {
+	if err := os.MkdirAll(pictures, 0o755); err != nil {
 		return err
 	}
-	kernel, initrd, fontFile, err := furnish(ctx, bin, dir, os.Stderr)
+	release, backports, fontFile, err := furnish(ctx, bin, dir, os.Stderr)
 	if err != nil {
 		return err
 	}
-	if l.font, err = readFont(fontFile); err != nil {
+	font, err := readFont(fontFile)
+	if err != nil {
 		return err
 	}
-	l.Machine, err = qemu.Start(ctx, qemu.Config{Dir: filepath.Join(dir, "machine"), Kernel: kernel, Initrd: initrd, Screen: qemu.Panel,
+	machines := []machine{
+		{"release", release, qemu.Panel, false, checks},
+		{"backports", backports, qemu.Panel.Mul(2), true, largeChecks},
+	}
+	made, passed := 0, 0
+	for _, m := range machines {
+		l := &lab{font: font, pictures: pictures, out: out, large: m.large, name: m.name}
+		n, err := m.run(ctx, l, filepath.Join(dir, m.name))
+		if err != nil {
+			return err
+		}
+		made, passed = made+len(m.checks), passed+n
+	}
+	fmt.Fprintf(out, "vm-test: %d checks, %d passed\n", made, passed)
+	if passed < made {
+		return fmt.Errorf("a check failed, and those after it on its machine were not made; pictures are in %s", pictures)
+	}
+	return nil
+}
+
+// machine is one of those that the checks are made on.
+type machine struct {
+	name   string
+	boots  furniture
+	screen image.Point
+	large  bool // its kernel can double the console's font, and the screen has room for that
+	checks []check
+}
+
+// run makes the checks until one fails, and returns how many passed.
+func (m machine) run(ctx context.Context, l *lab, dir string) (passed int, err error) {
+	l.Machine, err = qemu.Start(ctx, qemu.Config{Dir: dir, Kernel: m.boots.kernel, Initrd: m.boots.initrd, Screen: m.screen,
 		Append: fmt.Sprintf("console=ttyAMA0 panic=-1 consoleblank=%d", blankAfter), Lines: map[int]string{caseLine: "CASE"}})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer l.Close()
-	passed := 0
-	for _, c := range checks {
+	for _, c := range m.checks {
 		began := time.Now()
 		said, err := l.try(ctx, c)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return passed, ctx.Err()
 		}
 		if err != nil {
-			fmt.Fprintf(out, "FAIL  %s: %v\n", c.name, err)
+			fmt.Fprintf(l.out, "FAIL  %s: %v\n", c.name, err)
 			l.explain(ctx)
 			break // those after it build on it
 		}
 		passed++
-		fmt.Fprintf(out, "ok    %s%s (%.1f s)\n", c.name, said, time.Since(began).Seconds())
+		fmt.Fprintf(l.out, "ok    %s%s (%.1f s)\n", c.name, said, time.Since(began).Seconds())
 	}
-	fmt.Fprintf(out, "vm-test: %d checks, %d passed\n", len(checks), passed)
-	if passed < len(checks) {
-		return fmt.Errorf("a check failed, and those after it were not made; pictures are in %s, failed.png is the last", l.pictures)
-	}
-	return nil
+	return passed, nil
 }
 
 func (l *lab) try(ctx context.Context, c check) (string, error) {
@@ -138,7 +166,7 @@ func (l *lab) explain(ctx context.Context) {
 
 // keep writes a picture for people to look at.
 func (l *lab) keep(picture image.Image, name string) error {
-	f, err := os.Create(filepath.Join(l.pictures, name+".png"))
+	f, err := os.Create(filepath.Join(l.pictures, l.name+"-"+name+".png"))
 	if err != nil {
 		return err
 	}
