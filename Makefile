@@ -65,7 +65,7 @@ generate: deps-build ## make again what is made from something: wire types, pict
 
 .PHONY: screens
 screens: bin/screens ## make the pictures of the kiosk from the code that draws it
-	bin/screens --sheet ui/testdata/kiosk.png
+	bin/screens --sheet ui/testdata/kiosk.png --out bin/screens-pictures
 
 .PHONY: arm64
 arm64: deps-arm64 ## build the kiosk for 64-bit ARM into bin/arm64/kiosk

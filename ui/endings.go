@@ -23,7 +23,7 @@ func (f *Face) unlocked(p *page) {
 	}
 	if f.view.CanRate {
 		if !p.roomy() {
-			take = f.say("thanks-body") // the key takes its room
+			take = f.say("go") // the key takes its room
 		}
 		w := width(f.say("feedback")) + 4 + 4*min(p.gap, 1)
 		p.block(rect{p.x, y, p.cw - p.name - w - 2, p.tall}, take, look)

@@ -32,14 +32,38 @@ var goMono = sync.OnceValue(func() *opentype.Font {
 	return parsed
 })
 
-// newFace is Go Mono Bold, whose letters are 0.6 em wide, so high that they fill the cell's width. It is for one
-// goroutine.
-func newFace() font.Face {
+// typeface is the letters of a picture, by how much of each pixel they cover. It is for one goroutine.
+type typeface struct {
+	outline font.Face
+	masks   map[rune]*[cellWidth * cellHeight]byte
+}
+
+// newTypeface is Go Mono Bold, whose letters are 0.6 em wide, so high that they
+// fill the cell's width.
+func newTypeface() *typeface {
 	f, err := opentype.NewFace(goMono(), &opentype.FaceOptions{Size: cellWidth / 0.6, DPI: 72, Hinting: font.HintingFull})
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return f
+	return &typeface{f, map[rune]*[cellWidth * cellHeight]byte{}}
+}
+
+func (t *typeface) mask(r rune) *[cellWidth * cellHeight]byte {
+	if m := t.masks[r]; m != nil {
+		return m
+	}
+	m := new([cellWidth * cellHeight]byte)
+	t.masks[r] = m
+	img := &image.Alpha{Pix: m[:], Stride: cellWidth, Rect: image.Rect(0, 0, cellWidth, cellHeight)}
+	if rs := shape(r); rs != nil {
+		for _, s := range rs {
+			draw.Draw(img, s, image.Opaque, image.Point{}, draw.Src)
+		}
+		return m
+	}
+	d := font.Drawer{Dst: img, Src: image.Opaque, Face: t.outline, Dot: fixed.P(0, baseline)}
+	d.DrawString(string(r))
+	return m
 }
 
 // arms of the box-drawing characters that the kiosk uses: left, right, up, down.
@@ -49,6 +73,7 @@ var arms = map[rune][4]bool{
 	'└': {false, true, true, false}, '┘': {true, false, true, false},
 	'┬': {true, true, false, true}, '┴': {true, true, true, false},
 	'├': {false, true, true, true}, '┤': {true, false, true, true},
+	'┼': {true, true, true, true},
 }
 
 // shape is the rectangles that draw a character which must meet its neighbours; nil if it is a letter.
@@ -71,6 +96,12 @@ func shape(r rune) []image.Rectangle {
 		return rs
 	}
 	switch r {
+	case '█':
+		return []image.Rectangle{image.Rect(0, 0, cellWidth, cellHeight)}
+	case '▀':
+		return []image.Rectangle{image.Rect(0, 0, cellWidth, cellHeight/2)}
+	case '▄':
+		return []image.Rectangle{image.Rect(0, cellHeight/2, cellWidth, cellHeight)}
 	case '■':
 		return []image.Rectangle{image.Rect(2, 10, 14, 22)}
 	case '•':
@@ -92,26 +123,25 @@ func wedge(slice func(i int) image.Rectangle) (rs []image.Rectangle) {
 	return rs
 }
 
-func (g grid) picture() *image.RGBA {
+func (g grid) picture(t *typeface) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, g.w*cellWidth, g.h*cellHeight))
-	d := font.Drawer{Dst: img, Face: newFace()}
 	for y := range g.h {
 		for x := range g.w {
 			r, fg, bg := g.at(x, y)
-			cell := image.Rect(x*cellWidth, y*cellHeight, (x+1)*cellWidth, (y+1)*cellHeight)
-			draw.Draw(img, cell, image.NewUniform(bg), image.Point{}, draw.Src)
-			if rs := shape(r); rs != nil {
-				for _, s := range rs {
-					draw.Draw(img, s.Add(cell.Min), image.NewUniform(fg), image.Point{}, draw.Src)
-				}
-				continue
+			for i, cover := range t.mask(r) {
+				at := img.PixOffset(x*cellWidth+i%cellWidth, y*cellHeight+i/cellWidth)
+				img.Pix[at] = mix(fg.R, bg.R, cover)
+				img.Pix[at+1] = mix(fg.G, bg.G, cover)
+				img.Pix[at+2] = mix(fg.B, bg.B, cover)
+				img.Pix[at+3] = 0xff
 			}
-			d.Src = image.NewUniform(fg)
-			d.Dot = fixed.P(cell.Min.X, cell.Min.Y+baseline)
-			d.DrawString(string(r))
 		}
 	}
 	return img
+}
+
+func mix(fg, bg, cover byte) byte {
+	return byte((int(fg)*int(cover) + int(bg)*(0xff-int(cover)) + 0x7f) / 0xff)
 }
 
 func scale(dst draw.Image, to image.Rectangle, src image.Image) {

@@ -1,6 +1,8 @@
-// Command screens makes pictures of the kiosk's screens from the code that draws them: one PNG and one SVG for each
-// sample of latchkey/ui/samples in English and in Welsh (NAME.png and NAME.cy.png), in the kiosk's own colours and with cells of 16×32 pixels, so that 50×15 cells are the
-// 800×480 of the 7-inch panel. The letters are Go Mono's, since the console's font is a bitmap; its widths are the same.
+// Command screens makes pictures of the kiosk's screens from the code that draws them: a PNG and an SVG for each sample of
+// latchkey/ui/samples, at 50×15, 100×30 and 120×33 cells, in English and in Welsh (100x30/NAME.png, 100x30/NAME.cy.png), and
+// for each language a sheet of all of them at 50×15 (all.png, all.cy.png). They have the kiosk's own colours, and cells of
+// 16×32 pixels, so that 50×15 cells are the 800×480 of the 7-inch panel. The letters are Go Mono's, since the console's font is a
+// bitmap; its widths are the same.
 //
 // It is a tool for development.
 package main
@@ -15,7 +17,12 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
 
 	"github.com/gdamore/tcell/v2"
 	"github.com/spf13/cobra"
@@ -25,13 +32,32 @@ import (
 )
 
 // options of the pictured kiosk.
-var options = ui.Options{Help: "x4050 or the walk-in centre", HelpWelsh: "x4050 neu'r ganolfan galw heibio"}
+var options = ui.Options{
+	Help: "x4050 or the walk-in centre", HelpWelsh: "x4050 neu'r ganolfan galw heibio",
+	NextKiosk: "by the main entrance", NextKioskWelsh: "wrth y brif fynedfa",
+	Kiosk: "ward-7", HalfBlocks: true,
+	Engineer: func() (all []ui.Fact) {
+		for _, f := range samples.Facts {
+			all = append(all, ui.Fact(f))
+		}
+		return all
+	},
+	Do:    func(ui.Action) (string, error) { return "Done.", nil },
+	Touch: func() (x, y float64, ok bool) { return 0, 0, false },
+	Say:   func(string, string, bool) {},
+}
 
 // sheetOf is what the README shows.
-var sheetOf = []string{"attract", "consent", "code-half", "passcode-half", "unlocked", "stopped-card-expired", "errand-expiring", "present-half"}
+var sheetOf = []string{
+	"attract", "consent", "code-half", "passcode-half", "unlocked-rate", "stopped-card-expired", "errand-expiring", "present-half",
+	"out-of-service-no-reader", "rating",
+}
 
 // welshOf are shown in Welsh below these.
 var welshOf = []string{"attract", "code-half"}
+
+// sizes in cells: the 7-inch panel, one of twice its size, and 1920×1080.
+var sizes = [][2]int{{50, 15}, {100, 30}, {120, 33}}
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -42,7 +68,6 @@ func main() {
 
 func run(args []string) error {
 	var out, sheet, only string
-	var columns, rows int
 	cmd := &cobra.Command{
 		Use:           "screens",
 		Short:         "Make pictures of the kiosk's screens from the code that draws them",
@@ -53,18 +78,15 @@ func run(args []string) error {
 			if out == "" && sheet == "" {
 				return errors.New("nothing to do: give --out DIR, --sheet FILE, or both")
 			}
-			if columns < 50 || rows < 15 {
-				return fmt.Errorf("a kiosk's screen has at least 50 columns and 15 rows, not %d and %d", columns, rows)
-			}
 			if out != "" {
-				if err := all(out, only, columns, rows); err != nil {
+				if err := all(out, only); err != nil {
 					return err
 				}
 			}
 			if sheet == "" {
 				return nil
 			}
-			b, err := contactSheet()
+			b, err := readmeSheet()
 			if err != nil {
 				return err
 			}
@@ -72,79 +94,136 @@ func run(args []string) error {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&out, "out", "", "`folder` for one PNG and one SVG of each screen")
-	f.StringVar(&sheet, "sheet", "", "PNG `file` for the contact sheet, such as ui/testdata/kiosk.png")
+	f.StringVar(&out, "out", "", "`folder` for the pictures of all screens")
+	f.StringVar(&sheet, "sheet", "", "PNG `file` for the README's sheet, such as ui/testdata/kiosk.png")
 	f.StringVar(&only, "only", "*", "names of the screens for --out, as a file name `pattern`")
-	f.IntVar(&columns, "columns", 50, "columns of the kiosk's screens for --out")
-	f.IntVar(&rows, "rows", 15, "rows of the kiosk's screens for --out")
 	cmd.SetArgs(args)
 	return cmd.Execute()
 }
 
-func all(dir, pattern string, columns, rows int) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+// work is one picture to be made.
+type work struct {
+	sample   samples.Sample
+	language string
+	size     [2]int
+}
+
+// name of its files, without what tells their kind.
+func (w work) name() string {
+	name := filepath.Join(fmt.Sprintf("%dx%d", w.size[0], w.size[1]), w.sample.Name)
+	if w.language == ui.Welsh {
+		name += ".cy"
 	}
-	n := 0
+	return name
+}
+
+func all(dir, pattern string) error {
+	var chosen []samples.Sample
 	for _, s := range samples.All() {
 		is, err := filepath.Match(pattern, s.Name)
 		if err != nil {
 			return fmt.Errorf("pattern %q: %w", pattern, err)
 		}
-		if !is {
-			continue
+		if is {
+			chosen = append(chosen, s)
 		}
-		n++
-		for language, file := range map[string]string{ui.English: s.Name, ui.Welsh: s.Name + ".cy"} {
-			g, err := show(s, language, columns, rows)
-			if err != nil {
-				return err
+	}
+	if len(chosen) == 0 {
+		return fmt.Errorf("no screen is named %q", pattern)
+	}
+	for _, size := range sizes {
+		if err := os.MkdirAll(filepath.Join(dir, fmt.Sprintf("%dx%d", size[0], size[1])), 0o755); err != nil {
+			return err
+		}
+	}
+	var group sync.WaitGroup
+	todo, failures := make(chan work), make([]error, runtime.GOMAXPROCS(0))
+	for i := range failures {
+		group.Go(func() {
+			letters := newTypeface()
+			for w := range todo {
+				if failures[i] == nil {
+					failures[i] = w.write(dir, letters)
+				}
 			}
-			var b bytes.Buffer
-			if err := png.Encode(&b, g.picture()); err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(dir, file+".png"), b.Bytes(), 0o644); err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(dir, file+".svg"), g.svg(), 0o644); err != nil {
-				return err
+		})
+	}
+	for _, s := range chosen {
+		for _, language := range []string{ui.English, ui.Welsh} {
+			for _, size := range sizes {
+				todo <- work{s, language, size}
 			}
 		}
 	}
-	if n == 0 {
-		return fmt.Errorf("no screen is named %q", pattern)
+	close(todo)
+	group.Wait()
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	for language, name := range map[string]string{ui.English: "all.png", ui.Welsh: "all.cy.png"} {
+		var cards []work
+		for _, s := range chosen {
+			cards = append(cards, work{s, language, sizes[0]})
+		}
+		b, err := contactSheet(cards, 5, 2, newTypeface())
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// contactSheet is the PNG of the README: two screens across, at five eighths of their size.
-func contactSheet() ([]byte, error) {
-	const (
-		columns, rows = 50, 15
-		margin        = 24
-		across        = 2
-	)
-	w, h := columns*cellWidth*5/8, rows*cellHeight*5/8
-	names := append(slices.Clone(sheetOf), welshOf...)
-	down := (len(names) + across - 1) / across
-	sheet := image.NewRGBA(image.Rect(0, 0, across*w+(across+1)*margin, down*h+(down+1)*margin))
-	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.RGBA{0x5b, 0x66, 0x70, 0xff}), image.Point{}, draw.Src)
-	for i, name := range names {
-		language := ui.English
-		if i >= len(sheetOf) {
-			language = ui.Welsh
-		}
+func (w work) write(dir string, letters *typeface) error {
+	g, err := w.show()
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
+	if err := encoder.Encode(&b, g.picture(letters)); err != nil {
+		return err
+	}
+	file := filepath.Join(dir, w.name())
+	if err := os.WriteFile(file+".png", b.Bytes(), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(file+".svg", g.svg(), 0o644)
+}
+
+// readmeSheet is two screens across, at five eighths of their size.
+func readmeSheet() ([]byte, error) {
+	var cards []work
+	for i, name := range append(slices.Clone(sheetOf), welshOf...) {
 		s, err := named(name)
 		if err != nil {
 			return nil, err
 		}
-		g, err := show(s, language, columns, rows)
+		w := work{s, ui.English, sizes[0]}
+		if i >= len(sheetOf) {
+			w.language = ui.Welsh
+		}
+		cards = append(cards, w)
+	}
+	return contactSheet(cards, 2, 5, newTypeface())
+}
+
+// contactSheet is pictures in rows, each at so many eighths of its size.
+func contactSheet(cards []work, across, eighths int, letters *typeface) ([]byte, error) {
+	const margin = 24
+	w, h := sizes[0][0]*cellWidth*eighths/8, sizes[0][1]*cellHeight*eighths/8
+	down := (len(cards) + across - 1) / across
+	sheet := image.NewRGBA(image.Rect(0, 0, across*w+(across+1)*margin, down*h+(down+1)*margin))
+	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.RGBA{0x5b, 0x66, 0x70, 0xff}), image.Point{}, draw.Src)
+	for i, card := range cards {
+		g, err := card.show()
 		if err != nil {
 			return nil, err
 		}
 		x, y := margin+(i%across)*(w+margin), margin+(i/across)*(h+margin)
-		scale(sheet, image.Rect(x, y, x+w, y+h), g.picture())
+		scale(sheet, image.Rect(x, y, x+w, y+h), g.picture(letters))
 	}
 	var b bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
@@ -169,26 +248,54 @@ type grid struct {
 	cells []tcell.SimCell
 }
 
-func show(s samples.Sample, language string, columns, rows int) (grid, error) {
+func (w work) show() (grid, error) {
 	screen := tcell.NewSimulationScreen("UTF-8")
 	if err := screen.Init(); err != nil {
 		return grid{}, fmt.Errorf("open a simulated screen: %w", err)
 	}
 	defer screen.Fini()
-	screen.SetSize(columns, rows)
-	face := ui.New(screen, options)
-	face.Show(s.View, samples.Now)
-	for _, r := range s.Typed {
+	screen.SetSize(w.size[0], w.size[1])
+	o := options
+	o.Quiet = func(time.Time) bool { return w.sample.Quiet }
+	face := ui.New(screen, o)
+	face.Show(w.sample.View, samples.Now)
+	tap := func(x, y int) {
+		face.Handle(tcell.NewEventMouse(x, y, tcell.Button1, tcell.ModNone), samples.Now)
+		face.Handle(tcell.NewEventMouse(x, y, tcell.ButtonNone, tcell.ModNone), samples.Now)
+	}
+	for _, label := range w.sample.Taps {
+		x, y, ok := find(screen, label)
+		if ok { // a large screen has no key for more of what it shows at once
+			tap(x, y)
+		}
+	}
+	for _, r := range w.sample.Typed {
 		// Taps and keys type alike; without a key the focus stays hidden, as on a kiosk without a keyboard.
 		face.Handle(tcell.NewEventKey(tcell.KeyRune, r, tcell.ModNone), samples.Now)
 	}
-	if language == ui.Welsh {
+	if w.language == ui.Welsh {
 		face.Handle(tcell.NewEventKey(tcell.KeyF2, 0, tcell.ModNone), samples.Now)
 	}
-	face.Handle(tcell.NewEventMouse(-1, -1, tcell.Button1, tcell.ModNone), samples.Now)
-	face.Handle(tcell.NewEventMouse(-1, -1, tcell.ButtonNone, tcell.ModNone), samples.Now)
+	if len(w.sample.Taps) == 0 {
+		tap(-1, -1)
+	}
+	cells, columns, rows := screen.GetContents()
+	return grid{columns, rows, append([]tcell.SimCell(nil), cells...)}, nil
+}
+
+// find is the lowest place where a label stands: keys stand below what explains them.
+func find(screen tcell.SimulationScreen, label string) (x, y int, ok bool) {
 	cells, w, h := screen.GetContents()
-	return grid{w, h, append([]tcell.SimCell(nil), cells...)}, nil
+	for y := h - 1; y >= 0; y-- {
+		row := make([]rune, w)
+		for x := range w {
+			row[x] = cells[y*w+x].Runes[0]
+		}
+		if before, _, found := strings.Cut(string(row), label); found {
+			return utf8.RuneCountInString(before), y, true
+		}
+	}
+	return 0, 0, false
 }
 
 func (g grid) at(x, y int) (r rune, fg, bg color.RGBA) {

@@ -15,7 +15,7 @@ const readmePicture = "../../ui/testdata/kiosk.png"
 
 func TestTheReadmeShowsTheKioskAsItIs(t *testing.T) {
 	t.Parallel()
-	got, err := contactSheet()
+	got, err := readmeSheet()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestOnePictureAScreen(t *testing.T) {
 	if err := run([]string{"--out", dir, "--only", "code*"}); err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "code.png"))
+	b, err := os.ReadFile(filepath.Join(dir, "50x15", "code.png"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +57,23 @@ func TestOnePictureAScreen(t *testing.T) {
 	if err != nil || config.Width != 800 || config.Height != 480 {
 		t.Errorf("code.png: %d×%d, %v; the panel is 800×480", config.Width, config.Height, err)
 	}
-	welsh, err := os.ReadFile(filepath.Join(dir, "code.cy.png"))
+	for name, want := range map[string][2]int{"100x30/code.png": {1600, 960}, "120x33/code.cy.png": {1920, 1056}} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if config, err := png.DecodeConfig(bytes.NewReader(b)); err != nil || config.Width != want[0] || config.Height != want[1] {
+			t.Errorf("%s: %d×%d, %v", name, config.Width, config.Height, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "all.cy.png")); err != nil {
+		t.Error(err)
+	}
+	welsh, err := os.ReadFile(filepath.Join(dir, "50x15", "code.cy.png"))
 	if err != nil || bytes.Equal(b, welsh) {
 		t.Errorf("code.cy.png: %v, or it is as in English", err)
 	}
-	b, err = os.ReadFile(filepath.Join(dir, "code.svg"))
+	b, err = os.ReadFile(filepath.Join(dir, "50x15", "code.svg"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +93,7 @@ func TestOnePictureAScreen(t *testing.T) {
 	if letters < 100 {
 		t.Errorf("code.svg has %d letters", letters)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "consent.png")); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "50x15", "consent.png")); err == nil {
 		t.Error("--only was not heeded")
 	}
 }
@@ -91,7 +103,6 @@ func TestWrongUseSaysWhatToDo(t *testing.T) {
 	for want, args := range map[string][]string{
 		"give --out DIR":     {},
 		`no screen is named`: {"--out", t.TempDir(), "--only", "nothing"},
-		"at least 50":        {"--out", t.TempDir(), "--columns", "0"},
 	} {
 		if err := run(args); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v", args, err)
