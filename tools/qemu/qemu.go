@@ -105,7 +105,7 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 	defer func() {
 		if err != nil {
 			m.Close()
-			err = fmt.Errorf("%w %s", err, complaint.String())
+			err = fmt.Errorf("%w: it said %q", err, strings.TrimSpace(complaint.String()))
 		}
 	}()
 	conn, err := m.dial(ctx, "qmp")
@@ -135,7 +135,7 @@ func (m *Machine) dial(ctx context.Context, name string) (net.Conn, error) {
 		}
 		select {
 		case <-m.ended:
-			return nil, errors.New("qemu: it ended as it began:")
+			return nil, errors.New("qemu: it ended as it began")
 		case <-ctx.Done():
 			return nil, fmt.Errorf("qemu: %w", ctx.Err())
 		case <-look.C:
