@@ -14,6 +14,8 @@ import (
 	"golang.org/x/image/font/gofont/gomonobold"
 	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/math/fixed"
+
+	"latchkey/board/console"
 )
 
 // A cell of Lat38-TerminusBold32x16, in pixels.
@@ -34,18 +36,19 @@ var goMono = sync.OnceValue(func() *opentype.Font {
 
 // typeface is the letters of a picture, by how much of each pixel they cover. It is for one goroutine.
 type typeface struct {
+	bitmaps *console.Font // nil: Go Mono
 	outline font.Face
 	masks   map[rune]*[cellWidth * cellHeight]byte
 }
 
-// newTypeface is Go Mono Bold, whose letters are 0.6 em wide, so high that they
+// newTypeface takes the letters of the console's font; nil is Go Mono Bold, whose letters are 0.6 em wide, so high that they
 // fill the cell's width.
-func newTypeface() *typeface {
+func newTypeface(bitmaps *console.Font) *typeface {
 	f, err := opentype.NewFace(goMono(), &opentype.FaceOptions{Size: cellWidth / 0.6, DPI: 72, Hinting: font.HintingFull})
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return &typeface{f, map[rune]*[cellWidth * cellHeight]byte{}}
+	return &typeface{bitmaps, f, map[rune]*[cellWidth * cellHeight]byte{}}
 }
 
 func (t *typeface) mask(r rune) *[cellWidth * cellHeight]byte {
@@ -54,6 +57,14 @@ func (t *typeface) mask(r rune) *[cellWidth * cellHeight]byte {
 	}
 	m := new([cellWidth * cellHeight]byte)
 	t.masks[r] = m
+	if t.bitmaps != nil && t.bitmaps.Has(r) {
+		for i := range m {
+			if t.bitmaps.Pixel(r, i%cellWidth, i/cellWidth) {
+				m[i] = 0xff
+			}
+		}
+		return m
+	}
 	img := &image.Alpha{Pix: m[:], Stride: cellWidth, Rect: image.Rect(0, 0, cellWidth, cellHeight)}
 	if rs := shape(r); rs != nil {
 		for _, s := range rs {

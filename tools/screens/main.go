@@ -1,8 +1,9 @@
 // Command screens makes pictures of the kiosk's screens from the code that draws them: a PNG and an SVG for each sample of
 // latchkey/ui/samples, at 50×15, 100×30 and 120×33 cells, in English and in Welsh (100x30/NAME.png, 100x30/NAME.cy.png), and
 // for each language a sheet of all of them at 50×15 (all.png, all.cy.png). They have the kiosk's own colours, and cells of
-// 16×32 pixels, so that 50×15 cells are the 800×480 of the 7-inch panel. The letters are Go Mono's, since the console's font is a
-// bitmap; its widths are the same.
+// 16×32 pixels, so that 50×15 cells are the 800×480 of the 7-inch panel. The letters are those of the console's font,
+// if this machine has it (Debian's console-setup-linux); else Go Mono's, whose widths are the same. The README's sheet has
+// always these, so that it is the same on every machine.
 //
 // It is a tool for development.
 package main
@@ -15,6 +16,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/png"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,6 +29,7 @@ import (
 	"github.com/gdamore/tcell/v2"
 	"github.com/spf13/cobra"
 
+	"latchkey/board/console"
 	"latchkey/ui"
 	"latchkey/ui/samples"
 )
@@ -67,7 +70,7 @@ func main() {
 }
 
 func run(args []string) error {
-	var out, sheet, only string
+	var out, sheet, only, fontFile string
 	cmd := &cobra.Command{
 		Use:           "screens",
 		Short:         "Make pictures of the kiosk's screens from the code that draws them",
@@ -79,7 +82,13 @@ func run(args []string) error {
 				return errors.New("nothing to do: give --out DIR, --sheet FILE, or both")
 			}
 			if out != "" {
-				if err := all(out, only); err != nil {
+				bitmaps, err := console.LoadFont(fontFile)
+				if errors.Is(err, fs.ErrNotExist) {
+					fmt.Println("letters of Go Mono: there is no " + fontFile + " (Debian: console-setup-linux)")
+				} else if err != nil {
+					return err
+				}
+				if err := all(out, only, bitmaps); err != nil {
 					return err
 				}
 			}
@@ -97,6 +106,7 @@ func run(args []string) error {
 	f.StringVar(&out, "out", "", "`folder` for the pictures of all screens")
 	f.StringVar(&sheet, "sheet", "", "PNG `file` for the README's sheet, such as ui/testdata/kiosk.png")
 	f.StringVar(&only, "only", "*", "names of the screens for --out, as a file name `pattern`")
+	f.StringVar(&fontFile, "font", "/usr/share/consolefonts/Lat38-TerminusBold32x16.psf.gz", "the console's font for --out: a PSF `file`")
 	cmd.SetArgs(args)
 	return cmd.Execute()
 }
@@ -117,7 +127,7 @@ func (w work) name() string {
 	return name
 }
 
-func all(dir, pattern string) error {
+func all(dir, pattern string, bitmaps *console.Font) error {
 	var chosen []samples.Sample
 	for _, s := range samples.All() {
 		is, err := filepath.Match(pattern, s.Name)
@@ -140,7 +150,7 @@ func all(dir, pattern string) error {
 	todo, failures := make(chan work), make([]error, runtime.GOMAXPROCS(0))
 	for i := range failures {
 		group.Go(func() {
-			letters := newTypeface()
+			letters := newTypeface(bitmaps)
 			for w := range todo {
 				if failures[i] == nil {
 					failures[i] = w.write(dir, letters)
@@ -165,7 +175,7 @@ func all(dir, pattern string) error {
 		for _, s := range chosen {
 			cards = append(cards, work{s, language, sizes[0]})
 		}
-		b, err := contactSheet(cards, 5, 2, newTypeface())
+		b, err := contactSheet(cards, 5, 2, newTypeface(bitmaps))
 		if err != nil {
 			return err
 		}
@@ -207,7 +217,7 @@ func readmeSheet() ([]byte, error) {
 		}
 		cards = append(cards, w)
 	}
-	return contactSheet(cards, 2, 5, newTypeface())
+	return contactSheet(cards, 2, 5, newTypeface(nil))
 }
 
 // contactSheet is pictures in rows, each at so many eighths of its size.

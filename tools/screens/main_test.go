@@ -103,6 +103,7 @@ func TestWrongUseSaysWhatToDo(t *testing.T) {
 	for want, args := range map[string][]string{
 		"give --out DIR":     {},
 		`no screen is named`: {"--out", t.TempDir(), "--only", "nothing"},
+		"not a PSF font":     {"--out", t.TempDir(), "--font", "main.go"},
 	} {
 		if err := run(args); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v", args, err)
