@@ -77,6 +77,16 @@ func (t *terminal) awaitFrom(column int, texts ...string) (string, error) {
 	}
 }
 
+// differs waits until the screen is another than it was.
+func (t *terminal) differs(before string) error {
+	for give := time.Now().Add(patience); t.screen() == before; time.Sleep(look) {
+		if time.Now().After(give) || t.ctx.Err() != nil {
+			return fmt.Errorf("waited %s for a change and saw\n%s", patience, before)
+		}
+	}
+	return nil
+}
+
 // ended waits until the terminal's program has ended; of what that started it says nothing. It asks tmux, since tmux 3.3a
 // writes "Pane is dead" only once it has fetched the exit status, and sometimes it never does.
 func (t *terminal) ended() error {

@@ -169,9 +169,13 @@ var kioskWalks = []walk{
 		v.enterByTap(newPasscode)
 		v.see(unlocked)
 	}}.unlocks(),
-	walk{name: "the same passcode as before", issue: locked(), do: func(v *visit) {
+	walk{name: "the same passcode as before, easy to guess", issue: locked(), do: func(v *visit) {
 		v.toPasscode()
-		v.choose(oldPasscode)
+		v.enter(oldPasscode)
+		v.see(easyToGuess)
+		v.tap("Use it anyway")
+		v.see(repeat)
+		v.enter(oldPasscode)
 		v.see(unlocked)
 	}, last: unlocked, client: "old passcode", rotated: "yes", mails: 1, state: "settled"},
 	walk{name: "blocked told as 63C0, gzip certificates", issue: lockedBut(func(i *cardsim.Issue) {
@@ -592,7 +596,7 @@ var kioskWalks = []walk{
 	}}.unlocks(),
 }
 
-var walks = slices.Concat(kioskWalks, trustWalks, severalWalks, welshWalks)
+var walks = slices.Concat(kioskWalks, faceWalks, trustWalks, severalWalks, welshWalks)
 
 // issueOf is the card of a walk. Every holder has an address of their own, for there is a limit on what goes to one.
 func issueOf(n int) cardsim.Issue {

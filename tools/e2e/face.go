@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"latchkey/tools/rig"
+)
+
+// Words of the screens that the walks below come to.
+const (
+	easyToGuess = "easy to guess"
+	howWasIt    = "How would you rate your experience?"
+	anyComment  = "Do you have any additional comment?"
+	yourEmail   = "if you'd like us to contact you"
+	thankYou    = "Thank you for submitting your feedback!"
+	helpPage    = "High contrast"
+	serviceCode = "Enter one-time code number"
+)
+
+// faceWalks are what the kiosk's face offers beside keys and taps, and what is done at it after a walk or without one.
+var faceWalks = []walk{
+	walk{name: "by an assistive keypad alone", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.press("F1")
+		v.see(helpPage)
+		v.pad("Back")
+		v.see(attract)
+		v.insert()
+		v.see(consent)
+		v.pad("Yes, this is me")
+		v.see(channel)
+		v.pad("Email to")
+		v.see(code)
+		v.padIn(v.code(1))
+		v.see(passcode)
+		v.padIn(newPasscode)
+		v.see(repeat)
+		v.padIn(newPasscode)
+		v.see(unlocked)
+	}}.unlocks(),
+	walk{name: "in high contrast, with help", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.tap("Help")
+		v.see(helpPage)
+		v.tap(helpPage)
+		v.tap("Back")
+		unlock(v)
+	}}.unlocks(),
+	walk{name: "says afterwards how it was", issue: locked(), do: func(v *visit) {
+		before := v.feedback()
+		unlock(v)
+		v.pull()
+		v.tapUntil("Tell us how it was", howWasIt)
+		v.tap("5 Very good")
+		v.see(anyComment)
+		v.enter("quick and clear")
+		v.see(yourEmail)
+		v.enter("someone@nhs.net")
+		v.see(thankYou)
+		for give := time.Now().Add(patience); ; time.Sleep(look) {
+			now := v.feedback()
+			if strings.Contains(now, "quick and clear") && strings.Contains(now, "someone@nhs.net") {
+				break
+			}
+			if time.Now().After(give) {
+				v.must(fmt.Errorf("central had %q before and has %q", before, now))
+			}
+		}
+	}}.unlocks().says(thankYou),
+	walk{name: "an engineer opens the kiosk's own page by a code", issue: locked(), do: func(v *visit) {
+		v.see(attract)
+		v.press("F12")
+		v.see(serviceCode)
+		number := v.serviceNumber()
+		v.enter("AAAAA AAAAA AAAAA")
+		v.see("That is not code number " + number)
+		v.enter(v.given(number))
+		v.see("Clock chip")
+		v.tap("Close")
+		unlock(v)
+	}}.unlocks(),
+}
+
+// pad moves the focus of an assistive keypad to a target and selects it.
+func (v *visit) pad(label string) {
+	const most = 80 // more than any screen has targets
+	for range most {
+		before := v.terminal.screen()
+		if focused(before, label) {
+			v.press("Enter")
+			return
+		}
+		v.press("Down")
+		v.must(v.terminal.differs(before))
+	}
+	v.must(fmt.Errorf("four keys do not lead to %q\n%s", label, v.terminal.screen()))
+}
+
+// focused tells whether a target has the focus, which stands between arrows.
+func focused(screen, label string) bool {
+	for row := range strings.Lines(screen) {
+		for _, marked := range strings.Split(row, "▶")[1:] {
+			target, _, _ := strings.Cut(marked, "◀")
+			if target = strings.TrimSpace(target); target == label || len(label) > 1 && strings.HasPrefix(target, label) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (v *visit) padIn(digits string) {
+	for _, d := range strings.Split(digits, "") {
+		v.pad(d)
+	}
+	v.pad("OK")
+}
+
+// feedback is what central has of it.
+func (v *visit) feedback() string {
+	out, err := v.rig.Central("feedback", "list")
+	v.must(err)
+	return out
+}
+
+var numberOnScreen = regexp.MustCompile(`one-time code number (\d{1,4})`)
+
+// serviceNumber is which one-time code the kiosk asks for.
+func (v *visit) serviceNumber() string {
+	m := numberOnScreen.FindStringSubmatch(flat(v.terminal.screen()))
+	if m == nil {
+		v.must(fmt.Errorf("no number of a code on the screen\n%s", v.terminal.screen()))
+	}
+	return m[1]
+}
+
+// given is the one-time code that the RA's staff give an engineer.
+func (v *visit) given(number string) string {
+	out, err := v.rig.Central("kiosk", "service-code", rig.KioskID, number)
+	v.must(err)
+	return strings.TrimSpace(out)
+}
