@@ -25,9 +25,6 @@ import (
 // ErrNoConsole: the terminal is no Linux console, and was left alone.
 var ErrNoConsole = errors.New("this terminal is no Linux console")
 
-// DefaultFont is where console-setup-linux has the font that the kiosk is drawn for.
-const DefaultFont = "/usr/share/consolefonts/Lat38-TerminusBold32x16.psf.gz"
-
 // Cells that large print must leave: those of a panel of 800×480 with the font of 16×32. It takes half of either.
 const (
 	minColumns = 50
@@ -36,7 +33,7 @@ const (
 
 // Config is how the console is to be.
 type Config struct {
-	Font    string // path of a PSF font with a Unicode table, gzipped or not
+	Font    string // path of a PSF font with a Unicode table, gzipped or not; "" keeps the one that is there
 	Palette [16]color.RGBA
 }
 
@@ -112,8 +109,8 @@ func opening(palette [16]color.RGBA) []byte {
 }
 
 func (con *Console) loadFont(path string, was *state) error {
-	if was.Font == nil {
-		return nil // save has said why
+	if path == "" || was.Font == nil {
+		return nil // not wanted, or save has said why
 	}
 	f, err := LoadFont(path)
 	if err != nil {

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,6 +17,7 @@ import (
 	"github.com/gdamore/tcell/v2"
 	"github.com/spf13/cobra"
 
+	"latchkey/board/console"
 	"latchkey/cmd/internal/device"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/kiosk"
@@ -27,6 +27,7 @@ import (
 )
 
 func main() {
+	console.KeepMain()
 	journal.CheckMain()
 	var path string
 	cmd := &cobra.Command{
@@ -92,6 +93,11 @@ func serve(ctx context.Context, path string) error {
 		return err
 	}
 
+	options := ui.Options{
+		Help: c.Help, HelpWelsh: c.HelpWelsh, Zone: c.Zone, NextKiosk: c.NextKiosk, NextKioskWelsh: c.NextKioskWelsh, Kiosk: c.Identity.ID,
+		Quiet: c.QuietAt,
+	}
+	defer openConsole(c.Console.Font, d.Log, &options)() // before the screen, which asks for its size
 	screen, err := tcell.NewScreen()
 	if err != nil {
 		return fmt.Errorf("open the terminal (is this run on one?): %w", err)
@@ -100,12 +106,7 @@ func serve(ctx context.Context, path string) error {
 		return fmt.Errorf("open the terminal: %w", err)
 	}
 	defer screen.Fini()
-	defer setPalette(os.Stdout)()
 	screen.EnableMouse()
-	options := ui.Options{
-		Help: c.Help, HelpWelsh: c.HelpWelsh, Zone: c.Zone, NextKiosk: c.NextKiosk, NextKioskWelsh: c.NextKioskWelsh, Kiosk: c.Identity.ID,
-		Quiet: c.QuietAt,
-	}
 	if inputs != nil {
 		defer inputs.Close()
 		options.Touch = inputs.Raw
@@ -115,6 +116,10 @@ func serve(ctx context.Context, path string) error {
 	readers := device.Watch(watch, d.Log, c.Profiles, "")
 	engineer := &engineer{dev: d, box: box, inputs: inputs, readers: readers, faults: faults, started: started}
 	options.Engineer, options.Do = engineer.facts, engineer.do
+	if voice := openSpeech(c.Speech.Program, d.Log); voice != nil {
+		options.Say = voice.say
+		go voice.run(watch)
+	}
 	face := &face{face: ui.New(screen, options)}
 	if inputs != nil {
 		go feed(watch, inputs, screen, face.headphones)
@@ -138,15 +143,6 @@ func serve(ctx context.Context, path string) error {
 		d.Log.Error("kiosk ended", "err", err)
 	}
 	return err
-}
-
-// setPalette gives a Linux console the kiosk's colours, and returns what takes them back.
-func setPalette(w io.Writer) (restore func()) {
-	if os.Getenv("TERM") != "linux" {
-		return func() {}
-	}
-	ui.SetPalette(w)
-	return func() { ui.ResetPalette(w) }
 }
 
 // face is shared by the loop, which shows, and the terminal's goroutine, which types.
