@@ -82,6 +82,16 @@ func TestWhatComesAfterAWalkCanBeDoneByTapsAndByKeys(t *testing.T) {
 	}
 }
 
+func TestTheKiosksWholeNameStandsWhereItsCodeIsAskedFor(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 50, 15)
+	s.opts.Kiosk = "birmingham-midland-metropolitan-level-5-a"
+	s.Show(samples.Of(unlock.ScreenServiceCode, ""), samples.Now)
+	if !strings.Contains(s.text(), s.opts.Kiosk) || len(s.page.cut) > 0 {
+		t.Errorf("%q\n%s", s.page.cut, s.text())
+	}
+}
+
 // What a holder says is not tied to the holder: neither name nor reference is beside it.
 func TestNoNameStandsBesideARating(t *testing.T) {
 	t.Parallel()

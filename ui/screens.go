@@ -92,7 +92,7 @@ func (f *Face) title(p *page) {
 		right -= width(left)
 		p.put(right, row, left, st)
 	case f.view.Screen == unlock.ScreenEngineer || f.view.Screen == unlock.ScreenServiceCode:
-		kiosk := shorten(f.opts.Kiosk, 24)
+		kiosk := shorten(f.opts.Kiosk, p.cw) // in full, since central is asked by this name
 		right -= width(kiosk)
 		p.put(right, row, kiosk, st.Bold(true))
 	case vacant(f.view.Screen):
