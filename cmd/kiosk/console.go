@@ -16,8 +16,7 @@ func openConsole(font string, log *slog.Logger, options *ui.Options) (close func
 	nothing := func() {}
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0) // the one that tcell draws on
 	if err != nil {
-		log.Warn("console: it is left as it is", "err", err)
-		return nothing
+		return nothing // and tcell will say why
 	}
 	defer tty.Close()
 	c, err := console.Open(tty, console.Config{Font: font, Palette: ui.Palette})
