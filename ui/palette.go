@@ -56,14 +56,6 @@ func SetPalette(w io.Writer) error {
 	return nil
 }
 
-// ResetPalette gives a Linux console its own colours back (console_codes(4), "ESC ] R").
-func ResetPalette(w io.Writer) error {
-	if _, err := io.WriteString(w, "\x1b]R"); err != nil {
-		return fmt.Errorf("reset the console's palette: %w", err)
-	}
-	return nil
-}
-
 func style(fg, bg int) tcell.Style {
 	return tcell.StyleDefault.Foreground(tcell.PaletteColor(fg)).Background(tcell.PaletteColor(bg))
 }
