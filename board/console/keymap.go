@@ -5,7 +5,7 @@ const (
 	keySpecial = 2 // KT_SPEC
 	keyConsole = 5 // KT_CONS: goes to a console
 
-	keyHole    = keySpecial<<8 | 0   // K_HOLE: does nothing
+	keyHole    = keySpecial << 8     // K_HOLE: does nothing
 	keyNoTable = keySpecial<<8 | 127 // K_NOSUCHMAP: there is no such table
 
 	keyRegisters     = keySpecial<<8 | 2  // K_SH_REGS

@@ -15,8 +15,8 @@ func TestKeysThatLeaveTheKioskAreFound(t *testing.T) {
 		{0, 30}: letterA, {0, 28}: enter, {0, 59}: f1, {0, 58}: capsLock, {0, 56}: alt, {0, 111}: delKey,
 		{0, 70}: keyHold, {1, 104}: keyScrollUp, {1, 109}: keyScrollDown,
 		{4, 70}: keyTasks, {4, 119}: keyBreak, {8, 70}: keyRegisters,
-		{8, 59}: keyConsole<<8 | 0, {8, 68}: keyConsole<<8 | 9, {8, 105}: keyDecrease, {8, 106}: keyIncrease, {8, 103}: keySpawn,
-		{12, 59}: keyConsole<<8 | 0, {12, 111}: keyBoot, {12, 83}: keyBoot, {12, 25}: keyAttention, {8, 29}: keyLast, {4, 71}: keyMemory,
+		{8, 59}: keyConsole << 8, {8, 68}: keyConsole<<8 | 9, {8, 105}: keyDecrease, {8, 106}: keyIncrease, {8, 103}: keySpawn,
+		{12, 59}: keyConsole << 8, {12, 111}: keyBoot, {12, 83}: keyBoot, {12, 25}: keyAttention, {8, 29}: keyLast, {4, 71}: keyMemory,
 		{0, 41}: 0xf0e9, // é, as KDGKBENT gives characters
 	}
 	stay := map[[2]int]bool{{0, 30}: true, {0, 28}: true, {0, 59}: true, {0, 58}: true, {0, 56}: true, {0, 111}: true, {0, 41}: true}
