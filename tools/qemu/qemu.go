@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -94,6 +95,7 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 	var complaint strings.Builder
 	m.command = exec.CommandContext(ctx, Program, append(args, c.Args...)...)
 	m.command.Stdout, m.command.Stderr = m.log, &complaint
+	m.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := m.command.Start(); err != nil {
 		m.log.Close()
 		return nil, fmt.Errorf("qemu: %w", err)
