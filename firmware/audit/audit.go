@@ -42,6 +42,33 @@
 //
 // where kiosk is the kiosk's id. A head with n = 0 is that of an empty journal.
 //
+// # Event
+//
+// What happened at central has a body, too: one JSON object as above, but that strings are UTF-8 of any characters, in
+// which quote, backslash, the characters below U+0020, U+2028 and U+2029 are escaped (\" \\ \b \f \n \r \t, else \u and four
+// lower-case hex digits) and nothing else is, and that at has a sign if it is before 1970. The members: v, kind, at, case, card,
+// note, by; the last four are left out where they are empty. A body is at most 64 KiB. It has a salt and a leaf as an entry has.
+//
+// # Tree
+//
+// Central keeps one Merkle tree (RFC 6962 §2.1) over all leaves, each once. A record is a leaf, its source, and its number
+// there:
+//
+//	source    "kiosk/" NAME "/" LOG   a kiosk's journal; LOG is 1, and one more each time that an engineer let it begin anew
+//	          "central/" NAME         central's own events about a kiosk; NAME is empty where they are about none
+//	number    the entry's; of central's, from 1
+//	record    "latchkey-record-v1" ‖ length of source ‖ source ‖ number ‖ leaf
+//
+// In the tree the numbers of a source grow by one. A journal's first is 1, but for one that was let begin anew: that begins
+// where the kiosk still had entries. The tree says nothing of the order between sources.
+//
+// # Checkpoint
+//
+// A checkpoint is a signed note (C2SP signed-note v1) with a body as C2SP tlog-checkpoint v1 has it, three lines: origin, size,
+// root. It is signed by central's checkpoint key, Ed25519 (signature type 1), under the origin as key name. The origin is the key's
+// name; in an epoch n after a restore from a backup it is the name, "/epoch-" and n, since that tree is not bound to what was
+// signed before. Witnesses cosign as C2SP tlog-cosignature v1 has it (type 4). testdata/tree.json holds vectors.
+//
 // # What it refuses
 //
 // An entry names no person and no card; a token means nothing to anybody but central. Package audit reads no clock and no file, keeps nothing, and decides nothing about
@@ -213,7 +240,8 @@ func Leaf(salt [32]byte, body []byte) [32]byte {
 
 // Chain is the hash of the chain after entry seq, the first of which is 1.
 func Chain(prev [32]byte, seq int64, leaf [32]byte) [32]byte {
-	b := []byte("latchkey-chain-v1")
+	b := make([]byte, 0, 96) // on the stack: a start reads thousands
+	b = append(b, "latchkey-chain-v1"...)
 	b = append(b, prev[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(seq))
 	return sha256.Sum256(append(b, leaf[:]...))

@@ -65,6 +65,9 @@ const (
 	EpochOpened   Kind = "epoch-opened" // a backup was restored
 	KeyRotated    Kind = "key-rotated"
 
+	KioskNewLog Kind = "kiosk-new-log" // it may begin a new journal, or has; Note says which, and where
+	Cosigned    Kind = "cosigned"      // a witness's cosignature was published; Note says whose, of which size
+
 	ServiceCodesMade   Kind = "service-codes-made"   // a kiosk's one-time codes for engineers are others from now on
 	ServiceCodeGiven   Kind = "service-code-given"   // Note says which number
 	ServiceCardAdded   Kind = "service-card-added"   // Note says which key; no Card, since it is none of a holder's
@@ -81,6 +84,15 @@ type Event struct {
 	Card  string // serial
 	Note  string // a code of the catalogue, generations, counts
 	By    string // of the staff who did it; empty if a kiosk or nobody did
+}
+
+// Body is an event's in the tree (firmware/audit). Its kiosk and its number stand in the record.
+func Body(e Event) ([]byte, error) {
+	b := audit.Event{Kind: string(e.Kind), Case: e.Case, Card: e.Card, Note: e.Note, By: e.By}
+	if !e.At.IsZero() {
+		b.At = e.At.UnixMilli()
+	}
+	return audit.EncodeEvent(b)
 }
 
 // ErrDoesNotExtend: a batch is not the continuation of the journal that central holds.

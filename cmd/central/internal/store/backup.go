@@ -94,7 +94,7 @@ func WriteBackup(ctx context.Context, s Store, w io.Writer, now time.Time) (Back
 				return fmt.Errorf("table %s: %w", t.Table, err)
 			}
 		}
-		return tx.rows(nil, `SELECT kiosk, MAX(seq) FROM entries GROUP BY kiosk`, nil, func(scan func(...any) error) error {
+		return tx.rows(nil, `SELECT e.kiosk, MAX(e.seq) FROM entries e JOIN kiosks k ON k.name = e.kiosk AND k.log = e.log GROUP BY e.kiosk`, nil, func(scan func(...any) error) error {
 			var kiosk string
 			var last int64
 			err := scan(&kiosk, &last)
@@ -513,13 +513,18 @@ func (t *Tx) openEpoch(b Backup, now time.Time) (Epoch, error) {
 		{`UPDATE kiosks SET state = SUBSTR(state, $1)`, []any{len(restoring) + 1}},
 		{`UPDATE kiosks SET state = $1 WHERE state = $2`, []any{KioskEnrolled, KioskActive}},
 		// All that is here now stands in the backup.
-		{`UPDATE kiosks SET backed_up = (SELECT COALESCE(MAX(seq), 0) FROM entries WHERE kiosk = name)`, nil},
+		{`UPDATE kiosks SET backed_up = (SELECT COALESCE(MAX(e.seq), 0) FROM entries e WHERE e.kiosk = kiosks.name AND e.log = kiosks.log)`, nil},
 	} {
 		if err := t.exec(all, s.query, s.args...); err != nil {
 			return e, fmt.Errorf("open epoch: %w", err)
 		}
 	}
-	note := fmt.Sprintf("epoch %d from the backup of %s", e.Number, b.MadeAt.UTC().Format(time.RFC3339))
+	tree, err := t.Tree()
+	if err != nil {
+		return e, fmt.Errorf("open epoch: %w", err)
+	}
+	// What checkpoints of the epoch before said of later records is not bound by this tree.
+	note := fmt.Sprintf("epoch %d from the backup of %s, tree of %d records %s", e.Number, b.MadeAt.UTC().Format(time.RFC3339), tree.Size, tree.Root)
 	return e, t.AppendEvent(ledger.Event{At: now, Kind: ledger.EpochOpened, Note: note})
 }
 

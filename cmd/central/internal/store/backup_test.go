@@ -70,9 +70,21 @@ func full(t *testing.T, s Store) {
 			tx.ApproveCard("0a0b", now.Add(24*time.Hour)),
 			tx.AddFeedback(Feedback{ID: "f1", Day: "2026-11-22", Site: "A site", Stars: 4, Comment: []byte{4, 2}}),
 			tx.AddServiceChain(ServiceChain{ID: "s1", Kiosk: "k1", Seed: []byte{5}, End: "E", MadeAt: now, Due: 1000}), addServiceCard(tx),
+			tx.growAll(), tx.SetCheckpoint(TreeCheckpoint{Epoch: 1, Size: 2, SignedAt: now, Note: "a\n", Witnesses: "— w\n"}),
+			tx.SetKioskLog(Kiosk{Name: "k1", Log: 1, BackedUp: 0}),
 			tx.SetKioskCase(Kiosk{Name: "k1", CaseOpenedAt: 5, CaseClearedAt: 6, CaseToldAt: 7}),
 			tx.exec(keys{epochKey}, `INSERT INTO epochs (number, opened_at, backup_at) VALUES (1, 0, 0)`))
 	})
+}
+
+// growAll appends to the tree what the transaction has written.
+func (t *Tx) growAll() error {
+	g, err := t.Growth(1000)
+	if err != nil {
+		return err
+	}
+	_, err = t.Grow(g)
+	return err
 }
 
 func addServiceCard(tx *Tx) error {
@@ -366,6 +378,7 @@ func testTheSchemaGoesBackIfNothingIsLost(t *testing.T, another func() Store) {
 	kept := map[int64]struct{ says, keep, end string }{
 		2: {"frozen", `UPDATE cards SET frozen_at = 1`, `UPDATE cards SET frozen_at = 0`},
 		3: {"was opened", `UPDATE kiosks SET case_told_at = 1`, `UPDATE kiosks SET case_told_at = 0`},
+		5: {"new journal", `UPDATE kiosks SET log = 2`, `UPDATE kiosks SET log = 1`},
 	}
 	run := func(queries ...string) {
 		t.Helper()

@@ -14,7 +14,7 @@ func testEnrolmentsAndKiosksComeBack(t *testing.T, another func() Store) {
 	s := another()
 	k := Kiosk{
 		Name: "k1", Kind: KindKiosk, Site: "ward 4", Place: &Place{53_800_755, -1_549_077}, Certificate: [32]byte{1}, Next: [32]byte{2}, Key: [32]byte{3},
-		ExpiresAt: 5, State: KioskEnrolled, AddedAt: 1, QuarantinedAt: 2, SentEpoch: 3, BackedUp: 4,
+		ExpiresAt: 5, State: KioskEnrolled, AddedAt: 1, QuarantinedAt: 2, SentEpoch: 3, BackedUp: 4, Log: 1,
 	}
 	e := Enrolment{CodeMAC: []byte("mac"), Kiosk: "k1", Kind: KindKiosk, Site: "ward 4", Place: k.Place, MadeAt: 1, ExpiresAt: 2}
 	update(t, s, func(tx *Tx) error {

@@ -46,6 +46,11 @@ type Kiosk struct {
 	SentEpoch     int64 // in which its journal was last whole at central; 0 if it never was
 	BackedUp      int64 // its last journal entry that a backup has
 
+	// Which of its journals central takes.
+	Log     int64    // from 1
+	LogFrom int64    // the entry before its first; -1 if the kiosk has not told yet
+	LogHash [32]byte // of the chain there
+
 	// Whether its case was opened, milliseconds since the Unix epoch; 0 if not.
 	CaseOpenedAt  int64 // first, by the kiosk's clock
 	CaseClearedAt int64 // by the kiosk's clock; 0 since it was opened again
@@ -53,18 +58,19 @@ type Kiosk struct {
 }
 
 const kioskColumns = `name, kind, site, latitude, longitude, certificate, next_certificate, key_sha256, expires_at, state, added_at,
-	quarantined_at, sent_epoch, backed_up, case_opened_at, case_cleared_at, case_told_at`
+	quarantined_at, sent_epoch, backed_up, case_opened_at, case_cleared_at, case_told_at, log, log_from, log_hash`
 
 const selectKiosk = `SELECT ` + kioskColumns + ` FROM kiosks `
 
 func scanKiosk(scan func(...any) error) (k Kiosk, err error) {
 	var latitude, longitude sql.NullInt64
-	var certificate, next, key []byte
+	var certificate, next, key, log []byte
 	err = scan(&k.Name, &k.Kind, &k.Site, &latitude, &longitude, &certificate, &next, &key, &k.ExpiresAt, &k.State, &k.AddedAt,
-		&k.QuarantinedAt, &k.SentEpoch, &k.BackedUp, &k.CaseOpenedAt, &k.CaseClearedAt, &k.CaseToldAt)
+		&k.QuarantinedAt, &k.SentEpoch, &k.BackedUp, &k.CaseOpenedAt, &k.CaseClearedAt, &k.CaseToldAt, &k.Log, &k.LogFrom, &log)
 	copy(k.Certificate[:], certificate)
 	copy(k.Next[:], next)
 	copy(k.Key[:], key)
+	copy(k.LogHash[:], log)
 	k.Place = place(latitude, longitude)
 	return k, err
 }

@@ -103,6 +103,7 @@ func (p *PostgreSQL) migrating(f func(*goose.Provider) error) error {
 var forgottenBefore = map[int64]map[string]string{
 	2: {"frozen cards": "cards WHERE frozen_at > 0", "kiosks in quarantine": "kiosks WHERE quarantined_at > 0", "holders in quarantine": "holders WHERE quarantined_at > 0"},
 	3: {"kiosks whose case was opened": "kiosks WHERE case_told_at > 0"},
+	5: {"kiosks that were let begin a new journal": "kiosks WHERE log > 1", "entries that were erased": "entries WHERE body IS NULL"},
 }
 
 // addedIn names the tables that a version of the schema brought.
@@ -110,4 +111,5 @@ var addedIn = map[int64][]string{
 	2: {"enrolments", "organisations", "positions", "freeze_words", "strikes", "messages", "epochs", "evidence"},
 	3: {"feedback"},
 	4: {"service_chains", "service_cards", "service_serials"},
+	5: {"tree_leaves", "tree_hashes", "tree_checkpoints"},
 }

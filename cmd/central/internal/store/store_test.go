@@ -176,7 +176,7 @@ func testWhatIsStoredComesBack(t *testing.T, another func() Store) {
 	})
 	check(func(tx *Tx) (any, any, error) {
 		got, err := tx.Kiosk("k1")
-		return got, Kiosk{Name: "k1", Kind: KindDesk, State: KioskActive, AddedAt: 1}, err
+		return got, Kiosk{Name: "k1", Kind: KindDesk, State: KioskActive, AddedAt: 1, Log: 1}, err
 	})
 	granted := func() (n int) {
 		update(t, s, func(tx *Tx) error {
