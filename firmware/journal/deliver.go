@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -114,9 +115,23 @@ func (j *Journal) Held(epoch, seq int64, hash [32]byte) error {
 }
 
 // Forget lets go of the entries that central holds and has backed up: those up to backedUp, and never one beyond the
-// held mark. They are deleted with the next commits.
-func (j *Journal) Forget(backedUp int64) {
+// held mark. They are deleted with the next commits. Where what was deleted has left more than half of the file free, and no
+// card is being written, the file is compacted; an error is of that alone, and unless it is ErrFailed the journal goes on as
+// it was.
+func (j *Journal) Forget(backedUp int64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.forget = max(j.forget, min(backedUp, j.state.Held))
+	writing := slices.ContainsFunc(j.open, func(o openEntry) bool { return o.entry.Kind == audit.KindIntent && o.seq > j.found })
+	if j.usable() != nil || writing {
+		return nil
+	}
+	wasteful, err := j.wasteful()
+	if err == nil && wasteful {
+		err = j.compact()
+	}
+	if err != nil {
+		return fmt.Errorf("compact journal: %w", err)
+	}
+	return nil
 }

@@ -15,6 +15,9 @@
 // here: a lost meta page, which bbolt takes for an interrupted commit. The last commit is gone with it, and central sees
 // that if it held those entries (ErrAhead, or a chain that forks).
 //
+// A file of which more than half is free is compacted into a new one. That and every other change of files is made beside the
+// journal, synced, and then moved to its name.
+//
 // The package never forgets an entry that central has not backed up, and it keeps no name, card number or secret, because
 // audit.Entry has none.
 package journal
@@ -69,6 +72,7 @@ type Journal struct {
 	mu     sync.Mutex
 	state  state   // as committed, but for Held, which may be ahead
 	open   openSet // as committed
+	found  int64   // the last entry that stood in the file when it was opened
 	forget int64   // central has backed up every entry up to this one
 	failed error   // of the commit that failed
 	closed bool
@@ -90,18 +94,21 @@ type record struct {
 	body       []byte
 }
 
+// recordHead is what stands before the body.
+const recordHead = 64
+
 func (r *record) encode() []byte {
 	return slices.Concat(r.salt[:], r.hash[:], r.body)
 }
 
 // decodeRecord copies, since bbolt's memory is good for one transaction only.
 func decodeRecord(b []byte) (r record, err error) {
-	if len(b) < 64 {
+	if len(b) < recordHead {
 		return record{}, fmt.Errorf("record of %d bytes", len(b))
 	}
 	copy(r.salt[:], b)
 	copy(r.hash[:], b[32:])
-	r.body = bytes.Clone(b[64:])
+	r.body = bytes.Clone(b[recordHead:])
 	return r, nil
 }
 

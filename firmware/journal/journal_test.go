@@ -147,7 +147,7 @@ func TestOneCommitForAnAppend(t *testing.T) {
 	_, head, err := j.Pending(100)
 	do(t, err)
 	do(t, held(t, j, head.Seq))
-	j.Forget(head.Seq)
+	do(t, j.Forget(head.Seq))
 	do(t, j.Append())
 	if n := commits(t, j) - before; n != 1 {
 		t.Errorf("a delivery and an empty append cost %d commits", n-1)
@@ -299,7 +299,7 @@ func TestForgetsOnlyWhatIsBackedUp(t *testing.T) {
 	if kept() != 7 {
 		t.Fatalf("%d of 7 entries are left, and nothing is backed up", kept())
 	}
-	j.Forget(6) // more than central holds: a receipt that errs
+	do(t, j.Forget(6)) // more than central holds: a receipt that errs
 	do(t, j.Append(entry(audit.KindBegun, 7)))
 	if kept() != 4 {
 		t.Fatalf("%d entries are left, want 5 to 8", kept())
@@ -318,7 +318,7 @@ func TestForgetsOnlyWhatIsBackedUp(t *testing.T) {
 	}
 	// What was marked and not yet deleted goes when the journal is closed.
 	do(t, held(t, j, 8))
-	j.Forget(8)
+	do(t, j.Forget(8))
 	do(t, j.Close())
 	j = open(t, path, Config{})
 	if kept() != 0 {
@@ -377,7 +377,7 @@ func TestFull(t *testing.T) {
 	if !j.Full() {
 		t.Error("held is not backed up, and made room")
 	}
-	j.Forget(30)
+	do(t, j.Forget(30))
 	if j.Full() || j.Nearly() {
 		t.Error("30 entries are backed up, and there is still no room")
 	}

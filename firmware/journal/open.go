@@ -25,6 +25,9 @@ const lockWait = time.Second
 // ErrForeign: the file is sound and belongs to another kiosk or another device key.
 var ErrForeign = errors.New("journal belongs to another kiosk or device key; if this kiosk was enrolled anew, move the file away")
 
+// newSuffix is of a file that is not whole yet and takes the journal's name when it is.
+const newSuffix = ".new"
+
 // damage is why a file cannot be used and must be set aside.
 type damage struct{ err error }
 
@@ -37,14 +40,19 @@ func (d *damage) Unwrap() error { return d.err }
 // A file that was not closed in order is read through by a child process first. A damaged one is renamed, its new path
 // comes back as quarantined, and a new chain begins.
 func Open(path, kiosk string, key crypto.Signer, cfg Config) (j *Journal, quarantined string, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("open journal %s: %w", path, err)
-		}
-	}()
 	if !checkable.Load() {
-		return nil, "", errors.New("the program does not call journal.CheckMain first thing in main")
+		err = errors.New("the program does not call journal.CheckMain first thing in main")
+	} else {
+		j, quarantined, err = begin(path, kiosk, key, cfg, check)
 	}
+	if err != nil {
+		return nil, quarantined, fmt.Errorf("open journal %s: %w", path, err)
+	}
+	return j, quarantined, nil
+}
+
+// begin is Open, given how a file is read through.
+func begin(path, kiosk string, key crypto.Signer, cfg Config, check func(path string) error) (j *Journal, quarantined string, err error) {
 	j = &Journal{path: path, kiosk: kiosk, key: key, max: cfg.MaxEntries}
 	if j.max == 0 {
 		j.max = DefaultMaxEntries
@@ -83,7 +91,7 @@ func Open(path, kiosk string, key crypto.Signer, cfg Config) (j *Journal, quaran
 // options of every opening. The list of free pages is written by Close alone: a commit is cheaper without it, and the
 // next start need not read all pages to make it.
 func options() *bbolt.Options {
-	return &bbolt.Options{Timeout: lockWait, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, NoStatistics: true}
+	return &bbolt.Options{Timeout: lockWait, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
 }
 
 // load opens the file in this process and holds its state against the device key.
@@ -112,7 +120,7 @@ func (j *Journal) load() error {
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
-	j.db, j.forget = db, j.state.First-1
+	j.db, j.forget, j.found = db, j.state.First-1, j.state.Seq
 	return nil
 }
 
@@ -150,7 +158,7 @@ func (j *Journal) create(first *audit.Entry) (err error) {
 	if err != nil {
 		return err
 	}
-	temporary := j.path + ".new"
+	temporary := j.path + newSuffix
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -200,6 +208,9 @@ func (j *Journal) replace(d *damage, now time.Time) (quarantined string, err err
 			return "", err
 		}
 		quarantined = fmt.Sprintf("%s-%d", base, n)
+	}
+	if err := syncPath(filepath.Dir(j.path)); err != nil {
+		return quarantined, err
 	}
 	reason := "damaged"
 	if errors.Is(d, audit.ErrSignature) {

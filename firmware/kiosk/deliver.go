@@ -115,7 +115,9 @@ func (k *Kiosk) deliverBatch(ctx context.Context, ask bool) (more bool, err erro
 	if err := k.Journal.Held(receipt.Epoch, receipt.Held, [32]byte(receipt.Hash)); err != nil {
 		return false, err
 	}
-	k.Journal.Forget(receipt.BackedUp)
+	if err := k.Journal.Forget(receipt.BackedUp); err != nil {
+		k.Log.Warn("the journal's file stays larger than it need be", "err", err)
+	}
 	if restored && len(batch) > 0 && receipt.Held >= batch[0].Seq-1 {
 		return false, p // it holds what comes before, and refuses this
 	}
