@@ -1,11 +1,16 @@
 package main
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
+	"latchkey/tools/cardsim"
 	"latchkey/tools/rig"
 )
 
@@ -17,6 +22,7 @@ const (
 	yourEmail   = "if you'd like us to contact you"
 	thankYou    = "Thank you for submitting your feedback!"
 	helpPage    = "High contrast"
+	ownPage     = "Clock chip"
 	serviceCode = "Enter one-time code number"
 )
 
@@ -78,8 +84,20 @@ var faceWalks = []walk{
 		v.enter("AAAAA AAAAA AAAAA")
 		v.see("That is not code number " + number)
 		v.enter(v.given(number))
-		v.see("Clock chip")
+		v.see(ownPage)
 		v.tap("Close")
+		unlock(v)
+	}}.unlocks(),
+	walk{name: "a card is an engineer's for a while", issue: locked(), do: func(v *visit) {
+		key := v.cardKey()
+		v.central("service-card", "add", "spare", "--sha256", key)
+		v.untilKnown(key, true)
+		v.insert()
+		v.see(ownPage)
+		v.pull()
+		v.see(attract)
+		v.central("service-card", "remove", "spare")
+		v.untilKnown(key, false)
 		unlock(v)
 	}}.unlocks(),
 }
@@ -142,4 +160,39 @@ func (v *visit) given(number string) string {
 	out, err := v.rig.Central("kiosk", "service-code", rig.KioskID, number)
 	v.must(err)
 	return strings.TrimSpace(out)
+}
+
+// byCode opens and closes the kiosk's own page, after which the kiosk asks central what opens it.
+func (v *visit) byCode() {
+	v.see(attract)
+	v.press("F12")
+	v.see(serviceCode)
+	v.enter(v.given(v.serviceNumber()))
+	v.see(ownPage)
+	v.tap("Close")
+	v.see(attract)
+}
+
+// cardKey is the SHA-256 of the card's own public key, in hex.
+func (v *visit) cardKey() string {
+	c, err := cardsim.Open(v.rig.Card(v.card))
+	v.must(err)
+	certificate, err := x509.ParseCertificate(c.CardCertificate())
+	v.must(err)
+	return fmt.Sprintf("%x", sha256.Sum256(certificate.RawSubjectPublicKeyInfo))
+}
+
+// untilKnown has the kiosk ask central, and waits until it knows a service card, or no longer does.
+func (v *visit) untilKnown(key string, want bool) {
+	v.byCode()
+	for give := time.Now().Add(patience); ; time.Sleep(look) {
+		file, err := os.ReadFile(filepath.Join(v.rig.KioskData(), "service.json"))
+		v.must(err)
+		if strings.Contains(string(file), key) == want {
+			return
+		}
+		if time.Now().After(give) {
+			v.must(fmt.Errorf("the kiosk knows the service card after %s: %t", patience, !want))
+		}
+	}
 }
