@@ -56,6 +56,17 @@ func New(c Config) (*Central, error) {
 	return &Central{client: client, doer: d}, nil
 }
 
+// Over makes a link over something else than TLS, which stands for the whole connection: a simulation's network.
+func Over(transport http.RoundTripper, patience time.Duration) (*Central, error) {
+	d := &doer{patience: patience, now: time.Now}
+	d.client.Store(&http.Client{Transport: transport})
+	client, err := wire.NewClientWithResponses("https://central", wire.WithHTTPClient(d))
+	if err != nil {
+		return nil, fmt.Errorf("link: %w", err)
+	}
+	return &Central{client: client, doer: d}, nil
+}
+
 // Local turns central's milliseconds into the kiosk's clock, which may be wrong: what counts is the distance to now.
 func (c *Central) Local(ms int64) time.Time {
 	return time.UnixMilli(ms - c.doer.ahead.Load())

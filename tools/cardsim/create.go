@@ -80,6 +80,9 @@ func NewCA(now time.Time) (*CA, error) {
 	return &CA{certificate, signer}, err
 }
 
+// Certificate is the authority's own, DER.
+func (ca *CA) Certificate() []byte { return ca.certificate.Raw }
+
 // Create makes a card and writes its state file; with an empty path the card lives in memory alone.
 func Create(path string, spec Spec) (*Card, error) {
 	s, err := newState(spec)

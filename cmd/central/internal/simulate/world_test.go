@@ -1,0 +1,347 @@
+package simulate
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"latchkey/card/profiles"
+	"latchkey/firmware/secret"
+	"latchkey/firmware/unlock"
+	wires "latchkey/firmware/wire"
+	"latchkey/tools/cardsim"
+)
+
+// kinds of card, by profile: every family, and PUKs of every sort.
+var kinds = []string{"piv", "gids", "openpgp", "openpgp-admin", "isoapplet", "authentic"}
+
+// world is one central, its kiosks and its cards.
+type world struct {
+	*template
+	seed    uint64
+	dir     string
+	began   time.Time
+	central *central
+	ahead   atomic.Int64 // central's clock, nanoseconds
+	kiosks  []*kiosk
+	cards   map[string]*plastic // that is served next, by kind
+	made    int                 // cards
+	rng     *rand.Rand          // of the present episode
+	fault   *fault              // that is to happen; nil if none is
+	victim  *process            // to whom
+	cut     bool                // the network does not work
+	dying   []*kiosk            // that died and are not buried yet
+	late    []*request          // that are still on their way
+
+	mu     sync.Mutex
+	parked []*op
+	mail   map[string][]string // codes, by address
+
+	cases      map[string]string // names of cases, in the order of their appearance
+	codes      map[string]string // by case and code: the key of the request that was accepted
+	grants     map[string]string // by case
+	unlocked   int
+	visits     int
+	hits       map[cell]int
+	steps      map[string]map[string]bool // seen, by kind
+	transcript []string
+	broken     []string
+}
+
+// breaks notes that an invariant does not hold.
+func (w *world) breaks(invariant, format string, args ...any) {
+	line := invariant + ": " + fmt.Sprintf(format, args...)
+	w.broken = append(w.broken, line)
+	w.say("BROKEN %s", line)
+}
+
+func newWorld(t *template, seed uint64, dir string) (*world, error) {
+	w := &world{template: t, seed: seed, dir: dir, began: time.Now(), cards: map[string]*plastic{}, mail: map[string][]string{}, cases: map[string]string{},
+		codes: map[string]string{}, grants: map[string]string{}, hits: map[cell]int{}, steps: map[string]map[string]bool{},
+		rng: rand.New(rand.NewPCG(seed, 0))}
+	network.Store(w)
+	path := filepath.Join(dir, "central.db")
+	if err := os.WriteFile(path, t.database, 0o600); err != nil {
+		return nil, err
+	}
+	if err := w.startCentral(path); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"k1", "k2"} {
+		if _, err := w.newKiosk(name); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// close ends all that runs.
+func (w *world) close() error {
+	for _, k := range w.kiosks {
+		if k.p.isDead() {
+			continue
+		}
+		w.mu.Lock()
+		close(k.p.dead)
+		w.mu.Unlock()
+		k.p.stop()
+		if err := <-k.p.ended; err != nil {
+			return err
+		}
+		if err := k.p.journal.Close(); err != nil {
+			return err
+		}
+	}
+	time.Sleep(2 * time.Minute) // connections that nobody uses are closed
+	return w.central.kill()
+}
+
+// card is one of a kind, on record and locked.
+func (w *world) card(kind string) (*plastic, error) {
+	if c := w.cards[kind]; c != nil && !c.retired {
+		return c, c.sim.Block()
+	}
+	w.made++
+	c := &plastic{name: fmt.Sprintf("%s-%d", kind, w.made), kind: kind}
+	profile, err := profiles.Embedded().Named(kind)
+	if err != nil {
+		return nil, err
+	}
+	digits := make([]byte, profile.PUK.Length)
+	for i := range digits {
+		digits[i] = byte('0' + w.rng.IntN(10))
+	}
+	c.puk = string(digits)
+	spec := cardsim.Spec{Profile: profile, PUK: secret.New([]byte(c.puk)), PUKTries: profile.PUK.Tries, Issuer: w.template.cards, Blocked: true,
+		Holder: "Holder", Quirks: cardsim.Quirks{AnyBytes: !profile.Passcode.DigitsOnly}}
+	if c.sim, err = cardsim.Create("", spec); err != nil {
+		return nil, err
+	}
+	c.sim.PowerOn()
+	c.serial = c.sim.Serial()
+	w.cards[kind] = c
+	return c, w.load(false, c)
+}
+
+// caseName is what transcripts call a case.
+func (w *world) caseName(id string) string {
+	if id == "" {
+		return ""
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	name := w.cases[id]
+	if name == "" {
+		name = fmt.Sprintf("case %d", len(w.cases)+1)
+		w.cases[id] = name
+	}
+	return name
+}
+
+// insert puts a card into the reader, or takes it out if it is nil.
+func (k *kiosk) insert(c *plastic) error {
+	if k.card != nil {
+		k.card.sim.Reset()
+	}
+	k.card = c
+	k.inserted++
+	if c != nil {
+		c.sim.Reset()
+	}
+	if k.p.isDead() {
+		return nil
+	}
+	return k.p.tell(k.p.reader, k.holds())
+}
+
+// visit is what a holder does at a kiosk: put the card in, do what the screen says, take it out. It returns what the kiosk said last;
+// nothing if it died meanwhile.
+func (w *world) visit(k *kiosk, c *plastic) (said unlock.View, err error) {
+	w.visits++
+	chosen := fmt.Sprintf("%06d", 270000+w.rng.IntN(700000))
+	c.chosen = chosen
+	p := k.p
+	w.say("%s: %s is put in", p.name(), c.name)
+	if err := k.insert(c); err != nil {
+		return said, err
+	}
+	shown := unlock.Screen("")
+	for waited := time.Duration(0); waited < 5*time.Minute; {
+		if o := w.next(); o != nil {
+			w.perform(o)
+			continue
+		}
+		w.look()
+		for _, k := range w.dying {
+			if err := k.bury(); err != nil {
+				return said, err
+			}
+		}
+		w.dying = nil
+		if p.isDead() {
+			return unlock.View{}, nil
+		}
+		v := p.seen()
+		if v.Screen != shown {
+			w.say("%s: %s %s", p.name(), v.Screen, v.Reason)
+			shown = v.Screen
+		}
+		var in unlock.Input
+		switch v.Screen {
+		case unlock.ScreenErrand:
+			in = unlock.Pressed{Button: unlock.PressForgotten}
+		case unlock.ScreenConsent:
+			in = unlock.Pressed{Button: unlock.PressContinue}
+		case unlock.ScreenChannel:
+			if len(v.Channels) > 0 && (v.Reason == "" || waited > 10*time.Second) {
+				in = unlock.ChannelChosen{ID: v.Channels[0].ID}
+			}
+		case unlock.ScreenCode:
+			if codes := w.mail[c.email()]; len(codes) > 0 && (v.Reason == "" || waited > 10*time.Second) {
+				in = unlock.CodeTyped{Code: secret.New([]byte(codes[len(codes)-1]))}
+			} else if waited > 70*time.Second {
+				in = unlock.Pressed{Button: unlock.PressResend}
+			}
+		case unlock.ScreenPasscode, unlock.ScreenRepeat:
+			in = unlock.PasscodeTyped{Passcode: secret.New([]byte(chosen))}
+		case unlock.ScreenWeak:
+			in = unlock.Pressed{Button: unlock.PressContinue}
+		case unlock.ScreenUnlocked, unlock.ScreenStopped, unlock.ScreenAway, unlock.ScreenOutOfService, unlock.ScreenAttract:
+			if v.Screen == unlock.ScreenAttract && k.card != nil {
+				break // it has not looked yet
+			}
+			w.told(k, c, v)
+			return v, nil
+		}
+		if in != nil {
+			if err := p.tell(p.holder, in); err != nil && err != errKilled {
+				return v, err
+			}
+			continue
+		}
+		time.Sleep(250 * time.Millisecond)
+		waited += 250 * time.Millisecond
+	}
+	w.breaks(passcodeIsTold, "%s says %s %s and nothing more", k.name, p.seen().Screen, p.seen().Reason)
+	return p.seen(), nil
+}
+
+// perform lets an op happen, unless it is the one that the adversary waits for.
+func (w *world) perform(o *op) {
+	if w.awaited(o.p, o.step) {
+		if w.fault.skip == 0 {
+			if err := w.happen(o); err != nil {
+				w.breaks("harness", "%s: %v", o.key, err)
+			}
+			return
+		}
+		w.fault.skip--
+	}
+	if o.raw != nil && w.cut {
+		o.fail(errNet)
+		return
+	}
+	if o.raw != nil && o.step != "status" {
+		w.say("%s: %s", o.p.name(), o.key)
+	}
+	o.pass()
+}
+
+// happen lets the fault happen here.
+func (w *world) happen(o *op) error {
+	f := w.fault
+	w.fault, w.victim = nil, nil
+	w.hits[cell{o.step, f.kind, f.card.kind}]++
+	w.say("%s: %s at %s", o.p.name(), f.kind, o.key)
+	return faults[f.kind].do(w, o, f)
+}
+
+// awaited says whether the fault that is to happen is to happen here.
+func (w *world) awaited(p *process, step string) bool {
+	f, victim := w.fault, w.victim
+	if f == nil || victim != p {
+		return false
+	}
+	return f.step == step
+}
+
+// answered sees every answer of central's.
+func (w *world) answered(r *request, status int, body []byte) {
+	if status >= 300 || r.method != http.MethodPost {
+		return
+	}
+	key := r.header.Get(wires.IdempotencyHeader)
+	switch r.step() {
+	case "check":
+		var said struct{ Code string }
+		if err := json.Unmarshal(r.body, &said); err != nil {
+			w.breaks("harness", "%v", err)
+		}
+		w.once(w.codes, r.caseID()+" "+said.Code, key, "a code")
+	case "release":
+		w.once(w.grants, r.caseID(), key, "a case's grant")
+		var said struct{ Challenge []byte }
+		if err := json.Unmarshal(r.body, &said); err != nil {
+			w.breaks("harness", "%v", err)
+		}
+		if len(said.Challenge) > 0 {
+			w.once(w.grants, string(said.Challenge), key, "a challenge")
+		}
+	}
+}
+
+// settle lets the world go on without faults, until nothing is left to be told.
+func (w *world) settle() error {
+	w.fault, w.victim, w.cut = nil, nil, false
+	for _, k := range w.kiosks {
+		if k.p.isDead() {
+			if err := k.start(); err != nil {
+				return err
+			}
+		}
+		if k.card != nil {
+			if err := k.insert(nil); err != nil {
+				return err
+			}
+		}
+	}
+	for range 300 {
+		for o := w.next(); o != nil; o = w.next() {
+			w.perform(o)
+		}
+		open := 0
+		for _, k := range w.kiosks {
+			open += len(k.p.journal.Unsettled()) + len(k.p.journal.Intents())
+		}
+		if open == 0 {
+			return nil
+		}
+		time.Sleep(time.Second)
+	}
+	return nil
+}
+
+// deliver waits until central holds all journals.
+func (w *world) deliver() {
+	for range 200 {
+		for o := w.next(); o != nil; o = w.next() {
+			w.perform(o)
+		}
+		waiting := int64(0)
+		for _, k := range w.kiosks {
+			n, _ := k.p.journal.Waiting()
+			waiting += n
+		}
+		if waiting == 0 {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+}
+
