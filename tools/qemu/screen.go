@@ -32,20 +32,24 @@ func (m *Machine) Screen(ctx context.Context) (image.Image, error) {
 	return picture, nil
 }
 
-// lookEvery is how often the screen is looked at while something is waited for: the emulator needs the processor more.
-const lookEvery = 50 * time.Millisecond
+// While something is waited for, the screen is looked at this often, and for a fifth of the time at most: the emulator stands still for as
+// long as it draws a picture.
+const (
+	lookEvery = 50 * time.Millisecond
+	lookRest  = 4 // times what a look took
+)
 
 // Look looks at the screen until it is as wanted, and returns that picture, or the last one and the reason why it was not.
 func (m *Machine) Look(ctx context.Context, wanted func(image.Image) error) (image.Image, error) {
-	again := time.NewTicker(lookEvery)
-	defer again.Stop()
 	var last image.Image
 	var why error
 	for {
+		began := time.Now()
 		picture, err := m.Screen(ctx)
 		if err != nil {
 			return last, fmt.Errorf("%w; before that: %v", err, why)
 		}
+		took := time.Since(began)
 		if last, why = picture, wanted(picture); why == nil {
 			return last, nil
 		}
@@ -54,7 +58,7 @@ func (m *Machine) Look(ctx context.Context, wanted func(image.Image) error) (ima
 			return last, why
 		case <-m.ended:
 			return last, fmt.Errorf("qemu: the machine has ended; before that: %w", why)
-		case <-again.C:
+		case <-time.After(max(lookEvery, lookRest*took)):
 		}
 	}
 }
