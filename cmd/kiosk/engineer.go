@@ -32,6 +32,8 @@ type engineer struct {
 	faults  *lastFault
 	started time.Time
 
+	exported errand
+
 	mu      sync.Mutex
 	central struct {
 		up    bool
@@ -106,6 +108,9 @@ func (e *engineer) facts() (facts []ui.Fact) {
 		say("Reader", false, "%s: %s", reader, what)
 	}
 	e.machineFacts(say)
+	if said, bad := e.exported.came(); said != "" {
+		say("Export", bad, "%s", said)
+	}
 	if fault := e.faults.last.Load(); fault != nil {
 		say("Last error", false, "%s", *fault)
 	}
@@ -247,11 +252,8 @@ func (e *engineer) do(a ui.Action) (string, error) {
 		}
 		return "The panel is calibrated.", nil
 	case ui.ActExport:
-		path, err := e.export(time.Now())
-		if err != nil {
-			return "", err
-		}
-		return "Written: " + path, nil
+		facts := e.facts()
+		return e.exported.run(func() (string, error) { return e.export(facts, time.Now()) })
 	case ui.ActClearCase:
 		return e.box.askToClear()
 	}

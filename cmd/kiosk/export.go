@@ -31,8 +31,8 @@ type diagnostics struct {
 // mostLog is how much of the log's end is exported, in bytes.
 const mostLog = 64 << 10
 
-// export writes the diagnostics, and returns where.
-func (e *engineer) export(now time.Time) (string, error) {
+// export writes the diagnostics, and says where.
+func (e *engineer) export(facts []ui.Fact, now time.Time) (string, error) {
 	log, err := tail(filepath.Join(e.dev.Data, logName), mostLog)
 	if err != nil {
 		return "", fmt.Errorf("export: %w", err)
@@ -45,7 +45,7 @@ func (e *engineer) export(now time.Time) (string, error) {
 			"settings: those of the configuration that tell nothing secret",
 			fmt.Sprintf("log: its last %d KiB, without the numbers of cases", mostLog>>10),
 		},
-		Kiosk: c.Identity.ID, Made: now.UTC(), Facts: e.facts(), Log: log,
+		Kiosk: c.Identity.ID, Made: now.UTC(), Facts: facts, Log: log,
 		Settings: map[string]any{
 			"central": c.Central, "time_zone": c.TimeZone, "board": c.Board.Name, "touch": c.Touch.Panels, "rotation": c.Touch.Rotation,
 			"keypad": c.Keypad.Device, "feedback": c.Feedback.Ask, "weak": c.Passcode.Weak, "speech": c.Speech.Program, "font": c.Console.Font,
@@ -68,7 +68,7 @@ func (e *engineer) export(now time.Time) (string, error) {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return "", fmt.Errorf("export: %w", err)
 	}
-	return path, nil
+	return "Written: " + path, nil
 }
 
 // tail is the end of a log: whole lines, impersonal.
