@@ -86,7 +86,7 @@ func serve(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	orderly := false
+	orderly := true // until the loop runs: who starts the kiosk learns that it did not start
 	defer func() { box.close(orderly) }()
 	inputs, err := openInputs(c, d.Log)
 	if err != nil {
@@ -136,6 +136,7 @@ func serve(ctx context.Context, path string) error {
 		face.show(v, now)
 		notifier.turn(box.show(v, now), now)
 	}
+	orderly = false
 	err = kiosk.New(loop).Run(ctx)
 	notifier.stopping()
 	orderly = err == nil

@@ -116,6 +116,33 @@ func TestOnATerminal(t *testing.T) {
 	}
 }
 
+// A kiosk that cannot start, here for want of a terminal, says so and does not have the machine restarted: the watchdog is for a loop that
+// stands.
+func TestAKioskThatDoesNotStartStopsTheWatchdog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := enrol(dir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"board.toml": fmt.Sprintf("title = \"a test\"\n[watchdog]\ndevice = \"%s/watchdog\"\ntimeout = \"15s\"\n", dir), "watchdog": "",
+		"kiosk.toml": "central = \"https://127.0.0.1:9\"\ncentral_ca = \"cert.pem\"\ncentral_key = \"central.pem\"\ncertificate = \"cert.pem\"\n" +
+			"key = \"key.pem\"\ndata = \"data\"\nhelp = \"the RA\"\n[board]\nname = \"board.toml\"\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("kiosk", "--config", filepath.Join(dir, "kiosk.toml"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "open the terminal") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "watchdog")); err != nil || string(got) != "V" {
+		t.Errorf("the watchdog was given %q, %v", got, err)
+	}
+}
+
 // journalKinds are the kinds of the entries in the journal of the kiosk that ran in dir.
 func journalKinds(t *testing.T, dir string) (kinds []audit.Kind) {
 	t.Helper()
