@@ -87,6 +87,12 @@ func (c *checking) all(path string) {
 	c.err(err)
 	_, err = vault.ReadSigningKey(conf.Keys.Signing)
 	c.err(err)
+	if key, err := conf.Keys.CheckpointKey(); c.err(err) && key == nil {
+		c.warn("there is no checkpoint key %s: nobody can be shown that the evidence is whole; make one with \"central keys checkpoint\"", conf.Keys.Checkpoint)
+	}
+	if len(conf.Evidence.Witnesses) == 0 {
+		c.warn("evidence.witnesses names nobody: whoever holds central's keys could show different histories to different people; have somebody outside cosign")
+	}
 	if t, err := tlsConfig(conf); c.err(err) {
 		c.certificate("tls.certificate", t.Certificates[0].Certificate[0])
 		_, err := conf.DeviceAuthority(t.ClientCAs)

@@ -17,7 +17,7 @@ import (
 )
 
 func keysCommand(o *options) *cobra.Command {
-	return group("keys", "Key-encryption keys: make one, put everything under it", keysMake(), keysHSMInit(o), keysRewrap(o))
+	return group("keys", "Key-encryption keys: make one, put everything under it", keysMake(), keysCheckpoint(o), keysHSMInit(o), keysRewrap(o))
 }
 
 func keysMake() *cobra.Command {

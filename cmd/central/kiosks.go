@@ -16,7 +16,7 @@ import (
 )
 
 func kioskCommand(o *options) *cobra.Command {
-	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskShow(o), kioskRelease(o), kioskServiceCode(o), kioskServiceRenew(o))
+	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskShow(o), kioskRelease(o), kioskServiceCode(o), kioskServiceRenew(o), kioskNewLog(o))
 }
 
 func kioskEnrol(o *options) *cobra.Command {

@@ -21,6 +21,7 @@ import (
 	"latchkey/cmd/central/internal/monitor"
 	"latchkey/cmd/central/internal/office"
 	"latchkey/cmd/central/internal/siem"
+	"latchkey/cmd/central/internal/tree"
 	"latchkey/cmd/central/internal/vault"
 )
 
@@ -93,6 +94,16 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 			return fmt.Errorf("web.listen: %w", err)
 		}
 	}
+	growing := &tree.Grower{Store: of.store, Log: logger, Now: time.Now}
+	if growing.Key, err = c.Keys.CheckpointKey(); err != nil {
+		return err
+	}
+	if growing.Key == nil {
+		logger.Warn("there is no checkpoint key: the tree over the evidence grows, and nobody can be shown it; make one with central keys checkpoint")
+	}
+	if growing.Witnesses, err = c.Evidence.Keys(); err != nil {
+		return err
+	}
 	outbox, err := delivery.NewOutbox(c, of.store, v, logger, time.Now)
 	if err != nil {
 		return err
@@ -107,13 +118,13 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 	}
 	s := &api.Server{
 		Store: of.store, Vault: v, Outbox: outbox, Receipts: receipts, SCIM: directoryToken, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: logger, Now: time.Now,
-		Contact: c.RAContact, Devices: devices, Monitor: monitor.New(of.store, time.Now),
+		Contact: c.RAContact, Devices: devices, Tree: growing, Monitor: monitor.New(of.store, time.Now),
 	}
 	desk, err := office.Listen(c.Office.Socket, c.Office.Group)
 	if err != nil {
 		return err
 	}
-	staff := &office.Server{Store: of.store, Vault: v, Profiles: c.Profiles, Policies: c.Policies, Log: logger, Now: time.Now}
+	staff := &office.Server{Store: of.store, Vault: v, Profiles: c.Profiles, Policies: c.Policies, Tree: growing, Log: logger, Now: time.Now}
 	drained := make(chan struct{})
 	parts := []func(context.Context) error{
 		func(ctx context.Context) error {
@@ -121,6 +132,7 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 			return s.Serve(ctx, l, t, grace)
 		},
 		outbox.Run,
+		growing.Run,
 		func(ctx context.Context) error { return staff.Serve(ctx, desk, grace) },
 	}
 	if web != nil {

@@ -169,6 +169,21 @@ type CheckCodeRequest struct {
 	Code Secret `json:"code"`
 }
 
+// Checkpoint defines model for Checkpoint.
+type Checkpoint struct {
+	// Key The verifier key of the tree.
+	Key string `json:"key"`
+
+	// Note The signed note.
+	Note []byte `json:"note"`
+
+	// Proof That the tree begins with the one of size from (RFC 6962 §2.1.2); empty if that is 0, the same, or larger.
+	Proof [][]byte `json:"proof"`
+
+	// Signature Central's key over CheckpointKeyDigest of the verifier key.
+	Signature []byte `json:"signature"`
+}
+
 // CodeAccepted defines model for CodeAccepted.
 type CodeAccepted struct {
 	// Nonce 32 bytes for the second proof.
@@ -226,6 +241,8 @@ type Enrolled struct {
 
 // EntryBatch defines model for EntryBatch.
 type EntryBatch struct {
+	// Before Chain hash before the first entry: of the first batch of a journal that central's receipt let begin anew.
+	Before  []byte         `json:"before,omitempty"`
 	Entries []JournalEntry `json:"entries"`
 	Head    JournalHead    `json:"head"`
 
@@ -379,6 +396,9 @@ type Receipt struct {
 	Held  int64  `json:"held"`
 	Kiosk string `json:"kiosk"`
 
+	// Log Which of this kiosk's journals central takes; absent for the first. When it grows, an engineer has let the kiosk begin anew: it sends all that it keeps, and held is 0 until then.
+	Log int64 `json:"log,omitempty"`
+
 	// Signature Central's key over ReceiptDigest.
 	Signature []byte `json:"signature"`
 }
@@ -476,6 +496,12 @@ type ProveCardParams struct {
 // ReleaseParams defines parameters for Release.
 type ReleaseParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetCheckpointParams defines parameters for GetCheckpoint.
+type GetCheckpointParams struct {
+	// From The size of the checkpoint that the kiosk keeps; 0 if it keeps none.
+	From int64 `form:"from,omitempty" json:"from,omitempty"`
 }
 
 // GetServiceParams defines parameters for GetService.
@@ -703,6 +729,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/cases/{case}/release (the `Release` operationId).
 	Release(ctx context.Context, pCase Case, params *ReleaseParams, body ReleaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetCheckpoint The newest checkpoint of central's tree, as firmware/audit defines it.
+	//
+	// A kiosk keeps the newest, and demands that the next one be consistent with it. not-found while central has signed none. The
+	// public listener has the note alone, for everybody: GET /checkpoint, and GET /checkpoint/witnessed for the newest that a
+	// witness has cosigned.
+	//
+	// Corresponds with GET /v1/checkpoint (the `GetCheckpoint` operationId).
+	GetCheckpoint(ctx context.Context, params *GetCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EnrolWithBody A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
 	//
@@ -1050,6 +1085,25 @@ func (c *Client) ReleaseWithBody(ctx context.Context, pCase Case, params *Releas
 // Corresponds with POST /v1/cases/{case}/release (the `Release` operationId).
 func (c *Client) Release(ctx context.Context, pCase Case, params *ReleaseParams, body ReleaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReleaseRequest(c.Server, pCase, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetCheckpoint The newest checkpoint of central's tree, as firmware/audit defines it.
+//
+// A kiosk keeps the newest, and demands that the next one be consistent with it. not-found while central has signed none. The
+// public listener has the note alone, for everybody: GET /checkpoint, and GET /checkpoint/witnessed for the newest that a
+// witness has cosigned.
+//
+// Corresponds with GET /v1/checkpoint (the `GetCheckpoint` operationId).
+func (c *Client) GetCheckpoint(ctx context.Context, params *GetCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCheckpointRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1705,6 +1759,56 @@ func NewReleaseRequestWithBody(server string, pCase Case, params *ReleaseParams,
 	return req, nil
 }
 
+// NewGetCheckpointRequest constructs an http.Request for the GetCheckpoint method
+func NewGetCheckpointRequest(server string, params *GetCheckpointParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/checkpoint")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewEnrolRequest calls the generic Enrol builder with application/json body
 func NewEnrolRequest(server string, body EnrolJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2115,6 +2219,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/cases/{case}/release (the `Release` operationId).
 	ReleaseWithResponse(ctx context.Context, pCase Case, params *ReleaseParams, body ReleaseJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseResponse, error)
+
+	// GetCheckpointWithResponse The newest checkpoint of central's tree, as firmware/audit defines it.
+	//
+	// A kiosk keeps the newest, and demands that the next one be consistent with it. not-found while central has signed none. The
+	// public listener has the note alone, for everybody: GET /checkpoint, and GET /checkpoint/witnessed for the newest that a
+	// witness has cosigned.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/checkpoint (the `GetCheckpoint` operationId).
+	GetCheckpointWithResponse(ctx context.Context, params *GetCheckpointParams, reqEditors ...RequestEditorFn) (*GetCheckpointResponse, error)
 
 	// EnrolWithBodyWithResponse A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
 	//
@@ -2590,6 +2705,54 @@ func (r ReleaseResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReleaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetCheckpointResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Checkpoint
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetCheckpointResponse) GetJSON200() *Checkpoint {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetCheckpointResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetCheckpointResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCheckpointResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCheckpointResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCheckpointResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3083,6 +3246,23 @@ func (c *ClientWithResponses) ReleaseWithResponse(ctx context.Context, pCase Cas
 	return ParseReleaseResponse(rsp)
 }
 
+// GetCheckpointWithResponse The newest checkpoint of central's tree, as firmware/audit defines it.
+//
+// A kiosk keeps the newest, and demands that the next one be consistent with it. not-found while central has signed none. The
+// public listener has the note alone, for everybody: GET /checkpoint, and GET /checkpoint/witnessed for the newest that a
+// witness has cosigned.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/checkpoint (the `GetCheckpoint` operationId).
+func (c *ClientWithResponses) GetCheckpointWithResponse(ctx context.Context, params *GetCheckpointParams, reqEditors ...RequestEditorFn) (*GetCheckpointResponse, error) {
+	rsp, err := c.GetCheckpoint(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCheckpointResponse(rsp)
+}
+
 // EnrolWithBodyWithResponse A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
 //
 // Is asked on the public listener, since a new kiosk has no certificate yet; central's certificate is checked as ever. Code and
@@ -3505,6 +3685,39 @@ func ParseReleaseResponse(rsp *http.Response) (*ReleaseResponse, error) {
 	return response, nil
 }
 
+// ParseGetCheckpointResponse parses an HTTP response from a GetCheckpointWithResponse call
+func ParseGetCheckpointResponse(rsp *http.Response) (*GetCheckpointResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCheckpointResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Checkpoint
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseEnrolResponse parses an HTTP response from a EnrolWithResponse call
 func ParseEnrolResponse(rsp *http.Response) (*EnrolResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -3741,6 +3954,9 @@ type ServerInterface interface {
 	// Release The card's second proof, in the session in which it will be written. Answers with the grant.
 	// (POST /v1/cases/{case}/release)
 	Release(w http.ResponseWriter, r *http.Request, pCase Case, params ReleaseParams)
+	// GetCheckpoint The newest checkpoint of central's tree, as firmware/audit defines it.
+	// (GET /v1/checkpoint)
+	GetCheckpoint(w http.ResponseWriter, r *http.Request, params GetCheckpointParams)
 	// Enrol A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
 	// (POST /v1/enrolments)
 	Enrol(w http.ResponseWriter, r *http.Request)
@@ -4165,6 +4381,39 @@ func (siw *ServerInterfaceWrapper) Release(w http.ResponseWriter, r *http.Reques
 	handler.ServeHTTP(w, r)
 }
 
+// GetCheckpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetCheckpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCheckpointParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCheckpoint(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Enrol operation middleware
 func (siw *ServerInterfaceWrapper) Enrol(w http.ResponseWriter, r *http.Request) {
 
@@ -4434,6 +4683,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/entries", wrapper.DeliverEntries)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/feedback", wrapper.SendFeedback)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/service", wrapper.GetService)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/checkpoint", wrapper.GetCheckpoint)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/enrolments", wrapper.Enrol)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/renewals", wrapper.Renew)
 
@@ -4761,6 +5011,45 @@ func (response ReleasedefaultApplicationProblemPlusJSONResponse) VisitReleaseRes
 	return err
 }
 
+type GetCheckpointRequestObject struct {
+	Params GetCheckpointParams
+}
+
+type GetCheckpointResponseObject interface {
+	VisitGetCheckpointResponse(w http.ResponseWriter) error
+}
+
+type GetCheckpoint200JSONResponse Checkpoint
+
+func (response GetCheckpoint200JSONResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCheckpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCheckpointdefaultApplicationProblemPlusJSONResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EnrolRequestObject struct {
 	Body *EnrolJSONRequestBody
 }
@@ -5032,6 +5321,9 @@ type StrictServerInterface interface {
 	// Release The card's second proof, in the session in which it will be written. Answers with the grant.
 	// (POST /v1/cases/{case}/release)
 	Release(ctx context.Context, request ReleaseRequestObject) (ReleaseResponseObject, error)
+	// GetCheckpoint The newest checkpoint of central's tree, as firmware/audit defines it.
+	// (GET /v1/checkpoint)
+	GetCheckpoint(ctx context.Context, request GetCheckpointRequestObject) (GetCheckpointResponseObject, error)
 	// Enrol A new kiosk asks for its certificate, with the one-time code that the RA gave to whoever sets it up.
 	// (POST /v1/enrolments)
 	Enrol(ctx context.Context, request EnrolRequestObject) (EnrolResponseObject, error)
@@ -5347,6 +5639,32 @@ func (sh *strictHandler) Release(w http.ResponseWriter, r *http.Request, pCase C
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ReleaseResponseObject); ok {
 		if err := validResponse.VisitReleaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCheckpoint operation middleware
+func (sh *strictHandler) GetCheckpoint(w http.ResponseWriter, r *http.Request, params GetCheckpointParams) {
+	var request GetCheckpointRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCheckpoint(ctx, request.(GetCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCheckpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCheckpointResponseObject); ok {
+		if err := validResponse.VisitGetCheckpointResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -130,7 +130,16 @@ func GrantDigest(caseID string, kioskCertificate []byte, g *Grant) [32]byte {
 
 // ReceiptDigest is what central signs of a receipt.
 func ReceiptDigest(r *Receipt) [32]byte {
-	return digest("latchkey-receipt-v1", []byte(r.Kiosk), number(r.Epoch), number(r.Held), number(r.BackedUp), r.Hash)
+	fields := [][]byte{[]byte(r.Kiosk), number(r.Epoch), number(r.Held), number(r.BackedUp), r.Hash}
+	if r.Log == 0 {
+		return digest("latchkey-receipt-v1", fields...)
+	}
+	return digest("latchkey-receipt-v2", append(fields, number(r.Log))...)
+}
+
+// CheckpointKeyDigest is what central signs of the verifier key of its tree.
+func CheckpointKeyDigest(key string) [32]byte {
+	return digest("latchkey-checkpoint-key-v1", []byte(key))
 }
 
 // Error makes a problem an error. It names no person.

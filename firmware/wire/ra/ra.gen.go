@@ -164,6 +164,15 @@ type Confirmation struct {
 	Fingerprint string `json:"fingerprint"`
 }
 
+// Cosigned defines model for Cosigned.
+type Cosigned struct {
+	// Note The signed note with the witness's cosignature.
+	Note string `json:"note"`
+
+	// Witness The witness's name, as its key has it.
+	Witness string `json:"witness"`
+}
+
 // Disabled defines model for Disabled.
 type Disabled struct {
 	// Exposed Cards that may still have a PUK which the kiosk was given.
@@ -428,6 +437,13 @@ type NewKiosk struct {
 	Name string `json:"name"`
 }
 
+// NewLog defines model for NewLog.
+type NewLog struct {
+	// Held The last entry that central holds of the journal before.
+	Held int64 `json:"held"`
+	Log  int64 `json:"log"`
+}
+
 // NewServiceCard Of certificate and key_sha256 there is one.
 type NewServiceCard struct {
 	// Certificate Of its key that signs without a passcode (PIV 9E), DER.
@@ -549,6 +565,25 @@ type Stuck struct {
 	Why        string `json:"why"`
 }
 
+// TreeCheckpoint defines model for TreeCheckpoint.
+type TreeCheckpoint struct {
+	Epoch int64 `json:"epoch"`
+
+	// Key The verifier key of the tree.
+	Key string `json:"key"`
+
+	// Note The signed note, with the cosignatures.
+	Note   string `json:"note"`
+	Origin string `json:"origin"`
+
+	// Root Base64.
+	Root     string    `json:"root"`
+	SignedAt time.Time `json:"signed_at"`
+
+	// Size Records.
+	Size int64 `json:"size"`
+}
+
 // Unusable defines model for Unusable.
 type Unusable struct {
 	Card string `json:"card"`
@@ -578,6 +613,15 @@ type Until = string
 type ListCardsParams struct {
 	// Exposed Only those of which a kiosk that is not trusted any more may still have a PUK.
 	Exposed bool `form:"exposed,omitempty" json:"exposed,omitempty"`
+}
+
+// ShowCheckpointParams defines parameters for ShowCheckpoint.
+type ShowCheckpointParams struct {
+	// Fresh Take in what was written since and sign one now.
+	Fresh bool `form:"fresh,omitempty" json:"fresh,omitempty"`
+
+	// Witnessed The newest that a witness has cosigned.
+	Witnessed bool `form:"witnessed,omitempty" json:"witnessed,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
@@ -635,6 +679,9 @@ type ImportFilesParams struct {
 	// Reissued The RA gave the cards in the files their secrets anew.
 	Reissued bool `form:"reissued,omitempty" json:"reissued,omitempty"`
 }
+
+// AddCosignatureJSONRequestBody defines body for AddCosignature for application/json ContentType.
+type AddCosignatureJSONRequestBody = Cosigned
 
 // EnrolKioskJSONRequestBody defines body for EnrolKiosk for application/json ContentType.
 type EnrolKioskJSONRequestBody = NewEnrolment
@@ -785,6 +832,25 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/cases/{case} (the `ShowCase` operationId).
 	ShowCase(ctx context.Context, pCase string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ShowCheckpoint The newest checkpoint of the tree over all evidence.
+	//
+	// Corresponds with GET /v1/checkpoint (the `ShowCheckpoint` operationId).
+	ShowCheckpoint(ctx context.Context, params *ShowCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddCosignatureWithBody Publishes a witness's cosignature with the checkpoint that it is of.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/checkpoint/cosignatures (the `AddCosignature` operationId).
+	AddCosignatureWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddCosignature Publishes a witness's cosignature with the checkpoint that it is of.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/checkpoint/cosignatures (the `AddCosignature` operationId).
+	AddCosignature(ctx context.Context, body AddCosignatureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// EnrolKioskWithBody Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
 	//
 	// Takes any type of body and a specified content type.
@@ -890,6 +956,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/kiosks/{name}/give-up (the `GiveUpKiosk` operationId).
 	GiveUpKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginNewLog Lets a kiosk whose journal does not extend what central holds deliver all that it keeps, as a new journal.
+	//
+	// Corresponds with POST /v1/kiosks/{name}/new-log (the `BeginNewLog` operationId).
+	BeginNewLog(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReleaseKiosk Ends a kiosk's quarantine.
 	//
@@ -1106,6 +1177,55 @@ func (c *Client) ListCases(ctx context.Context, reqEditors ...RequestEditorFn) (
 // Corresponds with GET /v1/cases/{case} (the `ShowCase` operationId).
 func (c *Client) ShowCase(ctx context.Context, pCase string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewShowCaseRequest(c.Server, pCase)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowCheckpoint The newest checkpoint of the tree over all evidence.
+//
+// Corresponds with GET /v1/checkpoint (the `ShowCheckpoint` operationId).
+func (c *Client) ShowCheckpoint(ctx context.Context, params *ShowCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowCheckpointRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddCosignatureWithBody Publishes a witness's cosignature with the checkpoint that it is of.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/checkpoint/cosignatures (the `AddCosignature` operationId).
+func (c *Client) AddCosignatureWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddCosignatureRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddCosignature Publishes a witness's cosignature with the checkpoint that it is of.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/checkpoint/cosignatures (the `AddCosignature` operationId).
+func (c *Client) AddCosignature(ctx context.Context, body AddCosignatureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddCosignatureRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1392,6 +1512,21 @@ func (c *Client) DisableKiosk(ctx context.Context, name Name, reqEditors ...Requ
 // Corresponds with POST /v1/kiosks/{name}/give-up (the `GiveUpKiosk` operationId).
 func (c *Client) GiveUpKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGiveUpKioskRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginNewLog Lets a kiosk whose journal does not extend what central holds deliver all that it keeps, as a new journal.
+//
+// Corresponds with POST /v1/kiosks/{name}/new-log (the `BeginNewLog` operationId).
+func (c *Client) BeginNewLog(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginNewLogRequest(c.Server, name)
 	if err != nil {
 		return nil, err
 	}
@@ -1923,6 +2058,104 @@ func NewShowCaseRequest(server string, pCase string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewShowCheckpointRequest constructs an http.Request for the ShowCheckpoint method
+func NewShowCheckpointRequest(server string, params *ShowCheckpointParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/checkpoint")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "fresh", params.Fresh, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "witnessed", params.Witnessed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddCosignatureRequest calls the generic AddCosignature builder with application/json body
+func NewAddCosignatureRequest(server string, body AddCosignatureJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddCosignatureRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddCosignatureRequestWithBody constructs an http.Request for the AddCosignature method, with any body, and a specified content type
+func NewAddCosignatureRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/checkpoint/cosignatures")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2584,6 +2817,40 @@ func NewGiveUpKioskRequest(server string, name Name) (*http.Request, error) {
 	return req, nil
 }
 
+// NewBeginNewLogRequest constructs an http.Request for the BeginNewLog method
+func NewBeginNewLogRequest(server string, name Name) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/kiosks/%s/new-log", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewReleaseKioskRequest constructs an http.Request for the ReleaseKiosk method
 func NewReleaseKioskRequest(server string, name Name) (*http.Request, error) {
 	var err error
@@ -2948,6 +3215,27 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/cases/{case} (the `ShowCase` operationId).
 	ShowCaseWithResponse(ctx context.Context, pCase string, reqEditors ...RequestEditorFn) (*ShowCaseResponse, error)
 
+	// ShowCheckpointWithResponse The newest checkpoint of the tree over all evidence.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/checkpoint (the `ShowCheckpoint` operationId).
+	ShowCheckpointWithResponse(ctx context.Context, params *ShowCheckpointParams, reqEditors ...RequestEditorFn) (*ShowCheckpointResponse, error)
+
+	// AddCosignatureWithBodyWithResponse Publishes a witness's cosignature with the checkpoint that it is of.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/checkpoint/cosignatures (the `AddCosignature` operationId).
+	AddCosignatureWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddCosignatureResponse, error)
+
+	// AddCosignatureWithResponse Publishes a witness's cosignature with the checkpoint that it is of.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/checkpoint/cosignatures (the `AddCosignature` operationId).
+	AddCosignatureWithResponse(ctx context.Context, body AddCosignatureJSONRequestBody, reqEditors ...RequestEditorFn) (*AddCosignatureResponse, error)
+
 	// EnrolKioskWithBodyWithResponse Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -3075,6 +3363,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/kiosks/{name}/give-up (the `GiveUpKiosk` operationId).
 	GiveUpKioskWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*GiveUpKioskResponse, error)
+
+	// BeginNewLogWithResponse Lets a kiosk whose journal does not extend what central holds deliver all that it keeps, as a new journal.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/kiosks/{name}/new-log (the `BeginNewLog` operationId).
+	BeginNewLogWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*BeginNewLogResponse, error)
 
 	// ReleaseKioskWithResponse Ends a kiosk's quarantine.
 	//
@@ -3638,6 +3933,102 @@ func (r ShowCaseResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ShowCaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowCheckpointResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TreeCheckpoint
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowCheckpointResponse) GetJSON200() *TreeCheckpoint {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ShowCheckpointResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowCheckpointResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowCheckpointResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowCheckpointResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowCheckpointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddCosignatureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *TreeCheckpoint
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddCosignatureResponse) GetJSON201() *TreeCheckpoint {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddCosignatureResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddCosignatureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddCosignatureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddCosignatureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddCosignatureResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4350,6 +4741,54 @@ func (r GiveUpKioskResponse) ContentType() string {
 	return ""
 }
 
+type BeginNewLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NewLog
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BeginNewLogResponse) GetJSON200() *NewLog {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BeginNewLogResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginNewLogResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginNewLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginNewLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginNewLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ReleaseKioskResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4815,6 +5254,45 @@ func (c *ClientWithResponses) ShowCaseWithResponse(ctx context.Context, pCase st
 	return ParseShowCaseResponse(rsp)
 }
 
+// ShowCheckpointWithResponse The newest checkpoint of the tree over all evidence.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/checkpoint (the `ShowCheckpoint` operationId).
+func (c *ClientWithResponses) ShowCheckpointWithResponse(ctx context.Context, params *ShowCheckpointParams, reqEditors ...RequestEditorFn) (*ShowCheckpointResponse, error) {
+	rsp, err := c.ShowCheckpoint(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowCheckpointResponse(rsp)
+}
+
+// AddCosignatureWithBodyWithResponse Publishes a witness's cosignature with the checkpoint that it is of.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/checkpoint/cosignatures (the `AddCosignature` operationId).
+func (c *ClientWithResponses) AddCosignatureWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddCosignatureResponse, error) {
+	rsp, err := c.AddCosignatureWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddCosignatureResponse(rsp)
+}
+
+// AddCosignatureWithResponse Publishes a witness's cosignature with the checkpoint that it is of.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/checkpoint/cosignatures (the `AddCosignature` operationId).
+func (c *ClientWithResponses) AddCosignatureWithResponse(ctx context.Context, body AddCosignatureJSONRequestBody, reqEditors ...RequestEditorFn) (*AddCosignatureResponse, error) {
+	rsp, err := c.AddCosignature(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddCosignatureResponse(rsp)
+}
+
 // EnrolKioskWithBodyWithResponse Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -5049,6 +5527,19 @@ func (c *ClientWithResponses) GiveUpKioskWithResponse(ctx context.Context, name 
 		return nil, err
 	}
 	return ParseGiveUpKioskResponse(rsp)
+}
+
+// BeginNewLogWithResponse Lets a kiosk whose journal does not extend what central holds deliver all that it keeps, as a new journal.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/kiosks/{name}/new-log (the `BeginNewLog` operationId).
+func (c *ClientWithResponses) BeginNewLogWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*BeginNewLogResponse, error) {
+	rsp, err := c.BeginNewLog(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginNewLogResponse(rsp)
 }
 
 // ReleaseKioskWithResponse Ends a kiosk's quarantine.
@@ -5506,6 +5997,72 @@ func ParseShowCaseResponse(rsp *http.Response) (*ShowCaseResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowCheckpointResponse parses an HTTP response from a ShowCheckpointWithResponse call
+func ParseShowCheckpointResponse(rsp *http.Response) (*ShowCheckpointResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowCheckpointResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TreeCheckpoint
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddCosignatureResponse parses an HTTP response from a AddCosignatureWithResponse call
+func ParseAddCosignatureResponse(rsp *http.Response) (*AddCosignatureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddCosignatureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest TreeCheckpoint
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -6006,6 +6563,39 @@ func ParseGiveUpKioskResponse(rsp *http.Response) (*GiveUpKioskResponse, error) 
 	return response, nil
 }
 
+// ParseBeginNewLogResponse parses an HTTP response from a BeginNewLogWithResponse call
+func ParseBeginNewLogResponse(rsp *http.Response) (*BeginNewLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginNewLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NewLog
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseReleaseKioskResponse parses an HTTP response from a ReleaseKioskWithResponse call
 func ParseReleaseKioskResponse(rsp *http.Response) (*ReleaseKioskResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6264,6 +6854,12 @@ type ServerInterface interface {
 	// ShowCase A case and what happened in it.
 	// (GET /v1/cases/{case})
 	ShowCase(w http.ResponseWriter, r *http.Request, pCase string)
+	// ShowCheckpoint The newest checkpoint of the tree over all evidence.
+	// (GET /v1/checkpoint)
+	ShowCheckpoint(w http.ResponseWriter, r *http.Request, params ShowCheckpointParams)
+	// AddCosignature Publishes a witness's cosignature with the checkpoint that it is of.
+	// (POST /v1/checkpoint/cosignatures)
+	AddCosignature(w http.ResponseWriter, r *http.Request)
 	// EnrolKiosk Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
 	// (POST /v1/enrolments)
 	EnrolKiosk(w http.ResponseWriter, r *http.Request)
@@ -6309,6 +6905,9 @@ type ServerInterface interface {
 	// GiveUpKiosk After a restore, waits no longer for a kiosk to send its journal.
 	// (POST /v1/kiosks/{name}/give-up)
 	GiveUpKiosk(w http.ResponseWriter, r *http.Request, name Name)
+	// BeginNewLog Lets a kiosk whose journal does not extend what central holds deliver all that it keeps, as a new journal.
+	// (POST /v1/kiosks/{name}/new-log)
+	BeginNewLog(w http.ResponseWriter, r *http.Request, name Name)
 	// ReleaseKiosk Ends a kiosk's quarantine.
 	// (POST /v1/kiosks/{name}/release)
 	ReleaseKiosk(w http.ResponseWriter, r *http.Request, name Name)
@@ -6601,6 +7200,66 @@ func (siw *ServerInterfaceWrapper) ShowCase(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ShowCase(w, r, pCase)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ShowCheckpoint operation middleware
+func (siw *ServerInterfaceWrapper) ShowCheckpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ShowCheckpointParams
+
+	// ------------- Optional query parameter "fresh" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fresh", r.URL.Query(), &params.Fresh, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "fresh"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "fresh", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "witnessed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "witnessed", r.URL.Query(), &params.Witnessed, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "witnessed"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "witnessed", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ShowCheckpoint(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddCosignature operation middleware
+func (siw *ServerInterfaceWrapper) AddCosignature(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddCosignature(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7067,6 +7726,32 @@ func (siw *ServerInterfaceWrapper) GiveUpKiosk(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// BeginNewLog operation middleware
+func (siw *ServerInterfaceWrapper) BeginNewLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.BeginNewLog(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ReleaseKiosk operation middleware
 func (siw *ServerInterfaceWrapper) ReleaseKiosk(w http.ResponseWriter, r *http.Request) {
 
@@ -7345,6 +8030,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/service-cards", wrapper.AddServiceCard)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/service-cards/{card}/remove", wrapper.RemoveServiceCard)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/release", wrapper.ReleaseKiosk)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/new-log", wrapper.BeginNewLog)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/give-up", wrapper.GiveUpKiosk)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/holders", wrapper.ListHolders)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/holders/{id}", wrapper.ShowHolder)
@@ -7359,6 +8045,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cards/{serial}/release", wrapper.ReleaseCard)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/escrow", wrapper.CheckEscrow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/epoch", wrapper.ShowEpoch)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/checkpoint", wrapper.ShowCheckpoint)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/checkpoint/cosignatures", wrapper.AddCosignature)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/keys/rewrap", wrapper.RewrapKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/bounces", wrapper.BounceMessage)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cases", wrapper.ListCases)
@@ -7765,6 +8453,84 @@ type ShowCasedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ShowCasedefaultApplicationProblemPlusJSONResponse) VisitShowCaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowCheckpointRequestObject struct {
+	Params ShowCheckpointParams
+}
+
+type ShowCheckpointResponseObject interface {
+	VisitShowCheckpointResponse(w http.ResponseWriter) error
+}
+
+type ShowCheckpoint200JSONResponse TreeCheckpoint
+
+func (response ShowCheckpoint200JSONResponse) VisitShowCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowCheckpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ShowCheckpointdefaultApplicationProblemPlusJSONResponse) VisitShowCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddCosignatureRequestObject struct {
+	Body *AddCosignatureJSONRequestBody
+}
+
+type AddCosignatureResponseObject interface {
+	VisitAddCosignatureResponse(w http.ResponseWriter) error
+}
+
+type AddCosignature201JSONResponse TreeCheckpoint
+
+func (response AddCosignature201JSONResponse) VisitAddCosignatureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddCosignaturedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddCosignaturedefaultApplicationProblemPlusJSONResponse) VisitAddCosignatureResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8347,6 +9113,45 @@ func (response GiveUpKioskdefaultApplicationProblemPlusJSONResponse) VisitGiveUp
 	return err
 }
 
+type BeginNewLogRequestObject struct {
+	Name Name `json:"name"`
+}
+
+type BeginNewLogResponseObject interface {
+	VisitBeginNewLogResponse(w http.ResponseWriter) error
+}
+
+type BeginNewLog200JSONResponse NewLog
+
+func (response BeginNewLog200JSONResponse) VisitBeginNewLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginNewLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BeginNewLogdefaultApplicationProblemPlusJSONResponse) VisitBeginNewLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReleaseKioskRequestObject struct {
 	Name Name `json:"name"`
 }
@@ -8642,6 +9447,12 @@ type StrictServerInterface interface {
 	// ShowCase A case and what happened in it.
 	// (GET /v1/cases/{case})
 	ShowCase(ctx context.Context, request ShowCaseRequestObject) (ShowCaseResponseObject, error)
+	// ShowCheckpoint The newest checkpoint of the tree over all evidence.
+	// (GET /v1/checkpoint)
+	ShowCheckpoint(ctx context.Context, request ShowCheckpointRequestObject) (ShowCheckpointResponseObject, error)
+	// AddCosignature Publishes a witness's cosignature with the checkpoint that it is of.
+	// (POST /v1/checkpoint/cosignatures)
+	AddCosignature(ctx context.Context, request AddCosignatureRequestObject) (AddCosignatureResponseObject, error)
 	// EnrolKiosk Makes the one-time code with which a kiosk asks for its certificate. The kiosk is inert until it is confirmed.
 	// (POST /v1/enrolments)
 	EnrolKiosk(ctx context.Context, request EnrolKioskRequestObject) (EnrolKioskResponseObject, error)
@@ -8687,6 +9498,9 @@ type StrictServerInterface interface {
 	// GiveUpKiosk After a restore, waits no longer for a kiosk to send its journal.
 	// (POST /v1/kiosks/{name}/give-up)
 	GiveUpKiosk(ctx context.Context, request GiveUpKioskRequestObject) (GiveUpKioskResponseObject, error)
+	// BeginNewLog Lets a kiosk whose journal does not extend what central holds deliver all that it keeps, as a new journal.
+	// (POST /v1/kiosks/{name}/new-log)
+	BeginNewLog(ctx context.Context, request BeginNewLogRequestObject) (BeginNewLogResponseObject, error)
 	// ReleaseKiosk Ends a kiosk's quarantine.
 	// (POST /v1/kiosks/{name}/release)
 	ReleaseKiosk(ctx context.Context, request ReleaseKioskRequestObject) (ReleaseKioskResponseObject, error)
@@ -9026,6 +9840,63 @@ func (sh *strictHandler) ShowCase(w http.ResponseWriter, r *http.Request, pCase 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ShowCaseResponseObject); ok {
 		if err := validResponse.VisitShowCaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ShowCheckpoint operation middleware
+func (sh *strictHandler) ShowCheckpoint(w http.ResponseWriter, r *http.Request, params ShowCheckpointParams) {
+	var request ShowCheckpointRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowCheckpoint(ctx, request.(ShowCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowCheckpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ShowCheckpointResponseObject); ok {
+		if err := validResponse.VisitShowCheckpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddCosignature operation middleware
+func (sh *strictHandler) AddCosignature(w http.ResponseWriter, r *http.Request) {
+	var request AddCosignatureRequestObject
+
+	var body AddCosignatureJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddCosignature(ctx, request.(AddCosignatureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddCosignature")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddCosignatureResponseObject); ok {
+		if err := validResponse.VisitAddCosignatureResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -9432,6 +10303,32 @@ func (sh *strictHandler) GiveUpKiosk(w http.ResponseWriter, r *http.Request, nam
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GiveUpKioskResponseObject); ok {
 		if err := validResponse.VisitGiveUpKioskResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// BeginNewLog operation middleware
+func (sh *strictHandler) BeginNewLog(w http.ResponseWriter, r *http.Request, name Name) {
+	var request BeginNewLogRequestObject
+
+	request.Name = name
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.BeginNewLog(ctx, request.(BeginNewLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BeginNewLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(BeginNewLogResponseObject); ok {
+		if err := validResponse.VisitBeginNewLogResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -48,12 +48,30 @@ func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
 	if key == nil {
 		return nil, cases.Refuse(wire.CodeSignatureInvalid)
 	}
+	kiosk, err := st.tx.Kiosk(st.rq.kiosk)
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := st.epoch()
+	if err != nil {
+		return nil, err
+	}
 	last, err := st.tx.HeldEntries(st.rq.kiosk)
 	if err != nil {
 		return nil, err
 	}
+	begins := kiosk.LogFrom < 0
+	if begins {
+		if !beginsLog(&kiosk, batch, run) { // it learns from the receipt that it may
+			return st.receipt(epoch.Number, kiosk, 0)
+		}
+		last = kiosk.LogFrom
+	}
 	var broken error // the database's, which Extend passes on
 	held := func(seq int64) ([32]byte, error) {
+		if begins && seq == kiosk.LogFrom {
+			return kiosk.LogHash, nil
+		}
 		h, err := st.tx.HeldHash(st.rq.kiosk, seq)
 		broken = errors.Join(broken, err)
 		return h, err
@@ -71,13 +89,11 @@ func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
 		st.Log.Warn("entries refused", "request", st.rq.id, "kiosk", st.rq.kiosk, "err", err)
 		return nil, cases.Refuse(wire.CodeMalformed)
 	}
-	epoch, err := st.epoch()
-	if err != nil {
-		return nil, err
-	}
-	kiosk, err := st.tx.Kiosk(st.rq.kiosk)
-	if err != nil {
-		return nil, err
+	if begins {
+		note := fmt.Sprintf("journal %d begins with entry %d, after %x", kiosk.Log, kiosk.LogFrom+1, kiosk.LogHash[:])
+		if err := errors.Join(st.tx.SetKioskLog(kiosk), st.event(ledger.KioskNewLog, "", note)); err != nil {
+			return nil, err
+		}
 	}
 	for _, e := range added {
 		if err := errors.Join(st.tx.AppendEntry(st.rq.kiosk, e), st.watch(&kiosk, e.Body)); err != nil {
@@ -96,16 +112,29 @@ func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
 			return nil, err
 		}
 	}
-	return st.receipt(epoch.Number, last, min(kiosk.BackedUp, last))
+	return st.receipt(epoch.Number, kiosk, last)
+}
+
+// beginsLog finds where the new journal begins that an engineer let the kiosk begin: where its batch does.
+func beginsLog(k *store.Kiosk, batch *wire.EntryBatch, run []audit.Stored) bool {
+	if len(run) == 0 || run[0].Seq < 1 || len(batch.Before) != len(k.LogHash) || run[0].Seq == 1 && [32]byte(batch.Before) != [32]byte{} {
+		return false
+	}
+	k.LogFrom, k.LogHash = run[0].Seq-1, [32]byte(batch.Before)
+	return true
 }
 
 // receipt signs how far the kiosk's journal is held, and backed up.
-func (st *step) receipt(epoch, last, backedUp int64) (*wire.Receipt, error) {
+func (st *step) receipt(epoch int64, k store.Kiosk, last int64) (*wire.Receipt, error) {
+	backedUp := min(k.BackedUp, last)
 	hash, err := st.tx.HeldHash(st.rq.kiosk, last)
 	if err != nil {
 		return nil, err
 	}
 	r := &wire.Receipt{Kiosk: st.rq.kiosk, Epoch: epoch, Held: last, BackedUp: backedUp, Hash: hash[:]}
+	if k.Log > 1 {
+		r.Log = k.Log
+	}
 	d := wire.ReceiptDigest(r)
 	if r.Signature, err = ecdsa.SignASN1(rand.Reader, st.Signing, d[:]); err != nil {
 		return nil, fmt.Errorf("sign receipt: %w", err)

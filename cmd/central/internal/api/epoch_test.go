@@ -145,7 +145,10 @@ func (w *world) restored(into store.Store, file string) office.Restored {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	grower := *old.Tree
+	grower.Store = into
 	w.server = &Server{
+		Tree:  &grower,
 		Store: into, Vault: old.Vault, Outbox: outbox, Signing: old.Signing, Profiles: old.Profiles, Policies: old.Policies, Log: old.Log,
 		Now: old.Now, Monitor: old.Monitor,
 	}

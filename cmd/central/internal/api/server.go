@@ -34,6 +34,7 @@ import (
 	"latchkey/cmd/central/internal/monitor"
 	"latchkey/cmd/central/internal/pki"
 	"latchkey/cmd/central/internal/store"
+	"latchkey/cmd/central/internal/tree"
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/wire"
 )
@@ -50,6 +51,7 @@ type Server struct {
 	Devices  *pki.Authority // of kiosks' certificates; nil if another authority certifies them
 	Receipts Token          // of Notify; nil: no receipts are taken
 	SCIM     Token          // of the directory that feeds holders; nil: none does
+	Tree     *tree.Grower
 	Monitor  *monitor.Monitor
 	Log      *slog.Logger
 	Now      func() time.Time

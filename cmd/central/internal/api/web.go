@@ -52,6 +52,8 @@ func (s *Server) Web() http.Handler {
 	if s.SCIM != nil {
 		mux.Handle(scimPath, s.scim())
 	}
+	mux.HandleFunc("GET "+checkpointPath, s.checkpoint(false))
+	mux.HandleFunc("GET "+witnessedPath, s.checkpoint(true))
 	for _, api := range []string{"/v1/", "/scim/", "/notify/"} {
 		mux.HandleFunc(api, func(w http.ResponseWriter, r *http.Request) { problem(w, wire.CodeNotFound) })
 	}

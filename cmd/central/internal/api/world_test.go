@@ -34,6 +34,7 @@ import (
 	"latchkey/cmd/central/internal/directory"
 	"latchkey/cmd/central/internal/monitor"
 	"latchkey/cmd/central/internal/store"
+	"latchkey/cmd/central/internal/tree"
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/audit"
 	journals "latchkey/firmware/journal"
@@ -197,7 +198,12 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key, err := c.Keys.CheckpointKey()
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.server = &Server{
+		Tree:  &tree.Grower{Store: s, Key: key, Log: log, Now: now},
 		Store: s, Vault: v, Outbox: outbox, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Log: log,
 		Now: now, Monitor: monitor.New(s, time.Now),
 	}

@@ -37,6 +37,7 @@ type Config struct {
 	Notify    Notify
 	Delivery  Delivery
 	SCIM      SCIM
+	Evidence  Evidence
 	Cards     Cards
 	Profiles  profiles.Set   // that cards can have: the embedded ones and those of Cards.Profiles
 	Policies  cases.Policies // but for their Issuers, which CardIssuers reads
@@ -80,13 +81,14 @@ type file struct {
 	PKI       pkiFile `toml:"pki"`
 	Keys      Keys    `toml:"keys"`
 	delivers
-	SCIM    SCIM                      `toml:"scim"`
-	Cards   Cards                     `toml:"cards"`
-	Monitor Monitor                   `toml:"monitor"`
-	SIEM    SIEM                      `toml:"siem"`
-	Log     Log                       `toml:"log"`
-	Policy  toml.Primitive            `toml:"policy"`
-	Orgs    map[string]toml.Primitive `toml:"organisations"`
+	SCIM     SCIM                      `toml:"scim"`
+	Evidence Evidence                  `toml:"evidence"`
+	Cards    Cards                     `toml:"cards"`
+	Monitor  Monitor                   `toml:"monitor"`
+	SIEM     SIEM                      `toml:"siem"`
+	Log      Log                       `toml:"log"`
+	Policy   toml.Primitive            `toml:"policy"`
+	Orgs     map[string]toml.Primitive `toml:"organisations"`
 }
 
 func defaults() file {
@@ -245,7 +247,7 @@ func parse(text, dir string) (*Config, error) {
 	if err := f.Web.settle(); err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(f.delivers.check(), f.Monitor.check(), f.SIEM.check(), f.Log.check()); err != nil {
+	if err := cmp.Or(f.delivers.check(), f.Monitor.check(), f.SIEM.check(), f.Log.check(), f.Evidence.check()); err != nil {
 		return nil, err
 	}
 	if err := f.Office.place(dir); err != nil {
@@ -260,7 +262,7 @@ func parse(text, dir string) (*Config, error) {
 	}
 	c := &Config{
 		PKI:    authority,
-		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Web: f.Web, Office: f.Office, Keys: f.Keys, SMTP: f.SMTP, Notify: f.Notify, Delivery: f.Delivery, SCIM: f.SCIM, Cards: f.Cards,
+		Listen: f.Listen, Database: f.Database, RAContact: f.RAContact, TimeZone: zone, TLS: f.TLS, Web: f.Web, Office: f.Office, Keys: f.Keys, SMTP: f.SMTP, Notify: f.Notify, Delivery: f.Delivery, SCIM: f.SCIM, Evidence: f.Evidence, Cards: f.Cards,
 		Policies: rules, Monitor: f.Monitor, SIEM: f.SIEM, Log: f.Log,
 	}
 	for _, path := range []*string{

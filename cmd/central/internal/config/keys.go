@@ -3,10 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/cmd/central/internal/vault/hsm"
+	"latchkey/firmware/audit"
 )
 
 // Keys names the key files, each readable by its owner alone, and the HSM that has some of the keys instead.
@@ -16,7 +18,9 @@ type Keys struct {
 	Root    string   `toml:"root"`     // not read if the HSM has one
 	Codes   string   `toml:"codes"`
 	Signing string   `toml:"signing"`
-	HSM     HSM      `toml:"hsm"`
+	// Checkpoint signs the tree over the evidence. If it is empty or not there, nothing is signed.
+	Checkpoint string `toml:"checkpoint"`
+	HSM        HSM    `toml:"hsm"`
 }
 
 // HSM is a token of a PKCS#11 module, and which keys it has.
@@ -35,7 +39,7 @@ func (h HSM) Place() hsm.Place {
 }
 
 func defaultKeys() Keys {
-	return Keys{KEK: "kek.key", Root: "root.key", Codes: "codes.key", Signing: "signing.pem"}
+	return Keys{KEK: "kek.key", Root: "root.key", Codes: "codes.key", Signing: "signing.pem", Checkpoint: "checkpoint.key"}
 }
 
 // settle says what is wrong, and joins the paths to the folder.
@@ -60,7 +64,7 @@ func (k *Keys) settle(dir string) error {
 	case h.KEKLabel != "" && h.KEKLabel == h.RootLabel:
 		return errors.New("keys.hsm.kek_label and root_label are the same: the keys need labels of their own")
 	}
-	paths := []*string{&k.KEK, &k.Root, &k.Codes, &k.Signing, &h.Module, &h.PINFile}
+	paths := []*string{&k.KEK, &k.Root, &k.Codes, &k.Signing, &k.Checkpoint, &h.Module, &h.PINFile}
 	for i := range k.OldKEKs {
 		if k.OldKEKs[i] == "" {
 			return errors.New("keys.old_keks has an empty name: write the paths of key files, or remove it")
@@ -73,6 +77,18 @@ func (k *Keys) settle(dir string) error {
 		}
 	}
 	return nil
+}
+
+// CheckpointKey signs the tree's checkpoints; nil if there is none.
+func (k Keys) CheckpointKey() (*audit.TreeSigner, error) {
+	key, err := vault.ReadCheckpointKey(k.Checkpoint)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keys.checkpoint: %w", err)
+	}
+	return key, nil
 }
 
 // Open makes the vault of the keys.

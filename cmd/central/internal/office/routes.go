@@ -82,6 +82,21 @@ func (s *routes) ReleaseKiosk(ctx context.Context, r ra.ReleaseKioskRequestObjec
 	return ra.ReleaseKiosk204Response{}, ReleaseKiosk(ctx, s.Store, r.Name, callerOf(ctx), s.Now())
 }
 
+func (s *routes) BeginNewLog(ctx context.Context, r ra.BeginNewLogRequestObject) (ra.BeginNewLogResponseObject, error) {
+	log, held, err := NewLog(ctx, s.Store, r.Name, callerOf(ctx), s.Now())
+	return ra.BeginNewLog200JSONResponse{Log: log, Held: held}, err
+}
+
+func (s *routes) ShowCheckpoint(ctx context.Context, r ra.ShowCheckpointRequestObject) (ra.ShowCheckpointResponseObject, error) {
+	p, err := ShowCheckpoint(ctx, s.Tree, r.Params.Fresh, r.Params.Witnessed)
+	return ra.ShowCheckpoint200JSONResponse(p), err
+}
+
+func (s *routes) AddCosignature(ctx context.Context, r ra.AddCosignatureRequestObject) (ra.AddCosignatureResponseObject, error) {
+	p, err := AddCosignature(ctx, s.Tree, *r.Body, callerOf(ctx))
+	return ra.AddCosignature201JSONResponse(p), err
+}
+
 func (s *routes) GiveUpKiosk(ctx context.Context, r ra.GiveUpKioskRequestObject) (ra.GiveUpKioskResponseObject, error) {
 	return ra.GiveUpKiosk204Response{}, GiveUpKiosk(ctx, s.Store, r.Name, callerOf(ctx), s.Now())
 }

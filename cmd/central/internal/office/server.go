@@ -15,6 +15,7 @@ import (
 	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/store"
+	"latchkey/cmd/central/internal/tree"
 	"latchkey/cmd/central/internal/vault"
 	"latchkey/firmware/wire/ra"
 )
@@ -25,6 +26,7 @@ type Server struct {
 	Vault    *vault.Vault
 	Profiles profiles.Set // that cards can have
 	Policies cases.Policies
+	Tree     *tree.Grower
 	Log      *slog.Logger
 	Now      func() time.Time
 }

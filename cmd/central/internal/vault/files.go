@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 
+	"latchkey/firmware/audit"
 	"latchkey/firmware/secret"
 )
 
@@ -120,6 +121,33 @@ func ReadSigningKey(path string) (*ecdsa.PrivateKey, error) {
 		return nil, bad
 	}
 	return p256, nil
+}
+
+// MakeCheckpointKey writes a new key of a tree of that name, mode 0600, and says what verifies its checkpoints.
+func MakeCheckpointKey(path, name string) (audit.TreeKey, error) {
+	private, public, err := audit.NewTreeKey(rand.Reader, name)
+	if err != nil {
+		return public, err
+	}
+	defer clear(private)
+	return public, create(path, private, 0o600)
+}
+
+// ReadCheckpointKey reads what MakeCheckpointKey wrote. A file that is not there is os.ErrNotExist.
+func ReadCheckpointKey(path string) (*audit.TreeSigner, error) {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no checkpoint key %s: %w", path, err)
+	}
+	b, err := ReadKey(path)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Wipe()
+	s, err := audit.ParseTreeSigner(b.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w: bring it back from its copy", path, err)
+	}
+	return s, nil
 }
 
 // create writes a file that must not be there yet, durably.
