@@ -61,7 +61,7 @@ func openBox(c *device.Config, log *slog.Logger) (*box, error) {
 		b.Close(true)
 		return nil, err
 	}
-	return &box{board: b, file: file, data: c.Data, quiet: c.QuietAt, log: log}, nil
+	return &box{board: b, file: file, data: c.Data, log: log}, nil
 }
 
 // close ends lights and events, and with orderly stops the watchdog.

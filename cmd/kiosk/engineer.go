@@ -73,14 +73,18 @@ func (e *engineer) facts() (facts []ui.Fact) {
 	say("Version", false, "%s", version())
 	e.boxFacts(say)
 
-	own, clock := e.dev.Central.Clock()
+	kept := "nothing keeps the clock right"
+	if synchronised() {
+		kept = "NTP keeps it right"
+	}
+	own, known := e.dev.Central.Clock()
 	switch off := own.Sub(now); {
-	case clock && off.Abs() >= clockOff:
-		say("Clock", true, "%s; central's differs by %s; %s", at(now), off.Round(time.Second), synchronised())
-	case clock:
-		say("Clock", false, "%s; central agrees; %s", at(now), synchronised())
+	case known && off.Abs() >= clockOff:
+		say("Clock", true, "%s; central's differs by %s; %s", at(now), off.Round(time.Second), kept)
+	case known:
+		say("Clock", false, "%s; central agrees; %s", at(now), kept)
 	default:
-		say("Clock", true, "%s; not compared with central yet; %s", at(now), synchronised())
+		say("Clock", true, "%s; not compared with central yet; %s", at(now), kept)
 	}
 	host := e.dev.Config.Central
 	if u, err := url.Parse(host); err == nil {
@@ -210,14 +214,6 @@ func version() string {
 		text += "; Linux " + unix.ByteSliceToString(u.Release[:])
 	}
 	return text
-}
-
-// synchronised is whether something keeps the kernel's clock right (adjtimex(2)).
-func synchronised() string {
-	if state, err := unix.Adjtimex(&unix.Timex{}); err != nil || state == unix.TIME_ERROR {
-		return "nothing keeps the clock right"
-	}
-	return "NTP keeps it right"
 }
 
 // resident is what the program takes of the memory (proc_pid_status(5)).
