@@ -28,6 +28,8 @@ type Subject struct {
 	File   *board.File
 	// Do does something, and returns when it is done.
 	Do func(Action) error
+	// Comes says which state is shown next, to somebody who has to look and listen from its first moment; nil if nobody has.
+	Comes func(board.State)
 	// Sees tells whether light, buzzer and backlight have been as the board file says since the state was shown. It may take its time.
 	Sees func(board.State) bool
 	// SawReader tells whether the card reader lost its power and has it again; asked just after it was to.
@@ -106,6 +108,9 @@ func Run(t *testing.T, s Subject) {
 	}
 	// Fault last but one, so that every state is entered from another.
 	for _, state := range []board.State{board.Ready, board.Busy, board.Attention, board.Fault, board.Ready} {
+		if s.Comes != nil {
+			waited(func() { s.Comes(state) })
+		}
 		b.Show(state, false)
 		waited(func() {
 			if !s.Sees(state) {
@@ -123,7 +128,8 @@ func Run(t *testing.T, s Subject) {
 		})
 	}
 	h := b.Health()
-	t.Logf("health: %+v", h)
+	t.Logf("it says: %.0f °C; slowed down by heat: %t; fan %d/min (-1: none tells); voltage too low: %t; clock chip: %t; network link: %t",
+		h.Temperature, h.Throttled, h.FanRPM, h.Undervoltage, h.Clock, h.Link)
 	if s.File.Temperature != nil && !(h.Temperature > 0 && h.Temperature < s.File.Temperature.Hot) {
 		t.Errorf("it is %g °C", h.Temperature)
 	}

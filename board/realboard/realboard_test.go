@@ -34,8 +34,15 @@ func TestBoard(t *testing.T) {
 		typed.Scan()
 		return strings.ToLower(strings.TrimSpace(typed.Text()))
 	}
-	sees := func(what string) bool { return strings.HasPrefix(ask(what+" [y/n] "), "y") }
-	fmt.Printf("This is a %s, shut, with its network cable in.\n", file.Title)
+	sees := func(question string) bool { return strings.HasPrefix(ask(question+" [y/n] "), "y") }
+	fmt.Printf("Board file %s: %s.\n", *name, file.Title)
+	if file.Tamper != nil {
+		ask("Shut the case, then press Enter. ")
+	}
+	if file.Network != nil {
+		ask("Put the network cable in, then press Enter. ")
+	}
+	shows := file.Light != nil || file.Buzzer != nil || file.Backlight != nil
 	boardtest.Run(t, boardtest.Subject{
 		Config: board.Config{Name: *name, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))},
 		File:   file,
@@ -43,12 +50,12 @@ func TestBoard(t *testing.T) {
 			ask(string(a) + " Then press Enter. ")
 			return nil
 		},
-		Sees: func(s board.State) bool {
-			if file.Light == nil && file.Buzzer == nil && file.Backlight == nil {
-				return true
+		Comes: func(s board.State) {
+			if shows {
+				ask(fmt.Sprintf("Next the box shows %q:\n%sLook and listen, and press Enter. ", s, says(file, s)))
 			}
-			return sees(fmt.Sprintf("It shows %s. Is that what light, buzzer and backlight do?\n%s", s, says(file, s)))
 		},
+		Sees:      func(board.State) bool { return !shows || sees("Does it?") },
 		SawReader: func() bool { return sees("Did the card reader's lamp go out, and come back?") },
 	})
 }
@@ -57,22 +64,38 @@ func TestBoard(t *testing.T) {
 func says(f *board.File, s board.State) string {
 	var b strings.Builder
 	if l := f.Light; l != nil {
-		signal := [...]board.Signal{l.Ready, l.Busy, l.Attention, l.Fault}[s]
-		fmt.Fprintf(&b, "  lamps %v, lit and dark for %v (steady if empty)\n", signal.Lamps, spans(signal.Rhythm))
+		signal := of(s, l.Ready, l.Busy, l.Attention, l.Fault)
+		lamps := "no lamp"
+		if len(signal.Lamps) > 0 {
+			lamps = strings.Join(signal.Lamps, " and ")
+		}
+		if len(signal.Rhythm) > 0 {
+			lamps += ", lit and dark in turn for " + spans(signal.Rhythm)
+		}
+		fmt.Fprintf(&b, "  light: %s\n", lamps)
 	}
 	if z := f.Buzzer; z != nil {
-		rhythm := [...][]time.Duration{spans(z.Ready), spans(z.Busy), spans(z.Attention), spans(z.Fault)}[s]
-		fmt.Fprintf(&b, "  buzzer once: sound and silence for %v\n", rhythm)
+		sound := "silent"
+		if rhythm := of(s, z.Ready, z.Busy, z.Attention, z.Fault); len(rhythm) > 0 {
+			sound = "once, sound and silence in turn for " + spans(rhythm)
+		}
+		fmt.Fprintf(&b, "  buzzer: %s\n", sound)
 	}
 	if l := f.Backlight; l != nil {
-		fmt.Fprintf(&b, "  backlight at %d per cent\n", [...]int{l.Ready, l.Busy, l.Attention, l.Fault}[s])
+		fmt.Fprintf(&b, "  backlight: %d per cent\n", of(s, l.Ready, l.Busy, l.Attention, l.Fault))
 	}
 	return b.String()
 }
 
-func spans[D ~int64](list []D) (spans []time.Duration) {
-	for _, d := range list {
-		spans = append(spans, time.Duration(d))
+// of is what belongs to a state.
+func of[T any](s board.State, ready, busy, attention, fault T) T {
+	return [...]T{ready, busy, attention, fault}[s]
+}
+
+func spans[D ~int64](rhythm []D) string {
+	var words []string
+	for _, d := range rhythm {
+		words = append(words, time.Duration(d).String())
 	}
-	return spans
+	return strings.Join(words, ", ")
 }
