@@ -78,13 +78,12 @@ type Config struct {
 
 // Board is an open board. Close it.
 type Board struct {
-	Title string
+	File *File // what it was opened with
 	// Lacks says of each thing that the board file names and the box does not give, by name, why; the rest works without.
 	Lacks []error
 
 	root     string
 	log      *slog.Logger
-	file     *File
 	events   chan Event
 	players  []*player
 	cycle    chan struct{} // the reader's power is to be taken away for a while
@@ -107,7 +106,7 @@ func Open(c Config) (*Board, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Board{
-		Title: file.Title, root: filepath.Join("/", c.Root), log: c.Log, file: file, events: make(chan Event),
+		File: file, root: filepath.Join("/", c.Root), log: c.Log, events: make(chan Event),
 		cycle: make(chan struct{}, 1), stop: stop,
 	}
 	if err := b.take(ctx, c.Line); err != nil {
@@ -119,7 +118,7 @@ func Open(c Config) (*Board, error) {
 
 // take takes everything that the file names and starts what runs beside.
 func (b *Board) take(ctx context.Context, line func(string) (gpio.PinIO, error)) error {
-	f := b.file
+	f := b.File
 	out := func(duty, name string, level gpio.Level) gpio.PinIO {
 		pin, err := line(name)
 		if err == nil {

@@ -45,7 +45,7 @@ func (b *Board) look() Health {
 		return found
 	}
 	lack := func(format string, args ...any) { h.lacks = append(h.lacks, fmt.Errorf(format, args...)) }
-	if t := b.file.Temperature; t != nil {
+	if t := b.File.Temperature; t != nil {
 		zone := named(class("thermal/thermal_zone*"), "type", t.Zone)
 		milli, err := number(filepath.Join(zone, "temp"))
 		if zone == "" {
@@ -67,7 +67,7 @@ func (b *Board) look() Health {
 			}
 		}
 	}
-	if s := b.file.Supply; s != nil {
+	if s := b.File.Supply; s != nil {
 		monitor := named(class("hwmon/hwmon*"), "name", s.Monitor)
 		alarm, err := number(filepath.Join(monitor, "in0_lcrit_alarm"))
 		if monitor == "" {
@@ -78,7 +78,7 @@ func (b *Board) look() Health {
 		}
 		h.Undervoltage = alarm != 0
 	}
-	if n := b.file.Network; n != nil {
+	if n := b.File.Network; n != nil {
 		for _, pattern := range n.Interfaces {
 			for _, i := range class(filepath.Join("net", pattern)) {
 				carrier, err := number(filepath.Join(i, "carrier")) // an interface that is down has no carrier to read
@@ -101,13 +101,13 @@ func (b *Board) sense(ctx context.Context, fan gpio.PinIO) {
 			failed = now
 			b.log.Warn("board: sensors", "failed", failed, "err", errors.Join(h.lacks...))
 		}
-		if h.Link != was.Link && b.file.Network != nil {
+		if h.Link != was.Link && b.File.Network != nil {
 			b.tell(ctx, Event{Link, h.Link})
 		}
 		if h.Undervoltage != was.Undervoltage {
 			b.tell(ctx, Event{Undervoltage, h.Undervoltage})
 		}
-		if t := b.file.Temperature; t != nil {
+		if t := b.File.Temperature; t != nil {
 			if now := h.Temperature >= t.Hot || hot && h.Temperature > t.Hot-cooler; now != hot {
 				hot = now
 				b.tell(ctx, Event{Overheated, hot})
@@ -116,9 +116,9 @@ func (b *Board) sense(ctx context.Context, fan gpio.PinIO) {
 		if fan != nil {
 			// A temperature that cannot be read is taken for a high one.
 			blind := failed && h.Temperature == 0
-			if run := blind || h.Temperature >= b.file.Fan.From || running && h.Temperature > b.file.Fan.Until; run != running {
+			if run := blind || h.Temperature >= b.File.Fan.From || running && h.Temperature > b.File.Fan.Until; run != running {
 				running = run
-				if err := fan.Out(gpio.Level(run) == gpio.Level(b.file.Fan.On)); err != nil {
+				if err := fan.Out(gpio.Level(run) == gpio.Level(b.File.Fan.On)); err != nil {
 					b.log.Error("board: fan", "err", err)
 				}
 			}
@@ -127,7 +127,7 @@ func (b *Board) sense(ctx context.Context, fan gpio.PinIO) {
 		select {
 		case <-ctx.Done():
 			if fan != nil {
-				_ = fan.Out(gpio.Level(b.file.Fan.On)) // nobody looks at the temperature from here on
+				_ = fan.Out(gpio.Level(b.File.Fan.On)) // nobody looks at the temperature from here on
 			}
 			return
 		case <-tick.C:

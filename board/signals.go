@@ -228,7 +228,7 @@ func (b *Board) play(ctx context.Context, p *player) {
 // CycleReader takes the card reader's power away for a while and gives it back. It does not wait; it returns false where the
 // board cannot.
 func (b *Board) CycleReader() bool {
-	if b.file.Reader == nil {
+	if b.File.Reader == nil {
 		return false
 	}
 	select {
@@ -239,7 +239,7 @@ func (b *Board) CycleReader() bool {
 }
 
 func (b *Board) powerReader(ctx context.Context, pin gpio.PinIO) {
-	on := gpio.Level(b.file.Reader.On)
+	on := gpio.Level(b.File.Reader.On)
 	for {
 		select {
 		case <-ctx.Done():
@@ -249,8 +249,8 @@ func (b *Board) powerReader(ctx context.Context, pin gpio.PinIO) {
 		err := pin.Out(!on)
 		select {
 		case <-ctx.Done():
-		case <-time.After(b.file.Reader.Off.d()):
+		case <-time.After(b.File.Reader.Off.d()):
 		}
-		b.log.Info("board: the reader was without power", "for", b.file.Reader.Off.d(), "err", errors.Join(err, pin.Out(on)))
+		b.log.Info("board: the reader was without power", "for", b.File.Reader.Off.d(), "err", errors.Join(err, pin.Out(on)))
 	}
 }

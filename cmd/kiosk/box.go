@@ -22,7 +22,6 @@ import (
 // box is the board that the kiosk lives in, and what became of its case.
 type box struct {
 	board *board.Board
-	file  *board.File
 	data  string
 	quiet func(time.Time) bool // nil: never
 	log   *slog.Logger
@@ -54,14 +53,9 @@ func openBox(c *device.Config, log *slog.Logger) (*box, error) {
 		log.Error("board: this is missing, and the rest works without", "err", lack)
 	}
 	if c.Board.Name != "none" {
-		log.Info("board", "title", b.Title, "health", b.Health())
+		log.Info("board", "title", b.File.Title, "health", b.Health())
 	}
-	file, err := board.Load(c.Board.Name)
-	if err != nil {
-		b.Close(true)
-		return nil, err
-	}
-	return &box{board: b, file: file, data: c.Data, log: log}, nil
+	return &box{board: b, data: c.Data, log: log}, nil
 }
 
 // close ends lights and events, and with orderly stops the watchdog.

@@ -123,11 +123,11 @@ func (e *engineer) facts() (facts []ui.Fact) {
 
 // boxFacts are those of the board, and of what can be touched.
 func (e *engineer) boxFacts(say func(string, bool, string, ...any)) {
-	say("Board", false, "%s", e.box.board.Title)
+	say("Board", false, "%s", e.box.board.File.Title)
 	for _, lack := range e.box.board.Lacks {
 		say("Missing", true, "%v", lack)
 	}
-	f, h := e.box.file, e.box.board.Health()
+	f, h := e.box.board.File, e.box.board.Health()
 	if f.Tamper != nil {
 		switch {
 		case e.box.open.Load():

@@ -62,7 +62,7 @@ func testEngineer(t *testing.T, settings string) (*boardtest.Fake, *engineer) {
 	}
 	t.Cleanup(func() { b.Close(true) })
 	return f, &engineer{
-		dev: d, box: &box{board: b, file: f.File, data: c.Data, log: d.Log}, readers: &device.Readers{}, faults: faults, started: time.Now(),
+		dev: d, box: &box{board: b, data: c.Data, log: d.Log}, readers: &device.Readers{}, faults: faults, started: time.Now(),
 	}
 }
 
