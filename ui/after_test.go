@@ -184,6 +184,7 @@ func TestTheTouchPanelIsCalibratedByFourCrosses(t *testing.T) {
 	s.press(tcell.KeyEnter) // no finger
 	for n := range 4 {
 		raw = [2]float64{float64(n) / 10, 1 - float64(n)/10}
+		s.last = tap{}
 		s.mouseAt(49, 14, tcell.Button1) // anywhere: the panel is out
 		s.mouseAt(49, 14, tcell.ButtonNone)
 	}

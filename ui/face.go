@@ -70,6 +70,7 @@ type Face struct {
 	focus   string // id of a target; "" is the page's first
 	held    bool   // a finger is down
 	pressed string // the target under it
+	last    tap    // the one before
 
 	service servicePage // what an engineer looks at
 
@@ -97,6 +98,7 @@ func (f *Face) Show(v unlock.View, now time.Time) {
 		f.typed.wipe()
 		f.hint, f.layer, f.channel, f.focus, f.pressed = "", layerLower, 0, "", ""
 		f.helping, f.shown, f.taps = false, time.Time{}, 0
+		f.last.before = true
 	}
 	if v.Screen != f.view.Screen {
 		f.leaveEngineer()
@@ -132,7 +134,25 @@ func (f *Face) Handle(ev tcell.Event, now time.Time) unlock.Input {
 	return in
 }
 
-// mouse makes a tap of a press and a release on the same target.
+// tap is where and when a finger was lifted.
+type tap struct {
+	r      rect // of the target
+	at     time.Time
+	before bool // on a screen that has gone
+}
+
+// bounce is how soon after a tap another in the same place is the same finger's, of a hand that trembles.
+const bounce = 400 * time.Millisecond
+
+// bounced tells that a touch is no more than the echo of the last tap. Only keys that type are meant twice.
+func (f *Face) bounced(t *target, x, y int) bool {
+	if !f.last.r.has(x, y) || f.now.Sub(f.last.at) >= bounce {
+		return false
+	}
+	return f.last.before || t == nil || !t.types()
+}
+
+// mouse makes a tap of a press and a release on the same target. A finger may slip over its edge by a cell.
 func (f *Face) mouse(ev *tcell.EventMouse) unlock.Input {
 	x, y := ev.Position()
 	switch {
@@ -146,7 +166,7 @@ func (f *Face) mouse(ev *tcell.EventMouse) unlock.Input {
 		}
 		f.held = true
 		f.keys, f.pad, f.focus, f.shown = false, false, "", time.Time{}
-		if t := f.page.at(x, y); t != nil {
+		if t := f.page.at(x, y); t != nil && !f.bounced(t, x, y) {
 			f.pressed = t.id
 			if t.id == showID {
 				f.shown = f.now.Add(showFor)
@@ -155,14 +175,18 @@ func (f *Face) mouse(ev *tcell.EventMouse) unlock.Input {
 		return unlock.Touched{}
 	case f.held:
 		f.held = false
-		was := f.pressed
+		was := f.page.find(f.pressed)
 		f.pressed, f.shown = "", time.Time{}
-		t := f.page.at(x, y)
 		switch {
-		case t != nil && t.id == was && was != showID:
-			return t.act()
-		case t == nil && was == "":
+		case was != nil && was.r.near(x, y):
+			f.last = tap{r: was.r, at: f.now}
+			if was.id != showID {
+				return was.act()
+			}
+		case was == nil && f.page.at(x, y) == nil:
 			return f.tapBeside(y)
+		default:
+			f.last.at = f.now // it still trembles
 		}
 		return unlock.Touched{}
 	case ev.Buttons() != tcell.ButtonNone:

@@ -29,12 +29,13 @@ func (s stage) mouseAt(x, y int, b tcell.ButtonMask) unlock.Input {
 	return s.Handle(tcell.NewEventMouse(x, y, b, tcell.ModNone), samples.Now)
 }
 
-// tap finds a label on the screen, as a finger would, and taps on it.
+// tap finds a label on the screen, as a finger would, and taps on it, some time after the last tap.
 func (s stage) tap(t *testing.T, label string) unlock.Input {
 	t.Helper()
 	for _, c := range s.page.targets {
 		if c.label == label {
 			x, y := c.r.x+c.r.w/2, c.r.y+c.r.h/2
+			s.last = tap{}
 			s.mouseAt(x, y, tcell.Button1)
 			return s.mouseAt(x, y, tcell.ButtonNone)
 		}

@@ -80,6 +80,7 @@ func (s stage) play(sample samples.Sample) {
 		for _, target := range s.page.targets {
 			if target.label == label {
 				x, y := target.r.x+target.r.w/2, target.r.y+target.r.h/2
+				s.last = tap{}
 				s.Handle(tcell.NewEventMouse(x, y, tcell.Button1, tcell.ModNone), samples.Now)
 				s.Handle(tcell.NewEventMouse(x, y, tcell.ButtonNone, tcell.ModNone), samples.Now)
 				break

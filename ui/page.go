@@ -19,6 +19,11 @@ type rect struct{ x, y, w, h int }
 
 func (r rect) has(x, y int) bool { return x >= r.x && x < r.x+r.w && y >= r.y && y < r.y+r.h }
 
+// near tells that a cell of the screen is in the rectangle or beside it.
+func (r rect) near(x, y int) bool {
+	return x >= 0 && y >= 0 && rect{r.x - 1, r.y - 1, r.w + 2, r.h + 2}.has(x, y)
+}
+
 func (r rect) centre() (x2, y2 int) { return 2*r.x + r.w, 2*r.y + r.h }
 
 type look int
@@ -38,6 +43,9 @@ type target struct {
 	look  look
 	act   func() unlock.Input
 }
+
+// types tells that the target is a key of a keyboard that is used many times in a row.
+func (t *target) types() bool { return strings.HasPrefix(t.id, "key ") || t.id == "delete" }
 
 // page is one screen being laid out. Texts are painted at once, targets at the end, when the focus is known.
 type page struct {

@@ -76,6 +76,7 @@ func TestNoMeaningIsInColourAlone(t *testing.T) {
 				continue
 			}
 			plain := s.text()
+			s.last = tap{}
 			s.mouseAt(c.r.x+c.r.w/2, c.r.y+c.r.h/2, tcell.Button1)
 			pressed := s.text()
 			s.mouseAt(-1, -1, tcell.ButtonNone)
