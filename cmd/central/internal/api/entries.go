@@ -95,6 +95,11 @@ func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
 			return nil, err
 		}
 	}
+	if len(added) > 0 {
+		if err := st.tx.AddKioskKey(st.rq.kiosk, st.rq.certificate.RawSubjectPublicKeyInfo); err != nil {
+			return nil, err
+		}
+	}
 	for _, e := range added {
 		if err := errors.Join(st.tx.AppendEntry(st.rq.kiosk, e), st.watch(&kiosk, e.Body)); err != nil {
 			return nil, err

@@ -68,6 +68,12 @@ const (
 	KioskNewLog Kind = "kiosk-new-log" // it may begin a new journal, or has; Note says which, and where
 	Cosigned    Kind = "cosigned"      // a witness's cosignature was published; Note says whose, of which size
 
+	EvidenceExported Kind = "evidence-exported" // Note says which places of the tree
+	EvidenceSearched Kind = "evidence-searched" // Note says by what
+	EvidenceProved   Kind = "evidence-proved"   // Note says what
+	EvidenceErased   Kind = "evidence-erased"   // bodies and salts were; Note says which and why
+	Erased           Kind = "erased"            // what an event was whose body is gone
+
 	ServiceCodesMade   Kind = "service-codes-made"   // a kiosk's one-time codes for engineers are others from now on
 	ServiceCodeGiven   Kind = "service-code-given"   // Note says which number
 	ServiceCardAdded   Kind = "service-card-added"   // Note says which key; no Card, since it is none of a holder's
@@ -105,7 +111,8 @@ type Held func(seq int64) ([32]byte, error)
 // Linked is an entry to append and the chain's hash after it.
 type Linked struct {
 	audit.Stored
-	Hash [32]byte
+	Hash      [32]byte
+	Signature []byte // of the head, if that is here
 }
 
 // Extend checks that a batch, signed up to head by the kiosk's device key, extends a journal that is held up to entry
@@ -141,7 +148,7 @@ func Extend(key *ecdsa.PublicKey, kiosk string, last int64, held Held, run []aud
 		}
 		at = audit.Point{Seq: s.Seq, Hash: audit.Chain(at.Hash, s.Seq, audit.Leaf(s.Salt, s.Body))}
 		if s.Seq > last {
-			fresh = append(fresh, Linked{s, at.Hash})
+			fresh = append(fresh, Linked{Stored: s, Hash: at.Hash})
 			continue
 		}
 		same, err := held(s.Seq)
@@ -154,6 +161,9 @@ func Extend(key *ecdsa.PublicKey, kiosk string, last int64, held Held, run []aud
 	}
 	if at.Seq != head.Seq || at.Hash != head.Hash {
 		return nil, fmt.Errorf("%w: the entries do not lead to the signed head", ErrDoesNotExtend)
+	}
+	if n := len(fresh); n > 0 {
+		fresh[n-1].Signature = head.Signature
 	}
 	return fresh, nil
 }

@@ -72,6 +72,7 @@ func full(t *testing.T, s Store) {
 			tx.AddServiceChain(ServiceChain{ID: "s1", Kiosk: "k1", Seed: []byte{5}, End: "E", MadeAt: now, Due: 1000}), addServiceCard(tx),
 			tx.growAll(), tx.SetCheckpoint(TreeCheckpoint{Epoch: 1, Size: 2, SignedAt: now, Note: "a\n", Witnesses: "— w\n"}),
 			tx.SetKioskLog(Kiosk{Name: "k1", Log: 1, BackedUp: 0}),
+			tx.AddKioskKey("k1", []byte{0x30}), tx.NoteDay(now), tx.exec(keys{treeKey}, `INSERT INTO tree_erased (one, place) VALUES (1, 0)`),
 			tx.SetKioskCase(Kiosk{Name: "k1", CaseOpenedAt: 5, CaseClearedAt: 6, CaseToldAt: 7}),
 			tx.exec(keys{epochKey}, `INSERT INTO epochs (number, opened_at, backup_at) VALUES (1, 0, 0)`))
 	})

@@ -82,8 +82,10 @@ func (t *Tx) HeldHash(kiosk string, seq int64) (hash [32]byte, err error) {
 
 // AppendEntry adds an entry of a kiosk's journal.
 func (t *Tx) AppendEntry(kiosk string, e ledger.Linked) error {
-	err := t.exec(keys{kioskKey(kiosk)}, `INSERT INTO entries (kiosk, log, seq, body, salt, hash) VALUES ($1, `+currentLog+`, $2, $3, $4, $5)`,
-		kiosk, e.Seq, e.Body, e.Salt[:], e.Hash[:])
+	s := said(e.Body)
+	err := t.exec(keys{kioskKey(kiosk)}, `INSERT INTO entries (kiosk, log, seq, body, salt, hash, signature, before, kind, at, case_id, reason)
+		VALUES ($1, `+currentLog+`, $2, $3, $4, $5, $6, (SELECT log_hash FROM kiosks WHERE name = $1 AND log > 1 AND log_from = CAST($2 AS BIGINT) - 1), $7, $8, $9, $10)`,
+		kiosk, e.Seq, e.Body, e.Salt[:], e.Hash[:], e.Signature, s.Kind, s.At, s.Case, s.Reason)
 	if err != nil {
 		return fmt.Errorf("append entry %d: %w", e.Seq, err)
 	}

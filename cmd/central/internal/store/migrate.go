@@ -112,4 +112,5 @@ var addedIn = map[int64][]string{
 	3: {"feedback"},
 	4: {"service_chains", "service_cards", "service_serials"},
 	5: {"tree_leaves", "tree_hashes", "tree_checkpoints"},
+	6: {"kiosk_keys", "tree_days", "tree_erased"},
 }
