@@ -105,6 +105,7 @@ func (e *engineer) facts() (facts []ui.Fact) {
 	say("Certificate", until.Sub(now) < certificateSoon, "until %s", at(until))
 	waiting, used := e.dev.Journal.Waiting()
 	say("Journal", used >= journalUsed, "%d entries wait for central; %.0f %% of the room is taken", waiting, 100*used)
+	e.historyFacts(say)
 	what, reader := e.readers.Holds()
 	if reader == "" {
 		say("Reader", true, "%s", what)
@@ -119,6 +120,23 @@ func (e *engineer) facts() (facts []ui.Fact) {
 		say("Last error", false, "%s", *fault)
 	}
 	return facts
+}
+
+// historyFacts are those of central's tree, as this kiosk was shown it.
+func (e *engineer) historyFacts(say func(string, bool, string, ...any)) {
+	if e.dev.Checkpoints == nil {
+		say("History", true, "nothing is kept of central's")
+		return
+	}
+	s := e.dev.Checkpoints.Status()
+	if s.Size == 0 {
+		say("History", false, "central has shown no checkpoint yet")
+	} else {
+		say("History", false, "%d records at central, since %s", s.Size, s.At.In(e.dev.Zone).Format("2 Jan 2006 15:04"))
+	}
+	for _, f := range s.Findings {
+		say("History", true, "%s, %s: %d records were known, %d were shown", f.Reason, f.At.In(e.dev.Zone).Format("2 Jan 2006 15:04"), f.Size, f.Now)
+	}
 }
 
 // boxFacts are those of the board, and of what can be touched.

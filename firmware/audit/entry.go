@@ -24,6 +24,7 @@ const (
 	KindServiceOpened  Kind = "service-opened"  // an engineer opened the service page; Reason says by which code or card
 	KindServiceRefused Kind = "service-refused" // somebody tried to; Reason says why not
 	KindServiceClosed  Kind = "service-closed"  // and it was closed
+	KindCheckpoint     Kind = "checkpoint"      // central's tree is not the one that the kiosk knew; Reason says how
 	KindQuarantined    Kind = "quarantined"     // first entry of a journal whose predecessor was damaged and set aside; Reason says how
 )
 
@@ -31,7 +32,7 @@ const (
 var Kinds = []Kind{
 	KindStarted, KindBegun, KindRefused, KindConsented, KindCodeAsked, KindCodeAccepted, KindCodeRefused, KindChanging, KindChanged,
 	KindIntent, KindOutcome, KindSettled, KindEnded, KindImpossible, KindCaseOpened, KindCaseCleared, KindServiceOpened,
-	KindServiceRefused, KindServiceClosed, KindQuarantined,
+	KindServiceRefused, KindServiceClosed, KindCheckpoint, KindQuarantined,
 }
 
 // Fact is whether something is so on the card.

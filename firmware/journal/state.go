@@ -25,11 +25,12 @@ type state struct {
 	Seq       int64  `json:"seq"` // of the last entry
 	Hash      []byte `json:"hash"`
 	Signature []byte `json:"signature"`
-	First     int64  `json:"first"` // of the first entry that is kept
-	Base      []byte `json:"base"`  // the chain's hash before First
-	Held      int64  `json:"held"`  // central holds every entry up to this one
-	Epoch     int64  `json:"epoch"` // of central's in which it said so; 0 if it never did
-	Open      int    `json:"open"`  // how many stand in bucketOpen
+	First     int64  `json:"first"`         // of the first entry that is kept
+	Base      []byte `json:"base"`          // the chain's hash before First
+	Held      int64  `json:"held"`          // central holds every entry up to this one
+	Epoch     int64  `json:"epoch"`         // of central's in which it said so; 0 if it never did
+	Log       int64  `json:"log,omitempty"` // which of this kiosk's journals central takes; 0 is the first, too
+	Open      int    `json:"open"`          // how many stand in bucketOpen
 }
 
 func (s *state) hash() [32]byte { return [32]byte(s.Hash) }

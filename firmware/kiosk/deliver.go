@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"latchkey/firmware/audit"
+	"latchkey/firmware/checkpoint"
 	"latchkey/firmware/unlock"
 	"latchkey/firmware/wire"
 )
@@ -21,6 +22,8 @@ const (
 	deliverEvery = time.Minute
 	// batchMost entries go into one request; kiosk.yaml allows 500.
 	batchMost = 200
+	// lookEvery is how often central is asked for its checkpoint.
+	lookEvery = 10 * time.Minute
 )
 
 // final: central has answered for good, and asking again would change nothing. A kiosk that is not served now may be again.
@@ -75,6 +78,7 @@ func (k *Kiosk) deliver(ctx context.Context) {
 	tick := time.NewTicker(deliverEvery)
 	defer tick.Stop()
 	ask := true
+	var looked time.Time
 	for {
 		for {
 			more, err := k.deliverBatch(ctx, ask)
@@ -85,6 +89,10 @@ func (k *Kiosk) deliver(ctx context.Context) {
 			if err != nil || !more {
 				break
 			}
+		}
+		if now := time.Now(); looked.IsZero() || now.Sub(looked).Abs() >= lookEvery {
+			looked = now
+			k.lookAtHistory(ctx, now)
 		}
 		select {
 		case <-k.written:
@@ -112,6 +120,18 @@ func (k *Kiosk) deliverBatch(ctx context.Context, ask bool) (more bool, err erro
 	if err != nil {
 		return false, err
 	}
+	if log := max(receipt.Log, 1); log != k.Journal.Log() {
+		if err := k.Journal.Anew(receipt.Epoch, log); err != nil {
+			return false, err
+		}
+		k.Log.Warn("central takes a new journal from this kiosk", "journal", log)
+		if receipt.Held == 0 {
+			return k.Journal.Head().Seq > k.Journal.Start().Seq, nil // all that is kept goes there now
+		}
+	}
+	if receipt.Log > 1 && receipt.Held == 0 {
+		return false, nil // it waits for the first entry of the new journal
+	}
 	if err := k.Journal.Held(receipt.Epoch, receipt.Held, [32]byte(receipt.Hash)); err != nil {
 		return false, err
 	}
@@ -129,6 +149,9 @@ func (k *Kiosk) offer(ctx context.Context, batch []audit.Stored, head audit.Head
 	body := wire.EntryBatch{
 		Entries: []wire.JournalEntry{}, Head: wire.JournalHead{Seq: head.Seq, Hash: head.Hash[:], Signature: head.Signature}, More: more,
 	}
+	if start := k.Journal.Start(); len(batch) > 0 && batch[0].Seq == start.Seq+1 {
+		body.Before = start.Hash[:]
+	}
 	for _, e := range batch {
 		body.Entries = append(body.Entries, wire.JournalEntry{Seq: e.Seq, Body: e.Body, Salt: e.Salt[:]})
 	}
@@ -144,4 +167,33 @@ func (k *Kiosk) offer(ctx context.Context, batch []audit.Stored, head audit.Head
 		return nil, errors.New("central's receipt has no hash")
 	}
 	return receipt, nil
+}
+
+// lookAtHistory asks central for its newest checkpoint and demands that it fit to the one that is kept. What does not is written down,
+// and delivered to the very central that it is about: what counts is that it stands in this kiosk's chain, and on its engineer's page.
+func (k *Kiosk) lookAtHistory(ctx context.Context, now time.Time) {
+	if k.Checkpoints == nil {
+		return
+	}
+	shown, err := k.AskCheckpoint(ctx, k.Checkpoints.Size())
+	var found *checkpoint.Finding
+	if err == nil {
+		found, err = k.Checkpoints.Take(shown, now)
+	}
+	var p *wire.Problem
+	if err != nil && ctx.Err() == nil && !(errors.As(err, &p) && p.Code == wire.CodeNotFound) { // it may have signed none yet
+		k.Log.Warn("central's checkpoint not taken", "err", err)
+	}
+	if found == nil {
+		return
+	}
+	k.Log.Error("central shows another history than it did", "reason", found.Reason, "kept", found.Size, "shown", found.Now)
+	if err := k.Journal.Append(audit.Entry{Kind: audit.KindCheckpoint, At: now.UnixMilli(), Reason: string(found.Reason)}); err != nil {
+		k.Log.Error("that central shows another history is not in the journal", "err", err)
+		return
+	}
+	select {
+	case k.written <- struct{}{}:
+	default:
+	}
 }

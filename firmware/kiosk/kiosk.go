@@ -20,6 +20,7 @@ import (
 
 	"latchkey/card"
 	"latchkey/firmware/audit"
+	"latchkey/firmware/checkpoint"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/service"
 	"latchkey/firmware/unlock"
@@ -91,6 +92,11 @@ type Config struct {
 
 	// Service knows engineers' one-time codes and service cards; nil if nobody may open the engineer's page.
 	Service *service.Store
+
+	// Checkpoints keeps the newest checkpoint of central's tree; nil if none is kept. AskCheckpoint asks central for it, with the proof
+	// from one of the size.
+	Checkpoints   *checkpoint.Store
+	AskCheckpoint func(ctx context.Context, from int64) (*wire.Checkpoint, error)
 
 	Log *slog.Logger
 }

@@ -214,6 +214,15 @@ func (c *Central) Feedback(ctx context.Context, body wire.Feedback) error {
 	return err
 }
 
+// Checkpoint asks for the newest checkpoint of central's tree, with the proof from one of size from.
+func (c *Central) Checkpoint(ctx context.Context, from int64) (*wire.Checkpoint, error) {
+	r, err := c.client.GetCheckpointWithResponse(ctx, &wire.GetCheckpointParams{From: from})
+	if err != nil {
+		return nil, err
+	}
+	return answer(r.JSON200, r.ApplicationproblemJSONDefault, r.HTTPResponse)
+}
+
 // Service asks for the document of firmware/service; nil if the kiosk has the newest. etag, chain and due are of the one that it has;
 // all are empty if it has none.
 func (c *Central) Service(ctx context.Context, etag, chain string, due int) (*wire.ServiceDocument, error) {

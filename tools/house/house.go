@@ -42,7 +42,8 @@ var allowed = []struct {
 	{"firmware/link", []string{"firmware/wire", "firmware/audit"}},
 	// Both sides: a kiosk checks what central gives out.
 	{"firmware/service", []string{"card"}},
-	{"firmware/kiosk", []string{"firmware/unlock", "firmware/wire", "firmware/audit", "firmware/journal", "firmware/service", "card", "board/..."}},
+	{"firmware/checkpoint", []string{"firmware/wire", "firmware/audit"}},
+	{"firmware/kiosk", []string{"firmware/unlock", "firmware/wire", "firmware/audit", "firmware/journal", "firmware/service", "firmware/checkpoint", "card", "board/..."}},
 	{"card", nil},
 	{"card/...", []string{"card", "card/apdu", "card/profiles"}},
 	{"card/families", []string{"card/..."}},

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/firmware/checkpoint"
 	"latchkey/firmware/identity"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/kiosk"
@@ -26,7 +27,9 @@ type Device struct {
 	*Config
 	Log     *slog.Logger
 	Journal *journal.Journal
-	Central *link.Central
+	// Checkpoints keeps what central showed of its history; nil if it cannot be kept.
+	Checkpoints *checkpoint.Store
+	Central     *link.Central
 
 	logFile *os.File
 	stop    context.CancelFunc
@@ -54,6 +57,13 @@ func Open(c *Config, logName string) (_ *Device, err error) {
 		d.Log.Error("the journal was damaged; it was set aside and a new one begun", "damaged", quarantined)
 	}
 	d.Journal = evidence
+	var set string
+	if d.Checkpoints, set, err = checkpoint.Open(c.Data, c.Identity.CentralKey); err != nil {
+		d.Log.Error("nothing is kept of central's history", "err", err)
+	}
+	if set != "" {
+		d.Log.Error("the checkpoint's file was damaged and set aside: what central showed before is not compared any more", "damaged", set)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
 	if c.enrolled != nil {
@@ -96,5 +106,6 @@ func (d *Device) Close() error {
 func (d *Device) Kiosk(r *Readers) kiosk.Config {
 	return kiosk.Config{
 		Identity: d.Identity, Machine: d.Machine, Central: d.Central, Journal: d.Journal, Reader: r.Inputs, Open: r.Open, Log: d.Log,
+		Checkpoints: d.Checkpoints, AskCheckpoint: d.Central.Checkpoint,
 	}
 }

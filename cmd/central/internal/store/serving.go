@@ -75,7 +75,12 @@ func (p *PostgreSQL) hold(ctx context.Context, query string) (release func(), er
 	if err = conn.QueryRow(ctx, query, lockID(serving)).Scan(&got); err == nil && !got {
 		err = ErrServed
 	}
-	release = func() { conn.Close(context.WithoutCancel(ctx)) }
+	release = func() {
+		after := context.WithoutCancel(ctx)
+		// The server ends a connection a moment after it was closed. An error is that of one that it has ended already.
+		_, _ = conn.Exec(after, `SELECT pg_advisory_unlock_all()`)
+		conn.Close(after)
+	}
 	if err != nil {
 		release()
 		return nil, fmt.Errorf("lock database: %w", err)
