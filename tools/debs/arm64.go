@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -23,8 +24,8 @@ func Arm64Backports(ctx context.Context, log io.Writer, packages ...string) (Sys
 	return set{what: "emulated machine", packages: packages, foreign: "arm64", suite: "backports"}.root(ctx, log)
 }
 
-// source has apt know the suite alone, which systems seldom have among their sources, from the mirror that all reach.
-func (p set) source(tmp string) (conf string, err error) {
+// source has apt know the suite alone, which systems seldom have among their sources, from wherever the system has its release.
+func (p set) source(ctx context.Context, tmp string) (conf string, err error) {
 	release, err := os.ReadFile("/etc/os-release")
 	if err != nil {
 		return "", err
@@ -34,9 +35,22 @@ func (p set) source(tmp string) (conf string, err error) {
 		return "", errors.New("/etc/os-release names no release of Debian (VERSION_CODENAME)")
 	}
 	name, _, _ := strings.Cut(rest, "\n")
+	places, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Release: "+name, "Component: main").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask where Debian's %s comes from: %w", name, err)
+	}
+	if len(places) == 0 {
+		return "", fmt.Errorf("there is no source of Debian's %s in /etc/apt", name)
+	}
+	// Somebody else's packages may be among them; what Debian has not signed is not taken.
+	var lines []string
+	for place := range strings.Lines(string(places)) {
+		lines = append(lines, fmt.Sprintf("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s-%s main\n", strings.TrimSpace(place), name, p.suite))
+	}
+	slices.Sort(lines)
 	list := filepath.Join(tmp, "sources.list")
-	line := fmt.Sprintf("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian %s-%s main\n", name, p.suite)
-	return fmt.Sprintf("Dir::Etc::sourcelist %q;\nDir::Etc::sourceparts \"-\";\n", list), os.WriteFile(list, []byte(line), 0o644)
+	return fmt.Sprintf("Dir::Etc::sourcelist %q;\nDir::Etc::sourceparts \"-\";\n", list),
+		os.WriteFile(list, []byte(strings.Join(slices.Compact(lines), "")), 0o644)
 }
 
 // Path is that of a file or folder of the tree.

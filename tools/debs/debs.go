@@ -141,7 +141,7 @@ Acquire::Languages "none";
 Debug::NoLocking "true";
 %s`, tmp+"/state", tmp+"/state/lists", tmp+"/cache", tmp+"/cache/archives", p.architecture())
 	if p.suite != "" {
-		source, err := p.source(tmp)
+		source, err := p.source(ctx, tmp)
 		if err != nil {
 			return nil, err
 		}
