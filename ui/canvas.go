@@ -14,6 +14,7 @@ type canvas struct {
 	styles       []tcell.Style // by pen; a page has a dozen
 	themed       []tcell.Style // the same as they are shown
 	theme        theme
+	whole        bool // what stands on the screen is not known: all of it is sent next
 }
 
 // pen is a style by its number: cells that are small are quickly compared.
@@ -29,6 +30,7 @@ func (c *canvas) clear(s tcell.Screen, st tcell.Style) {
 	if w, h := s.Size(); w != c.w || h != c.h {
 		c.w, c.h = w, h
 		c.drawn, c.shown = make([]cell, w*h), make([]cell, w*h)
+		c.whole = true
 	}
 	blank := cell{' ', c.pen(st)}
 	for i := range c.drawn {
@@ -80,7 +82,11 @@ func (c *canvas) show(s tcell.Screen) {
 		}
 	}
 	c.drawn, c.shown = c.shown, c.drawn
-	if changed {
+	switch {
+	case c.whole:
+		c.whole = false
+		s.Sync()
+	case changed:
 		s.Show()
 	}
 }

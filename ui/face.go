@@ -103,12 +103,11 @@ func (f *Face) Show(v unlock.View, now time.Time) {
 	if v.Screen != f.view.Screen {
 		f.leaveEngineer()
 	}
-	fresh := v.Screen == unlock.ScreenAttract && f.view.Screen != v.Screen
+	if v.Screen == unlock.ScreenAttract && f.view.Screen != v.Screen {
+		f.canvas.whole = true // whatever else wrote to the console is gone for the next holder
+	}
 	f.view, f.now = v, now
 	f.draw()
-	if fresh {
-		f.screen.Sync() // whatever else wrote to the console is gone for the next holder
-	}
 	f.voice()
 }
 
@@ -120,7 +119,6 @@ func (f *Face) Handle(ev tcell.Event, now time.Time) unlock.Input {
 	switch ev := ev.(type) {
 	case *tcell.EventResize:
 		f.draw()
-		f.screen.Sync()
 		return nil
 	case *tcell.EventKey:
 		in = f.key(ev)
