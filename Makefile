@@ -29,6 +29,10 @@ run: deps-run build ## try it: kiosk, central, mailbox and virtual cards in this
 test: deps-build ## run every test; a test that is skipped is a failure; the last line counts
 	@$(GO) run ./tools/count $(TAGS) -race ./...
 
+.PHONY: crash
+crash: deps-build ## cut the power in the middle of what the kiosk's journal writes, in 20,000 ways and more, and start from what is left
+	@$(GO) test -c -o bin/crash ./firmware/journal && bin/crash -test.run TestCrashStates
+
 .PHONY: e2e
 e2e: deps-run build ## walk up as a person would, and ask independent card tools whether it is true; central on SQLite and on PostgreSQL
 	@bin/e2e --on sqlite,postgresql
