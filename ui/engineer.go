@@ -162,7 +162,7 @@ func (f *Face) factsTab(p *page, r rect) {
 	rows := r.h - 2
 	y, shown := r.y+2, 0
 	for _, a := range facts[from:] {
-		lines := greedy(a.Value, r.w-label-2)
+		lines := greedy(strings.Fields(a.Value), r.w-label-2)
 		if len(lines) == 0 {
 			lines = []string{"–"}
 		}

@@ -10,36 +10,81 @@ import (
 	"latchkey/firmware/unlock"
 )
 
-// filled puts the view's facts in place of the braces.
+// filled puts the view's facts in place of the braces. Braces that name none stay, and so does what a fact has in it.
 func (f *Face) filled(s string) string {
-	if !strings.Contains(s, "{") {
+	before, rest, open := strings.Cut(s, "{")
+	if !open {
 		return s
 	}
+	var b strings.Builder
+	for open {
+		b.WriteString(before)
+		name, after, closed := strings.Cut(rest, "}")
+		if fact, is := f.fact(name); is && closed {
+			b.WriteString(fact)
+			before, rest, open = strings.Cut(after, "{")
+			continue
+		}
+		b.WriteByte('{')
+		before, rest, open = strings.Cut(rest, "{")
+	}
+	b.WriteString(before)
+	return b.String()
+}
+
+// fact of the view by the name that messages have for it.
+func (f *Face) fact(name string) (fact string, is bool) {
 	v := f.view
-	s = strings.ReplaceAll(s, "{rules}", f.rulesOf(v.Rules))
-	pairs := []string{
-		"{help}", f.help(),
-		"{min}", strconv.Itoa(v.Rules.Min), "{max}", strconv.Itoa(v.Rules.Max),
-		"{expired}", f.ranOut(),
-		"{back}", f.clock(v.ReturnBefore), "{backleft}", clockDown(v.ReturnBefore.Sub(f.now)),
-		"{triesleft}", f.tries("tries-left-card", v.TriesLeft),
-		"{triesleftshort}", f.tries("tries-left", v.TriesLeft),
-		"{beforelock}", f.tries("tries-before-lock", v.TriesLeft),
-		"{stilllocked}", f.stillLocked(),
-		"{expiring}", f.day(v.Expiring),
-		"{series}", f.series(v.Series),
-		"{number}", strconv.Itoa(v.ServiceNumber),
+	switch name {
+	case "help":
+		return f.help(), true
+	case "rules":
+		return f.filled(f.rulesOf(v.Rules)), true
+	case "min":
+		return strconv.Itoa(v.Rules.Min), true
+	case "max":
+		return strconv.Itoa(v.Rules.Max), true
+	case "expired":
+		return f.ranOut(), true
+	case "back":
+		return f.clock(v.ReturnBefore), true
+	case "backleft":
+		return clockDown(v.ReturnBefore.Sub(f.now)), true
+	case "triesleft":
+		return f.tries("tries-left-card", v.TriesLeft), true
+	case "triesleftshort":
+		return f.tries("tries-left", v.TriesLeft), true
+	case "beforelock":
+		return f.tries("tries-before-lock", v.TriesLeft), true
+	case "stilllocked":
+		return f.stillLocked(), true
+	case "expiring":
+		return f.day(v.Expiring), true
+	case "series":
+		return f.series(v.Series), true
+	case "number":
+		return strconv.Itoa(v.ServiceNumber), true
 	}
-	if c := v.Code; c != nil {
-		pairs = append(pairs,
-			"{address}", shorten(c.Masked, addressRoom),
-			"{digits}", strconv.Itoa(c.Digits),
-			"{validity}", f.words.minutes(c.ExpiresAt.Sub(c.SentAt)),
-			"{sent}", f.clock(c.SentAt), "{until}", f.clock(c.ExpiresAt),
-			"{left}", clockDown(c.ExpiresAt.Sub(f.now)),
-			"{attempts}", f.tries("tries-left", c.AttemptsLeft))
+	if v.Code == nil {
+		return "", false
 	}
-	return strings.NewReplacer(pairs...).Replace(s)
+	switch c := v.Code; name {
+	case "address":
+		return shorten(c.Masked, addressRoom), true
+	case "digits":
+		return strconv.Itoa(c.Digits), true
+	case "validity":
+		return f.words.minutes(c.ExpiresAt.Sub(c.SentAt)), true
+	case "sent":
+		return f.clock(c.SentAt), true
+	case "until":
+		return f.clock(c.ExpiresAt), true
+	case "left":
+		return clockDown(c.ExpiresAt.Sub(f.now)), true
+	case "attempts":
+		return f.tries("tries-left", c.AttemptsLeft), true
+	}
+	return "", false
 }
 
 // addressRoom is how many columns an address has within a sentence, so that the sentence fits into its lines.

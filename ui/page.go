@@ -290,13 +290,20 @@ func width(s string) int { return utf8.RuneCountInString(s) }
 
 // wrap breaks at spaces into as few lines as w allows, and makes these about equally long.
 func wrap(s string, w int) []string {
-	lines := greedy(s, w)
+	if s = strings.TrimSpace(s); s == "" {
+		return nil
+	}
+	if width(s) <= w && !strings.Contains(s, "  ") {
+		return []string{s}
+	}
+	words := strings.Fields(s)
+	lines := greedy(words, w)
 	longest := 0
-	for _, word := range strings.Fields(s) {
+	for _, word := range words {
 		longest = max(longest, width(word))
 	}
 	for w--; len(lines) > 1 && w >= longest; w-- {
-		narrower := greedy(s, w)
+		narrower := greedy(words, w)
 		if len(narrower) > len(lines) {
 			break
 		}
@@ -306,28 +313,25 @@ func wrap(s string, w int) []string {
 }
 
 // greedy breaks within a word only if the word alone is too long.
-func greedy(s string, w int) []string {
+func greedy(words []string, w int) []string {
 	var lines []string
-	line := ""
-	for _, word := range strings.Fields(s) {
-		for width(word) > w {
-			if line != "" {
-				lines = append(lines, line)
-				line = ""
-			}
+	line, room := "", 0 // what is left in it
+	for _, word := range words {
+		n := width(word)
+		switch {
+		case line != "" && n < room:
+			line += " " + word
+			room -= n + 1
+			continue
+		case line != "":
+			lines = append(lines, line)
+		}
+		for ; n > w; n -= w {
 			r := []rune(word)
 			lines = append(lines, string(r[:w]))
 			word = string(r[w:])
 		}
-		switch {
-		case line == "":
-			line = word
-		case width(line)+1+width(word) <= w:
-			line += " " + word
-		default:
-			lines = append(lines, line)
-			line = word
-		}
+		line, room = word, w-n
 	}
 	if line != "" {
 		lines = append(lines, line)
