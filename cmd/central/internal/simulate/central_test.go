@@ -110,6 +110,7 @@ type central struct {
 	handler http.Handler
 	stop    context.CancelFunc
 	dead    atomic.Bool
+	outbox  chan error
 	release func()
 }
 
@@ -117,11 +118,16 @@ type central struct {
 type tricky struct {
 	store.Store
 	before, after atomic.Pointer[error] // of the next Update
+	killAt        atomic.Int64          // Updates until the process dies; 0: it does not
+	kill          func() error
 }
 
 func (t *tricky) Update(ctx context.Context, f func(*store.Tx) error) error {
 	if err := t.before.Swap(nil); err != nil {
 		return *err
+	}
+	if t.killAt.Load() > 0 && t.killAt.Add(-1) == 0 {
+		return errors.Join(errKilled, t.kill())
 	}
 	err := t.Store.Update(ctx, f)
 	if failed := t.after.Swap(nil); failed != nil && err == nil {
@@ -141,6 +147,7 @@ func (w *world) startCentral(path string) error {
 		return err
 	}
 	c := &central{w: w, path: path, store: &tricky{Store: s}, stop: stop}
+	c.store.kill = c.kill
 	if c.release, err = s.Serve(ctx); err != nil {
 		stop()
 		return err
@@ -156,6 +163,8 @@ func (w *world) startCentral(path string) error {
 		Log: quiet, Now: w.now, Monitor: monitor.New(c.store, w.now),
 	}
 	c.handler = server.Handler()
+	c.outbox = make(chan error, 1)
+	go func() { c.outbox <- outbox.Run(ctx) }()
 	w.central = c
 	return nil
 }
@@ -227,7 +236,7 @@ func (w *world) takeMail(c net.Conn) {
 			Personalisation struct{ Text, Subject string }
 		}
 		if err := json.Unmarshal(body, &letter); err != nil {
-			w.breaks("harness", "a letter that is none: %v", err)
+			w.breaks(harness, "a letter that is none: %v", err)
 		}
 		if code := sixDigits.FindString(letter.Personalisation.Text); code != "" {
 			w.mu.Lock()
@@ -270,7 +279,7 @@ func (w *world) record(serial string) (c cases.Card, e store.Epoch, err error) {
 
 func (w *world) update(f func(*store.Tx) error) {
 	if err := w.central.store.Store.Update(context.Background(), f); err != nil {
-		w.breaks("harness", "%v", err)
+		w.breaks(harness, "%v", err)
 	}
 }
 

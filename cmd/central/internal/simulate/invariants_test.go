@@ -1,7 +1,10 @@
 package simulate
 
 import (
+	"latchkey/cmd/central/internal/ledger"
+	"latchkey/cmd/central/internal/store"
 	"slices"
+	"time"
 
 	"latchkey/firmware/audit"
 	"latchkey/firmware/secret"
@@ -11,10 +14,11 @@ import (
 
 // The invariants that no fault may break, each with where it is looked after.
 const (
-	cardIsNotBricked = "a card is not bricked"                          // tried, and every episode's end
-	pukIsNotLost     = "a PUK is never lost"                            // look
-	nothingTwice     = "nothing is accepted twice"                      // once
-	passcodeIsTold   = "a passcode is on the card or not, and told"     // told
+	cardIsNotBricked = "a card is not bricked"                      // tried, and every episode's end
+	pukIsNotLost     = "a PUK is never lost"                        // look
+	nothingTwice     = "nothing is accepted twice"                  // once
+	passcodeIsTold   = "a passcode is on the card or not, and told" // told
+	harness          = "the simulation itself"
 	evidenceIsWhole  = "an audit entry is never lost, doubled, altered" // evidence
 )
 
@@ -28,19 +32,8 @@ func (w *world) tried(c *plastic, stage string, before, after int) {
 	}
 }
 
-// look looks at the PUKs of the cards that are in use: one of central's two candidates is the card's.
-func (w *world) look() {
-	if w.central.dead.Load() {
-		return
-	}
-	for _, kind := range kinds {
-		if c := w.cards[kind]; c != nil {
-			w.lookAt(c)
-		}
-	}
-}
-
-func (w *world) lookAt(c *plastic) {
+// look looks at a card's PUK: one of central's two candidates is it.
+func (w *world) look(c *plastic) {
 	form := c.profile().PUK
 	if !form.Rotates {
 		if !c.sim.HasPUK(secret.New([]byte(c.puk))) {
@@ -50,14 +43,14 @@ func (w *world) lookAt(c *plastic) {
 	}
 	on, _, err := w.record(c.serial)
 	if err != nil {
-		w.breaks("harness", "%v", err)
+		w.breaks(harness, "%v", err)
 		return
 	}
 	for n := on.Settled; n <= on.Settled+1; n++ {
 		puk := secret.New([]byte(c.puk))
 		if n > 0 {
 			if puk, err = w.vault.Derive(c.serial, n, form); err != nil {
-				w.breaks("harness", "%v", err)
+				w.breaks(harness, "%v", err)
 			}
 		}
 		if c.sim.HasPUK(puk) {
@@ -78,12 +71,12 @@ func (w *world) once(seen map[string]string, what, key, name string) {
 }
 
 // told holds what the holder is told against the card.
-func (w *world) told(k *kiosk, c *plastic, v unlock.View) {
-	has := c.sim.HasPasscode(secret.New([]byte(c.chosen)))
+func (w *world) told(k *kiosk, c *plastic, v unlock.View, chosen string) {
+	has := c.sim.HasPasscode(secret.New([]byte(chosen)))
 	switch {
 	case v.Screen == unlock.ScreenUnlocked:
 		w.unlocked++
-		if !has {
+		if !has && c.chosen == chosen { // nobody has changed it since
 			w.breaks(passcodeIsTold, "%s says that %s is unlocked, and it is not", k.name, c.name)
 		}
 	case v.Reason == unlock.ReasonUnknownOutcome, v.Reason == unlock.Reason(wires.CodeCardReferred), v.Screen == unlock.ScreenOutOfService:
@@ -96,7 +89,7 @@ func (w *world) told(k *kiosk, c *plastic, v unlock.View) {
 func (w *world) evidence(k *kiosk) {
 	run, err := w.held(k.name)
 	if err != nil {
-		w.breaks("harness", "%v", err)
+		w.breaks(harness, "%v", err)
 		return
 	}
 	entries, err := audit.Verify(&k.key.PublicKey, k.name, audit.Point{}, run, k.p.journal.Head())
@@ -121,4 +114,30 @@ func (w *world) evidence(k *kiosk) {
 	if extra := len(have) - len(k.acked); extra > k.doubts {
 		w.breaks(evidenceIsWhole, "%s: %d entries that nobody wrote", k.name, extra)
 	}
+}
+
+// seenFork: where a disk was rolled back behind what central holds, or copied, central refuses what does not extend what it holds, and
+// says so in its ledger. What no journal holds that central has seen, nobody can miss.
+func (w *world) seenFork(k *kiosk) {
+	for range 100 {
+		for o := w.next(); o != nil; o = w.next() {
+			w.perform(o)
+		}
+		if w.alarmed(k.name) {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	w.breaks(evidenceIsWhole, "%s was rolled back or copied, and central has not noticed", k.name)
+}
+
+func (w *world) alarmed(kiosk string) (is bool) {
+	w.update(func(tx *store.Tx) error {
+		events, err := tx.Events("")
+		for _, e := range events {
+			is = is || e.Kiosk == kiosk && e.Kind == ledger.Refused && e.Note == string(wires.CodeEntriesDoNotExtend)
+		}
+		return err
+	})
+	return is
 }

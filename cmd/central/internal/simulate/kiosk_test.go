@@ -49,6 +49,9 @@ type kiosk struct {
 	inserted int      // number of insertions and removals
 	marks    int      // restarts until a journal is opened that is read through
 	acked    []string // entries that were told to be durable
+	forked   bool     // its journal is not the one that central knows, or not the only one
+	behind   bool     // and central can know
+	older    []byte   // what was on the disk when the episode began
 	left     []byte   // on the disk when the program died
 	doubts   int      // entries that may stand there although nobody was told
 }
@@ -69,12 +72,18 @@ func (w *world) newKiosk(name string) (*kiosk, error) {
 	if k.leaf, err = x509.ParseCertificate(der); err != nil {
 		return nil, err
 	}
-	w.update(func(tx *store.Tx) error {
-		_, err := tx.AddKiosk(store.Kiosk{Name: name, Kind: store.KindKiosk, Certificate: sha256.Sum256(der), State: store.KioskActive, AddedAt: 1})
-		return err
-	})
-	w.kiosks = append(w.kiosks, k)
-	return k, k.start()
+	w.update(k.add)
+	if err := k.start(); err != nil {
+		return nil, err
+	}
+	k.older, err = os.ReadFile(k.disk)
+	return k, err
+}
+
+// add tells central of the kiosk.
+func (k *kiosk) add(tx *store.Tx) error {
+	_, err := tx.AddKiosk(store.Kiosk{Name: k.name, Kind: store.KindKiosk, Certificate: sha256.Sum256(k.leaf.Raw), State: store.KioskActive, AddedAt: 1})
+	return err
 }
 
 // process is the kiosk's program.
@@ -94,6 +103,9 @@ type process struct {
 	view  unlock.View
 	stage string // what the card is asked for
 	last  string // step that was done last
+
+	spoilt bool // its disk takes nothing any more
+	opened bool // its case was
 }
 
 func (p *process) name() string { return fmt.Sprintf("%s.%d", p.k.name, p.number) }
@@ -215,11 +227,19 @@ func (k *kiosk) bury() error {
 	if k.card != nil {
 		k.card.sim.Reset()
 	}
-	k.p.stop()
-	if err := <-k.p.ended; err != nil {
+	return k.p.end()
+}
+
+// end waits until all of a process that died is gone.
+func (p *process) end() error {
+	p.stop()
+	if err := <-p.ended; err != nil {
 		return err
 	}
-	return k.p.journal.Close()
+	if err := p.journal.Close(); err != nil && !p.spoilt {
+		return err
+	}
+	return nil
 }
 
 // put makes this the kiosk's disk. It is marked as one that was closed in order, so that a start does not take the time to have a
@@ -244,9 +264,13 @@ func (s signer) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, e
 	if p.isDead() {
 		return nil, errKilled
 	}
-	if p.k.w.awaited(p, p.journalStep()) && appending() {
+	w := p.k.w
+	if w.steps != nil && appending() {
+		w.survey(p.journalStep())
+	}
+	if w.awaited(p, p.journalStep()) && appending() {
 		// Not for the adversary to decide at leisure: the journal is locked meanwhile.
-		if err := p.k.w.happen(&op{p: p, step: p.journalStep(), key: "journal " + p.journalStep()}); err != nil {
+		if err := w.happen(&op{p: p, step: p.journalStep(), key: "journal " + p.journalStep()}); err != nil {
 			return nil, err
 		}
 	}
@@ -412,6 +436,7 @@ func (s *slot) Transmit(command []byte) ([]byte, error) {
 	if s.gone() {
 		return nil, card.ErrRemoved
 	}
+	w.survey(stage)
 	_, before := s.c.sim.TriesLeft()
 	answer, err := s.c.sim.Transmit(bytes.Clone(command))
 	_, after := s.c.sim.TriesLeft()

@@ -1,7 +1,7 @@
 package simulate
 
 import (
-	"flag"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -13,15 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"latchkey/cmd/central/internal/store"
 	"latchkey/firmware/journal"
 	"latchkey/firmware/unlock"
 	wires "latchkey/firmware/wire"
-)
-
-var (
-	unlocks = flag.Int("unlocks", 200, "how many to simulate")
-	seed    = flag.Uint64("seed", 0, "run this seed alone, and print its transcript")
-	first   = flag.Uint64("first", 1, "seed to begin with")
 )
 
 func TestMain(m *testing.M) {
@@ -41,70 +36,72 @@ func inMemory(t *testing.T) string {
 	return dir
 }
 
-// matrix is every cell that a visit can come by.
-func matrix() (list []cell) {
+// matrix is every cell that a visit can come by: whatever a visit without faults does.
+func matrix(seen map[string]map[string]int) (list []cell) {
 	for _, kind := range kinds {
-		for name, f := range faults {
+		for name, f := range ways {
 			for _, step := range f.at {
-				if step == "rotate" && kind != "piv" && kind != "openpgp-admin" {
-					continue // their PUK stays
+				if c := (cell{step, name, kind}); seen[kind][step] > 0 && c.possible() {
+					list = append(list, c)
 				}
-				if (step == "prove" || step == "reprove") && kind != "piv" && !(kind == "gids" && step == "reprove") {
-					continue // nothing is asked of the card
-				}
-				list = append(list, cell{step, name, kind})
 			}
 		}
 	}
 	slices.SortFunc(list, func(a, b cell) int {
 		return strings.Compare(a.step+a.fault+a.kind, b.step+b.fault+b.kind)
 	})
+	// Neighbours are unlike one another.
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list
 }
 
-func makeTemplate(t *testing.T) (tpl *template) {
+// simulator is what all runs share.
+type simulator struct {
+	*template
+	steps map[string]map[string]int // that a visit without faults takes, by kind: how many ops
+	cells []cell
+}
+
+func newSimulator(t *testing.T) *simulator {
 	t.Helper()
+	s := &simulator{}
 	dir := inMemory(t)
 	t.Run("template", func(t *testing.T) {
 		cryptotest.SetGlobalRandom(t, 0)
 		synctest.Test(t, func(t *testing.T) {
 			var err error
-			if tpl, err = newTemplate(dir); err != nil {
+			if s.template, err = newTemplate(dir); err != nil {
 				t.Fatal(err)
 			}
 		})
 	})
-	return tpl
+	s.bubble(t, "survey", 0, func(w *world) {
+		w.steps = map[string]map[string]int{}
+		for _, kind := range kinds {
+			w.steps[kind] = map[string]int{}
+			w.surveyed = kind
+			w.episode(cell{kind: kind}, cell{})
+		}
+		s.steps = w.steps
+		w.steps = nil
+	})
+	s.cells = matrix(s.steps)
+	return s
 }
 
-// episodes of one world.
-const episodes = 30
-
-// run plays one seed.
-func run(t *testing.T, tpl *template, seed uint64, cells []cell) (w *world) {
+// bubble runs f in a world.
+func (s *simulator) bubble(t *testing.T, name string, seed uint64, f func(*world)) (w *world) {
 	t.Helper()
-	t.Run(fmt.Sprint(seed), func(t *testing.T) {
+	t.Run(name, func(t *testing.T) {
 		dir := inMemory(t)
 		cryptotest.SetGlobalRandom(t, seed)
 		synctest.Test(t, func(t *testing.T) {
 			var err error
-			if w, err = newWorld(tpl, seed, dir); err != nil {
+			if w, err = newWorld(s.template, seed, dir); err != nil {
 				t.Fatal(err)
 			}
-			for i := range episodes {
-				w.rng = rand.New(rand.NewPCG(seed, uint64(i)+1))
-				w.episode(cells[(int(seed)*episodes+i)%len(cells)])
-				if len(w.broken) > 0 {
-					break
-				}
-			}
-			if err := w.settle(); err != nil {
-				t.Error(err)
-			}
-			w.deliver()
-			for _, k := range w.kiosks {
-				w.evidence(k)
-			}
+			w.surveySteps = s.steps
+			f(w)
 			if err := w.close(); err != nil {
 				t.Error(err)
 			}
@@ -113,90 +110,177 @@ func run(t *testing.T, tpl *template, seed uint64, cells []cell) (w *world) {
 	return w
 }
 
-// episode is one card's way with a fault, and on until it is unlocked.
-func (w *world) episode(at cell) {
-	c, err := w.card(at.kind)
-	if err != nil {
-		w.breaks("harness", "%v", err)
-		return
-	}
-	k := w.kiosks[w.rng.IntN(2)]
-	w.say("episode: %s at %s, %s", at.fault, at.step, at.kind)
-	time.Sleep(time.Duration(1+w.rng.IntN(5)) * time.Second)
-	f := &fault{kind: at.fault, step: at.step, card: c}
-	if slices.Contains(cardSteps, at.step) {
-		f.skip = w.rng.IntN(2)
-	}
-	w.fault, w.victim = f, k.p
-	var said unlock.View
-	for visit := range 4 {
-		if said, err = w.visit(k, c); err != nil {
-			w.breaks("harness", "%v", err)
-			return
+// episodes of one world.
+const episodes = 40
+
+// plan is which episodes of a world take place, and whether a second visit goes wrong, too.
+type plan struct {
+	from, to int
+	second   bool
+}
+
+var whole = plan{0, episodes, true}
+
+// run plays one seed.
+func (s *simulator) run(t *testing.T, seed uint64, p plan) *world {
+	t.Helper()
+	return s.bubble(t, fmt.Sprint("seed ", seed), seed, func(w *world) {
+		if err := w.backUp(); err != nil {
+			w.breaks(harness, "%v", err)
 		}
-		unlocked := said.Screen == unlock.ScreenUnlocked
-		if unlocked {
-			c.spoilt = 0
-			// what is still to be told goes on, and may go wrong
-			if w.fault != nil {
-				for range 100 {
-					for o := w.next(); o != nil; o = w.next() {
-						w.perform(o)
-					}
-					if w.fault == nil {
-						break
-					}
-					time.Sleep(time.Second)
-				}
+		for i := p.from; i < p.to && len(w.broken) == 0; i++ {
+			w.rng = rand.New(rand.NewPCG(seed, uint64(i)+1))
+			first := s.cells[(int(seed)*episodes+i)%len(s.cells)]
+			second := s.cells[w.rng.IntN(len(s.cells))]
+			if second.kind = first.kind; !p.second || s.steps[second.kind][second.step] == 0 || !second.possible() || w.rng.IntN(2) == 0 {
+				second = cell{}
 			}
+			w.at = i
+			w.episode(first, second)
 		}
 		if err := w.settle(); err != nil {
-			w.breaks("harness", "%v", err)
+			w.breaks(harness, "%v", err)
+		}
+		if len(w.broken) > 0 {
 			return
 		}
-		w.look()
-		if unlocked {
-			return
+		w.deliver()
+		for _, k := range w.kiosks {
+			w.evidence(k)
 		}
-		if said.Reason == unlock.Reason(wires.CodeCardReferred) && c.spoilt > 1 {
+	})
+}
+
+// episode is one card's way through a fault, perhaps a second, and on until it is unlocked.
+func (w *world) episode(first, second cell) {
+	if err := w.tryEpisode(first, second); err != nil {
+		w.breaks(harness, "%v", err)
+	}
+}
+
+func (w *world) tryEpisode(first, second cell) error {
+	w.start = len(w.transcript)
+	w.say("episode %d: %s; %s at %s; %s at %s", w.at, first.kind, first.fault, first.step, second.fault, second.step)
+	c, err := w.card(first.kind)
+	if err != nil {
+		return err
+	}
+	place := w.rng.IntN(2)
+	time.Sleep(time.Duration(1+w.rng.IntN(5)) * time.Second)
+	w.restored = false
+	if first.fault == "disk rolled back" || second.fault == "disk rolled back" {
+		for _, k := range w.kiosks {
+			if k.older, err = os.ReadFile(k.disk); err != nil {
+				return err
+			}
+		}
+	}
+	var said unlock.View
+	for visit := range 16 {
+		k := w.kiosks[place]
+		w.fault = nil
+		switch {
+		case visit == 0 && first.fault != "":
+			w.await(first, k, c)
+		case visit == 1 && second.fault != "":
+			w.await(second, k, c)
+		}
+		restores := w.restores
+		if said, err = w.visit(k, c); err != nil {
+			return err
+		}
+		for range 3 { // what is still to be told goes on, and may go wrong
+			for o := w.next(); o != nil; o = w.next() {
+				w.perform(o)
+			}
+			if w.fault == nil || said.Screen != unlock.ScreenUnlocked {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		if err := w.settle(); err != nil {
+			return err
+		}
+		if err := w.replaceForks(); err != nil {
+			return err
+		}
+		recovering := said.Reason == unlock.Reason(wires.CodeCardRecovering) || w.restored && said.Screen != unlock.ScreenUnlocked
+		unlocked := said.Screen == unlock.ScreenUnlocked
+		if unlocked && w.restores > restores { // a card's evidence is taken in when it comes again
+			w.restored = true
+			if err := c.sim.Block(); err != nil {
+				return err
+			}
+			continue
+		}
+		if !recovering && (w.restores == 0 || unlocked) {
+			w.look(c)
+		}
+		switch {
+		case unlocked:
+			c.spoilt = 0
+			return nil
+		case said.Reason == unlock.Reason(wires.CodeCardReferred) && (c.spoilt > 1 || c.strangers || w.restores > 0):
 			c.retired = true
-			return
-		}
-		if visit > 0 {
+			return nil
+		case said.Reason == unlock.ReasonPUKBlocked && c.strangers:
+			c.retired = true
+			return nil
+		case visit > 6 && !w.restored:
+			w.breaks(cardIsNotBricked, "%s: after all is well again it is still %s %s", c.name, said.Screen, said.Reason)
+			return nil
+		case visit > 0:
 			time.Sleep(time.Minute)
+			if said.Reason == unlock.Reason(wires.CodeGrantUnsettled) || recovering {
+				w.ahead.Add(int64(time.Hour)) // after a leap of the clock that is how long it can take
+			}
+		}
+		if visit > 1 && w.rng.IntN(2) == 0 {
+			place = 1 - place
 		}
 	}
 	w.breaks(cardIsNotBricked, "%s: after all is well again it is still %s %s", c.name, said.Screen, said.Reason)
+	return nil
 }
 
-func TestSimulate(t *testing.T) {
-	tpl := makeTemplate(t)
-	cells := matrix()
-	if *seed != 0 {
-		w := run(t, tpl, *seed, cells)
-		fmt.Println(strings.Join(w.transcript, "\n"))
-		return
+// await has a fault happen in the visit that begins now.
+func (w *world) await(at cell, k *kiosk, c *plastic) {
+	f := &fault{kind: at.fault, step: at.step, card: c}
+	if slices.Contains(cardSteps, at.step) {
+		f.skip = w.rng.IntN(w.surveySteps[at.kind][at.step])
 	}
-	began := time.Now()
-	n, broken, hits := 0, 0, map[cell]int{}
-	for s := *first; n < *unlocks; s++ {
-		w := run(t, tpl, s, cells)
-		n += w.unlocked
-		for c, m := range w.hits {
-			hits[c] += m
+	w.fault, w.victim = f, k.p
+}
+
+// replaceForks puts new kiosks in the places of those whose journals are not central's any more, as an engineer does. Whether what
+// happened can be seen is looked at before.
+func (w *world) replaceForks() error {
+	for i, k := range w.kiosks {
+		if !k.forked {
+			continue
 		}
-		if len(w.broken) > 0 {
-			broken++
-			t.Errorf("seed %d: %s\nmake simulate SEED=%d\n%s", s, w.broken[0], s, strings.Join(w.transcript[max(0, len(w.transcript)-60):], "\n"))
-			if broken > 2 {
-				break
+		w.say("%s: is taken out of service", k.name)
+		if k.behind {
+			if err := k.p.tell(k.p.box, unlock.CaseOpened{}); err != nil { // so that it has something to tell
+				return err
 			}
+			w.seenFork(k)
+		}
+		w.update(func(tx *store.Tx) error { return tx.DisableKiosk(k.name) })
+		w.disabled = append(w.disabled, k.name)
+		if err := k.off(); err != nil {
+			return err
+		}
+		// A backup from before would lack what stands in that journal alone.
+		if err := errors.Join(w.addKiosk(i), w.backUp()); err != nil {
+			return err
 		}
 	}
-	fmt.Printf("simulate: %d unlocks, %d invariants broken, %d of %d cells, %.0f/s\n", n, broken, len(hits), len(cells), float64(n)/time.Since(began).Seconds())
-	for _, c := range cells {
-		if hits[c] == 0 {
-			fmt.Println("not hit:", c)
+	for _, k := range w.clones {
+		if err := k.off(); err != nil {
+			return err
 		}
 	}
+	w.clones = nil
+	return nil
 }

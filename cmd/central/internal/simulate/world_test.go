@@ -3,10 +3,12 @@ package simulate
 import (
 	"encoding/json"
 	"fmt"
+	"latchkey/cmd/central/internal/store"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,34 +26,50 @@ var kinds = []string{"piv", "gids", "openpgp", "openpgp-admin", "isoapplet", "au
 // world is one central, its kiosks and its cards.
 type world struct {
 	*template
-	seed    uint64
-	dir     string
-	began   time.Time
-	central *central
-	ahead   atomic.Int64 // central's clock, nanoseconds
-	kiosks  []*kiosk
-	cards   map[string]*plastic // that is served next, by kind
-	made    int                 // cards
-	rng     *rand.Rand          // of the present episode
-	fault   *fault              // that is to happen; nil if none is
-	victim  *process            // to whom
-	cut     bool                // the network does not work
-	dying   []*kiosk            // that died and are not buried yet
-	late    []*request          // that are still on their way
+	seed       uint64
+	dir        string
+	began      time.Time
+	central    *central
+	ahead      atomic.Int64 // central's clock, nanoseconds
+	kiosks     []*kiosk
+	clones     []*kiosk
+	named      int        // kiosks
+	all        []*plastic // that are on record
+	untouched  []*plastic // that nobody is to write
+	frozen     []*plastic
+	disabled   []string // kiosks
+	backup     []byte
+	backedUp   []*plastic // that stand in it
+	restores   int
+	restoredAt time.Time           // by central\'s clock
+	restored   bool                // in this episode
+	withheld   string              // step of which no request arrives
+	cards      map[string]*plastic // that is served next, by kind
+	made       int                 // cards
+	rng        *rand.Rand          // of the present episode
+	fault      *fault              // that is to happen; nil if none is
+	victim     *process            // to whom
+	cut        bool                // the network does not work
+	dying      []*kiosk            // that died and are not buried yet
+	late       []*request          // that are still on their way
 
 	mu     sync.Mutex
 	parked []*op
 	mail   map[string][]string // codes, by address
 
-	cases      map[string]string // names of cases, in the order of their appearance
-	codes      map[string]string // by case and code: the key of the request that was accepted
-	grants     map[string]string // by case
-	unlocked   int
-	visits     int
-	hits       map[cell]int
-	steps      map[string]map[string]bool // seen, by kind
-	transcript []string
-	broken     []string
+	cases       map[string]string // names of cases, in the order of their appearance
+	codes       map[string]string // by case and code: the key of the request that was accepted
+	learnt      map[string]bool   // cases whose outcome central has answered
+	grants      map[string]string // by case
+	unlocked    int
+	visits      int
+	hits        map[cell]int
+	steps       map[string]map[string]int // ops by step and kind; nil but in the survey
+	surveySteps map[string]map[string]int
+	surveyed    string // kind of card
+	at, start   int    // episode, and where it begins in the transcript
+	transcript  []string
+	broken      []string
 }
 
 // breaks notes that an invariant does not hold.
@@ -63,7 +81,7 @@ func (w *world) breaks(invariant, format string, args ...any) {
 
 func newWorld(t *template, seed uint64, dir string) (*world, error) {
 	w := &world{template: t, seed: seed, dir: dir, began: time.Now(), cards: map[string]*plastic{}, mail: map[string][]string{}, cases: map[string]string{},
-		codes: map[string]string{}, grants: map[string]string{}, hits: map[cell]int{}, steps: map[string]map[string]bool{},
+		learnt: map[string]bool{}, codes: map[string]string{}, grants: map[string]string{}, hits: map[cell]int{},
 		rng: rand.New(rand.NewPCG(seed, 0))}
 	network.Store(w)
 	path := filepath.Join(dir, "central.db")
@@ -73,28 +91,41 @@ func newWorld(t *template, seed uint64, dir string) (*world, error) {
 	if err := w.startCentral(path); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"k1", "k2"} {
-		if _, err := w.newKiosk(name); err != nil {
+	for range 2 {
+		if err := w.addKiosk(len(w.kiosks)); err != nil {
 			return nil, err
 		}
 	}
 	return w, nil
 }
 
+// addKiosk puts a new kiosk into a place.
+func (w *world) addKiosk(place int) error {
+	w.named++
+	k, err := w.newKiosk(fmt.Sprintf("k%d", w.named))
+	if err != nil {
+		return err
+	}
+	if place == len(w.kiosks) {
+		w.kiosks = append(w.kiosks, k)
+	} else {
+		w.kiosks[place] = k
+	}
+	return nil
+}
+
+// other is the kiosk beside this one.
+func (w *world) other(k *kiosk) *kiosk {
+	if k == w.kiosks[0] {
+		return w.kiosks[1]
+	}
+	return w.kiosks[0]
+}
+
 // close ends all that runs.
 func (w *world) close() error {
-	for _, k := range w.kiosks {
-		if k.p.isDead() {
-			continue
-		}
-		w.mu.Lock()
-		close(k.p.dead)
-		w.mu.Unlock()
-		k.p.stop()
-		if err := <-k.p.ended; err != nil {
-			return err
-		}
-		if err := k.p.journal.Close(); err != nil {
+	for _, k := range slices.Concat(w.kiosks, w.clones) {
+		if err := k.off(); err != nil {
 			return err
 		}
 	}
@@ -102,11 +133,29 @@ func (w *world) close() error {
 	return w.central.kill()
 }
 
+// off ends what runs in a kiosk.
+func (k *kiosk) off() error {
+	if k.p.isDead() {
+		return nil
+	}
+	k.w.mu.Lock()
+	close(k.p.dead)
+	k.w.mu.Unlock()
+	return k.p.end()
+}
+
 // card is one of a kind, on record and locked.
 func (w *world) card(kind string) (*plastic, error) {
 	if c := w.cards[kind]; c != nil && !c.retired {
 		return c, c.sim.Block()
 	}
+	c, err := w.newCard(kind)
+	w.cards[kind] = c
+	return c, err
+}
+
+// newCard is one that was never used.
+func (w *world) newCard(kind string) (*plastic, error) {
 	w.made++
 	c := &plastic{name: fmt.Sprintf("%s-%d", kind, w.made), kind: kind}
 	profile, err := profiles.Embedded().Named(kind)
@@ -118,14 +167,14 @@ func (w *world) card(kind string) (*plastic, error) {
 		digits[i] = byte('0' + w.rng.IntN(10))
 	}
 	c.puk = string(digits)
-	spec := cardsim.Spec{Profile: profile, PUK: secret.New([]byte(c.puk)), PUKTries: profile.PUK.Tries, Issuer: w.template.cards, Blocked: true,
+	spec := cardsim.Spec{Profile: profile, PUK: secret.New([]byte(c.puk)), PUKTries: profile.PUK.Tries, Issuer: w.template.cards, Blocked: true, NotBefore: w.began.AddDate(0, -1, 0),
 		Holder: "Holder", Quirks: cardsim.Quirks{AnyBytes: !profile.Passcode.DigitsOnly}}
 	if c.sim, err = cardsim.Create("", spec); err != nil {
 		return nil, err
 	}
 	c.sim.PowerOn()
 	c.serial = c.sim.Serial()
-	w.cards[kind] = c
+	w.all = append(w.all, c)
 	return c, w.load(false, c)
 }
 
@@ -171,13 +220,12 @@ func (w *world) visit(k *kiosk, c *plastic) (said unlock.View, err error) {
 	if err := k.insert(c); err != nil {
 		return said, err
 	}
-	shown := unlock.Screen("")
-	for waited := time.Duration(0); waited < 5*time.Minute; {
+	shown, complaints := unlock.Screen(""), 0
+	for waited := time.Duration(0); waited < time.Minute; {
 		if o := w.next(); o != nil {
 			w.perform(o)
 			continue
 		}
-		w.look()
 		for _, k := range w.dying {
 			if err := k.bury(); err != nil {
 				return said, err
@@ -199,14 +247,12 @@ func (w *world) visit(k *kiosk, c *plastic) (said unlock.View, err error) {
 		case unlock.ScreenConsent:
 			in = unlock.Pressed{Button: unlock.PressContinue}
 		case unlock.ScreenChannel:
-			if len(v.Channels) > 0 && (v.Reason == "" || waited > 10*time.Second) {
+			if len(v.Channels) > 0 {
 				in = unlock.ChannelChosen{ID: v.Channels[0].ID}
 			}
 		case unlock.ScreenCode:
-			if codes := w.mail[c.email()]; len(codes) > 0 && (v.Reason == "" || waited > 10*time.Second) {
+			if codes := w.mail[c.email()]; len(codes) > 0 {
 				in = unlock.CodeTyped{Code: secret.New([]byte(codes[len(codes)-1]))}
-			} else if waited > 70*time.Second {
-				in = unlock.Pressed{Button: unlock.PressResend}
 			}
 		case unlock.ScreenPasscode, unlock.ScreenRepeat:
 			in = unlock.PasscodeTyped{Passcode: secret.New([]byte(chosen))}
@@ -216,17 +262,29 @@ func (w *world) visit(k *kiosk, c *plastic) (said unlock.View, err error) {
 			if v.Screen == unlock.ScreenAttract && k.card != nil {
 				break // it has not looked yet
 			}
-			w.told(k, c, v)
+			w.told(k, c, v, chosen)
 			return v, nil
 		}
-		if in != nil {
+		if in != nil && v.Reason != "" {
+			complaints++
+		}
+		switch {
+		case complaints > 2 && k.card != nil: // people do not go on for ever
+			if err := k.insert(nil); err != nil {
+				return v, err
+			}
+		case in != nil:
 			if err := p.tell(p.holder, in); err != nil && err != errKilled {
 				return v, err
 			}
-			continue
+		case waited > 20*time.Second && k.card != nil && v.Screen != unlock.ScreenWriting:
+			if err := k.insert(nil); err != nil { // no code comes
+				return v, err
+			}
+		default:
+			time.Sleep(250 * time.Millisecond)
+			waited += 250 * time.Millisecond
 		}
-		time.Sleep(250 * time.Millisecond)
-		waited += 250 * time.Millisecond
 	}
 	w.breaks(passcodeIsTold, "%s says %s %s and nothing more", k.name, p.seen().Screen, p.seen().Reason)
 	return p.seen(), nil
@@ -237,20 +295,39 @@ func (w *world) perform(o *op) {
 	if w.awaited(o.p, o.step) {
 		if w.fault.skip == 0 {
 			if err := w.happen(o); err != nil {
-				w.breaks("harness", "%s: %v", o.key, err)
+				w.breaks(harness, "%s: %v", o.key, err)
 			}
 			return
 		}
 		w.fault.skip--
 	}
-	if o.raw != nil && w.cut {
+	if n := len(w.late); n > 0 && w.rng.IntN(4) == 0 {
+		r := w.late[n-1]
+		w.late = w.late[:n-1]
+		w.say("%s: late %s", r.kiosk.name, r.step())
+		w.deliverRequest(r)
+	}
+	if o.raw != nil && (w.cut || w.withheld == o.step) {
 		o.fail(errNet)
 		return
+	}
+	if o.raw != nil {
+		w.survey(o.step)
 	}
 	if o.raw != nil && o.step != "status" {
 		w.say("%s: %s", o.p.name(), o.key)
 	}
 	o.pass()
+}
+
+// survey counts an op, if that is what is done.
+func (w *world) survey(step string) {
+	if w.steps == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.steps[w.surveyed][step]++
 }
 
 // happen lets the fault happen here.
@@ -259,7 +336,7 @@ func (w *world) happen(o *op) error {
 	w.fault, w.victim = nil, nil
 	w.hits[cell{o.step, f.kind, f.card.kind}]++
 	w.say("%s: %s at %s", o.p.name(), f.kind, o.key)
-	return faults[f.kind].do(w, o, f)
+	return ways[f.kind].do(w, o, f)
 }
 
 // awaited says whether the fault that is to happen is to happen here.
@@ -273,6 +350,11 @@ func (w *world) awaited(p *process, step string) bool {
 
 // answered sees every answer of central's.
 func (w *world) answered(r *request, status int, body []byte) {
+	if r.step() == "outcome" && status < 500 {
+		w.mu.Lock()
+		w.learnt[r.caseID()] = true
+		w.mu.Unlock()
+	}
 	if status >= 300 || r.method != http.MethodPost {
 		return
 	}
@@ -281,14 +363,14 @@ func (w *world) answered(r *request, status int, body []byte) {
 	case "check":
 		var said struct{ Code string }
 		if err := json.Unmarshal(r.body, &said); err != nil {
-			w.breaks("harness", "%v", err)
+			w.breaks(harness, "%v", err)
 		}
 		w.once(w.codes, r.caseID()+" "+said.Code, key, "a code")
 	case "release":
 		w.once(w.grants, r.caseID(), key, "a case's grant")
 		var said struct{ Challenge []byte }
 		if err := json.Unmarshal(r.body, &said); err != nil {
-			w.breaks("harness", "%v", err)
+			w.breaks(harness, "%v", err)
 		}
 		if len(said.Challenge) > 0 {
 			w.once(w.grants, string(said.Challenge), key, "a challenge")
@@ -298,8 +380,31 @@ func (w *world) answered(r *request, status int, body []byte) {
 
 // settle lets the world go on without faults, until nothing is left to be told.
 func (w *world) settle() error {
-	w.fault, w.victim, w.cut = nil, nil, false
-	for _, k := range w.kiosks {
+	w.fault, w.victim, w.cut, w.withheld = nil, nil, false, ""
+	for _, r := range w.late {
+		w.say("%s: late %s", r.kiosk.name, r.step())
+		w.deliverRequest(r)
+	}
+	w.late = nil
+	w.central.store.before.Store(nil)
+	w.central.store.after.Store(nil)
+	for _, c := range w.frozen {
+		w.update(func(tx *store.Tx) error { return tx.UnfreezeCard(c.serial) })
+	}
+	w.frozen = nil
+	for _, k := range w.dying {
+		if err := k.bury(); err != nil {
+			return err
+		}
+	}
+	w.dying = nil
+	for _, k := range slices.Concat(w.kiosks, w.clones) {
+		opened := k.p.opened
+		if k.p.spoilt && !k.p.isDead() {
+			if err := k.kill(); err != nil {
+				return err
+			}
+		}
 		if k.p.isDead() {
 			if err := k.start(); err != nil {
 				return err
@@ -310,14 +415,31 @@ func (w *world) settle() error {
 				return err
 			}
 		}
+		if opened {
+			k.p.opened = false
+			if err := k.p.tell(k.p.box, unlock.CaseCleared{}); err != nil {
+				return err
+			}
+		}
 	}
+	for _, c := range w.untouched {
+		if _, puk := c.sim.TriesLeft(); puk != c.profile().PUK.Tries || !c.sim.HasPUK(secret.New([]byte(c.puk))) {
+			w.breaks(pukIsNotLost, "%s was written, and nobody asked for that", c.name)
+		}
+	}
+	w.untouched = nil
 	for range 300 {
 		for o := w.next(); o != nil; o = w.next() {
 			w.perform(o)
 		}
 		open := 0
-		for _, k := range w.kiosks {
-			open += len(k.p.journal.Unsettled()) + len(k.p.journal.Intents())
+		for _, k := range slices.Concat(w.kiosks, w.clones) {
+			open += len(k.p.journal.Intents())
+			for _, o := range k.p.journal.Unsettled() {
+				if !w.learnt[o.Case] {
+					open++
+				}
+			}
 		}
 		if open == 0 {
 			return nil
@@ -329,6 +451,9 @@ func (w *world) settle() error {
 
 // deliver waits until central holds all journals.
 func (w *world) deliver() {
+	if w.restores > 0 {
+		time.Sleep(time.Minute + time.Second) // until kiosks ask what central still holds
+	}
 	for range 200 {
 		for o := w.next(); o != nil; o = w.next() {
 			w.perform(o)
@@ -344,4 +469,3 @@ func (w *world) deliver() {
 		time.Sleep(time.Second)
 	}
 }
-

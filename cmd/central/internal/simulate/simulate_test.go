@@ -1,0 +1,201 @@
+package simulate
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	unlocks   = flag.Int("unlocks", 0, "how many to simulate; 0: as many as a test should")
+	seed      = flag.Uint64("seed", 0, "play this seed alone, and print its transcript")
+	first     = flag.Uint64("first", 1, "seed to begin with")
+	step      = flag.Uint64("step", 1, "from one seed to the next")
+	processes = flag.Int("processes", 1, "that share the work")
+	part      = flag.Bool("part", false, "be one of several processes: say in JSON what came of it")
+	want      = flag.Int("want", 0, "fail if a cell was hit less often")
+)
+
+// tally is what came of many seeds.
+type tally struct {
+	Unlocks, Visits int
+	Hits            map[string]int // by cell
+	Broken          []string       // with seed and transcript
+}
+
+func (c cell) String() string { return c.step + " / " + c.fault + " / " + c.kind }
+
+func (t *tally) add(w *world) {
+	t.Unlocks += w.unlocked
+	t.Visits += w.visits
+	for c, n := range w.hits {
+		t.Hits[c.String()] += n
+	}
+}
+
+// play plays seeds until there are enough unlocks.
+func (s *simulator) play(t *testing.T, n int, from, step uint64) *tally {
+	sum := &tally{Hits: map[string]int{}}
+	for seed := from; sum.Unlocks < n && len(sum.Broken) < 3; seed += step {
+		w := s.run(t, seed, whole)
+		sum.add(w)
+		if len(w.broken) > 0 {
+			sum.Broken = append(sum.Broken, s.shrink(t, w))
+		}
+	}
+	return sum
+}
+
+// shrink looks for less that breaks an invariant as well, and tells how.
+func (s *simulator) shrink(t *testing.T, w *world) string {
+	was := w
+	for _, p := range []plan{{w.at, w.at + 1, false}, {w.at, w.at + 1, true}, {max(0, w.at-1), w.at + 1, false}, {max(0, w.at-3), w.at + 1, true}} {
+		if less := s.run(t, w.seed, p); len(less.broken) > 0 {
+			was = less
+			break
+		}
+	}
+	return fmt.Sprintf("%s\nreplay with: make simulate SEED=%d\n%s", was.broken[0], w.seed, strings.Join(was.transcript[was.start:], "\n"))
+}
+
+func TestSimulate(t *testing.T) {
+	n := *unlocks
+	if n == 0 {
+		n = 2000
+	}
+	began := time.Now()
+	var sum *tally
+	s := newSimulator(t)
+	switch {
+	case *seed != 0:
+		w := s.run(t, *seed, whole)
+		fmt.Println(strings.Join(w.transcript, "\n"))
+		sum = &tally{Hits: map[string]int{}}
+		sum.add(w)
+		sum.Broken = w.broken
+	case *processes > 1:
+		sum = share(t, n, *processes)
+	default:
+		sum = s.play(t, n, *first, *step)
+	}
+	if *part {
+		if err := json.NewEncoder(os.Stdout).Encode(sum); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	for _, b := range sum.Broken {
+		t.Error(b)
+	}
+	s.report(t, sum, time.Since(began))
+}
+
+// share has several processes play, since what is random is the process's.
+func share(t *testing.T, n, processes int) *tally {
+	t.Helper()
+	type said struct {
+		out []byte
+		err error
+	}
+	all := make(chan said)
+	for i := range processes {
+		go func() {
+			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSimulate$", "-test.timeout=0", "-part", fmt.Sprintf("-unlocks=%d", (n+processes-1)/processes),
+				fmt.Sprintf("-first=%d", *first+uint64(i)), fmt.Sprintf("-step=%d", processes))
+			child.Stderr = os.Stderr
+			out, err := child.Output()
+			all <- said{out, err}
+		}()
+	}
+	sum := &tally{Hits: map[string]int{}}
+	for range processes {
+		got := <-all
+		var one tally
+		at := slices.IndexFunc(strings.Split(string(got.out), "\n"), func(l string) bool { return strings.HasPrefix(l, "{") })
+		if at < 0 {
+			t.Fatalf("a part of the simulation ended without a word: %v\n%s", got.err, got.out)
+		}
+		if err := json.Unmarshal([]byte(strings.Split(string(got.out), "\n")[at]), &one); err != nil {
+			t.Fatal(err)
+		}
+		sum.Unlocks, sum.Visits, sum.Broken = sum.Unlocks+one.Unlocks, sum.Visits+one.Visits, append(sum.Broken, one.Broken...)
+		for c, n := range one.Hits {
+			sum.Hits[c] += n
+		}
+	}
+	return sum
+}
+
+// report prints the matrix, steps and faults, with how often its cells were hit: in all, and the one that was hit least, of the kinds of card.
+func (s *simulator) report(t *testing.T, sum *tally, took time.Duration) {
+	t.Helper()
+	steps := slices.Concat(cardSteps, netSteps, journalSteps)
+	least := map[[2]string]int{}
+	hit := 0
+	var missed []string
+	for _, c := range s.cells {
+		n := sum.Hits[c.String()]
+		if n > 0 && n >= *want {
+			hit++
+		} else {
+			missed = append(missed, fmt.Sprintf("%s: %d", c, n))
+		}
+		at := [2]string{c.fault, c.step}
+		if was, is := least[at]; !is || n < was {
+			least[at] = n
+		}
+	}
+	if *want > 0 || testing.Verbose() {
+		fmt.Printf("%-24s", "hits of the least, of "+fmt.Sprint(len(kinds)))
+		for _, step := range steps {
+			fmt.Printf("%8s", step)
+		}
+		fmt.Println()
+		names := make([]string, 0, len(ways))
+		for name := range ways {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			fmt.Printf("%-24s", name)
+			for _, step := range steps {
+				if n, is := least[[2]string{name, step}]; is {
+					fmt.Printf("%8d", n)
+				} else {
+					fmt.Printf("%8s", ".")
+				}
+			}
+			fmt.Println()
+		}
+		for _, m := range missed {
+			fmt.Println("not often enough:", m)
+		}
+	}
+	if *want > 0 && len(missed) > 0 {
+		t.Errorf("%d cells were hit less than %d times", len(missed), *want)
+	}
+	fmt.Printf("%d visits, %.0f unlocks/s\n", sum.Visits, float64(sum.Unlocks)/took.Seconds())
+	fmt.Printf("simulate: %d unlocks, %d invariants broken, %d of %d cells\n", sum.Unlocks, len(sum.Broken), hit, len(s.cells))
+}
+
+// A seed says all: whoever plays it again sees the same.
+func TestASeedGivesOneTranscript(t *testing.T) {
+	s := newSimulator(t)
+	for _, seed := range []uint64{3, 8} {
+		once, again := s.run(t, seed, whole), s.run(t, seed, whole)
+		if !slices.Equal(once.transcript, again.transcript) {
+			for i := range min(len(once.transcript), len(again.transcript)) {
+				if once.transcript[i] != again.transcript[i] {
+					t.Fatalf("seed %d, line %d:\n%s\n%s", seed, i, once.transcript[i], again.transcript[i])
+				}
+			}
+			t.Fatalf("seed %d: %d lines and %d", seed, len(once.transcript), len(again.transcript))
+		}
+	}
+}
