@@ -8,16 +8,14 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
-	"golang.org/x/text/feature/plural"
-	"golang.org/x/text/language"
 )
 
 // Everything that a holder reads stands in the files of messages, and for central's problems in wire.Catalogue. Words in
 // braces are filled in by Face.filled.
 //
 // The files are go-i18n's, for its tools and for translators who know it, and the tests hold what is read here against that
-// library. The kiosk itself does without it: it brings text/template along, for which the linker keeps every exported method,
-// 2.3 MB of a kiosk's memory.
+// library. The kiosk itself does without it: it brings golang.org/x/text along, and text/template, for which the linker keeps
+// every exported method, 2.5 MB of a kiosk's memory.
 
 // Languages of the face, by their BCP 47 tags.
 const (
@@ -32,7 +30,7 @@ var messageFiles embed.FS
 type words struct {
 	tag    string
 	plain  map[string]string
-	counts map[string]map[plural.Form]string
+	counts map[string]map[string]string // by plural form
 }
 
 var (
@@ -40,9 +38,27 @@ var (
 	welsh   = sync.OnceValue(func() *words { return load(Welsh) })
 )
 
-// forms of a message with a number, as CLDR names them (UTS #35 part 3, "Language Plural Rules").
-var forms = map[string]plural.Form{
-	"zero": plural.Zero, "one": plural.One, "two": plural.Two, "few": plural.Few, "many": plural.Many, "other": plural.Other,
+// forms of a message with a number, as CLDR names them.
+var forms = [...]string{"zero", "one", "two", "few", "many", "other"}
+
+// form is the one that a language has for n (UTS #35 part 3, "Language Plural Rules", and CLDR's plurals.xml).
+func form(tag string, n int) string {
+	if tag == Welsh {
+		switch n {
+		case 0:
+			return "zero"
+		case 2:
+			return "two"
+		case 3:
+			return "few"
+		case 6:
+			return "many"
+		}
+	}
+	if n == 1 {
+		return "one"
+	}
+	return "other"
 }
 
 // load reads a file of messages. It panics on one that is not well-formed: it is compiled in.
@@ -51,7 +67,7 @@ func load(tag string) *words {
 	if _, err := toml.DecodeFS(messageFiles, "messages/"+tag+".toml", &file); err != nil {
 		panic("ui: " + err.Error())
 	}
-	w := &words{tag: tag, plain: map[string]string{}, counts: map[string]map[plural.Form]string{}}
+	w := &words{tag: tag, plain: map[string]string{}, counts: map[string]map[string]string{}}
 	w.read("", file)
 	return w
 }
@@ -59,14 +75,14 @@ func load(tag string) *words {
 // read takes a table's messages, which have its name in front of theirs. A table of plural forms is a message itself.
 func (w *words) read(name string, table map[string]any) {
 	if name != "" {
-		counts := map[plural.Form]string{}
-		for form, f := range forms {
+		counts := map[string]string{}
+		for _, form := range forms {
 			if s, is := table[form].(string); is {
-				counts[f] = s
+				counts[form] = s
 			}
 		}
 		if len(counts) > 0 {
-			w.counts[name], w.plain[name] = counts, counts[plural.Other]
+			w.counts[name], w.plain[name] = counts, counts["other"]
 			return
 		}
 		name += "."
@@ -96,10 +112,9 @@ func (w *words) row(id string) (all []string) {
 
 // count is a message in the plural form that its language has for n, with n in place of {n}.
 func (w *words) count(id string, n int) string {
-	counts := w.counts[id]
-	s, is := counts[plural.Cardinal.MatchPlural(language.Make(w.tag), n, 0, 0, 0, 0)]
+	s, is := w.counts[id][form(w.tag, n)]
 	if !is {
-		s = counts[plural.Other]
+		s = w.counts[id]["other"]
 	}
 	return strings.ReplaceAll(s, "{n}", strconv.Itoa(n))
 }
