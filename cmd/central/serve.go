@@ -20,6 +20,7 @@ import (
 	"latchkey/cmd/central/internal/delivery"
 	"latchkey/cmd/central/internal/monitor"
 	"latchkey/cmd/central/internal/office"
+	"latchkey/cmd/central/internal/retention"
 	"latchkey/cmd/central/internal/siem"
 	"latchkey/cmd/central/internal/tree"
 	"latchkey/cmd/central/internal/vault"
@@ -124,7 +125,7 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	staff := &office.Server{Store: of.store, Vault: v, Profiles: c.Profiles, Policies: c.Policies, Tree: growing, Log: logger, Now: time.Now}
+	staff := &office.Server{Store: of.store, Vault: v, Profiles: c.Profiles, Policies: c.Policies, Tree: growing, Zone: c.TimeZone, Log: logger, Now: time.Now}
 	drained := make(chan struct{})
 	parts := []func(context.Context) error{
 		func(ctx context.Context) error {
@@ -133,6 +134,7 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 		},
 		outbox.Run,
 		growing.Run,
+		(&retention.Keeper{Store: of.store, Days: c.Evidence.RetentionDays, Log: logger, Now: time.Now}).Run,
 		func(ctx context.Context) error { return staff.Serve(ctx, desk, grace) },
 	}
 	if web != nil {

@@ -84,6 +84,30 @@ func (e KioskKind) Valid() bool {
 	}
 }
 
+// Defines values for ReportUnlocksParamsBy.
+const (
+	ReportUnlocksParamsByHour    ReportUnlocksParamsBy = "hour"
+	ReportUnlocksParamsByOutcome ReportUnlocksParamsBy = "outcome"
+	ReportUnlocksParamsByReason  ReportUnlocksParamsBy = "reason"
+	ReportUnlocksParamsBySite    ReportUnlocksParamsBy = "site"
+)
+
+// Valid indicates whether the value is a known member of the ReportUnlocksParamsBy enum.
+func (e ReportUnlocksParamsBy) Valid() bool {
+	switch e {
+	case ReportUnlocksParamsByHour:
+		return true
+	case ReportUnlocksParamsByOutcome:
+		return true
+	case ReportUnlocksParamsByReason:
+		return true
+	case ReportUnlocksParamsBySite:
+		return true
+	default:
+		return false
+	}
+}
+
 // Approval defines model for Approval.
 type Approval struct {
 	Until time.Time `json:"until"`
@@ -203,6 +227,24 @@ type Epoch struct {
 	Recovering bool `json:"recovering"`
 }
 
+// Erased defines model for Erased.
+type Erased struct {
+	// Records How many were erased now.
+	Records int64 `json:"records"`
+}
+
+// Erasure Of case and before there is one.
+type Erasure struct {
+	// Before All that stood in the tree when this day (UTC) began, but what belongs to visits that are not over.
+	Before string `json:"before,omitempty"`
+
+	// Case All of this one.
+	Case string `json:"case,omitempty"`
+
+	// Why It stands in the ledger.
+	Why string `json:"why"`
+}
+
 // Escrow defines model for Escrow.
 type Escrow struct {
 	// Checked Cards in service.
@@ -223,6 +265,42 @@ type Event struct {
 	Kind  string `json:"kind"`
 	Kiosk string `json:"kiosk,omitempty"`
 	Note  string `json:"note,omitempty"`
+}
+
+// EvidencePage defines model for EvidencePage.
+type EvidencePage struct {
+	// More There are others behind the last one.
+	More    bool             `json:"more"`
+	Records []EvidenceRecord `json:"records"`
+}
+
+// EvidenceRecord defines model for EvidenceRecord.
+type EvidenceRecord struct {
+	// At By the clock of whoever wrote it.
+	At *time.Time `json:"at,omitempty"`
+
+	// By Who did it, of the staff.
+	By string `json:"by,omitempty"`
+
+	// Card Serial.
+	Card string `json:"card,omitempty"`
+	Case string `json:"case,omitempty"`
+
+	// Erased What it says is; what follows is absent.
+	Erased bool   `json:"erased,omitempty"`
+	Kind   string `json:"kind,omitempty"`
+
+	// Note Of an entry of a kiosk, its reason.
+	Note string `json:"note,omitempty"`
+
+	// Number Among its source's.
+	Number int64 `json:"number"`
+
+	// Place In the tree, from 0.
+	Place int64 `json:"place"`
+
+	// Source kiosk/NAME/LOG or central/NAME.
+	Source string `json:"source"`
 }
 
 // Feedback defines model for Feedback.
@@ -584,6 +662,27 @@ type TreeCheckpoint struct {
 	Size int64 `json:"size"`
 }
 
+// UnlockReport defines model for UnlockReport.
+type UnlockReport struct {
+	// MinutesEach What an unlock by the RA takes a holder, by assumption.
+	MinutesEach int         `json:"minutes_each"`
+	Rows        []UnlockRow `json:"rows"`
+}
+
+// UnlockRow defines model for UnlockRow.
+type UnlockRow struct {
+	// Key The site; the hour of the day, 00 to 23; the outcome; the reason. Empty if there is none.
+	Key string `json:"key"`
+
+	// Minutes That the visits which unlocked took together, from the card to the outcome.
+	Minutes int64 `json:"minutes"`
+
+	// Saved minutes_each for each unlock, less minutes.
+	Saved    int64 `json:"saved"`
+	Unlocked int64 `json:"unlocked"`
+	Visits   int64 `json:"visits"`
+}
+
 // Unusable defines model for Unusable.
 type Unusable struct {
 	Card string `json:"card"`
@@ -599,6 +698,9 @@ type From = string
 
 // Name defines model for Name.
 type Name = string
+
+// Older defines model for Older.
+type Older = []int64
 
 // Serial defines model for Serial.
 type Serial = string
@@ -634,6 +736,56 @@ type ListEventsParams struct {
 
 	// By Who did it.
 	By string `form:"by,omitempty" json:"by,omitempty"`
+}
+
+// ExportEvidenceParams defines parameters for ExportEvidence.
+type ExportEvidenceParams struct {
+	// From The first record's place in the tree.
+	From int64 `form:"from,omitempty" json:"from,omitempty"`
+
+	// Older Sizes of checkpoints that whoever asks kept; it is proved that the tree goes on from each.
+	Older Older `form:"older,omitempty" json:"older,omitempty"`
+
+	// Witnessed Up to the newest checkpoint that a witness has cosigned, instead of now.
+	Witnessed bool `form:"witnessed,omitempty" json:"witnessed,omitempty"`
+}
+
+// ProveEvidenceParams defines parameters for ProveEvidence.
+type ProveEvidenceParams struct {
+	// Case All records of this one; or place.
+	Case string `form:"case,omitempty" json:"case,omitempty"`
+
+	// Place The record in this place of the tree.
+	Place *int64 `form:"place,omitempty" json:"place,omitempty"`
+
+	// Older Sizes of checkpoints that whoever asks kept; it is proved that the tree goes on from each.
+	Older Older `form:"older,omitempty" json:"older,omitempty"`
+
+	// Witnessed Up to the newest checkpoint that a witness has cosigned, instead of now.
+	Witnessed bool `form:"witnessed,omitempty" json:"witnessed,omitempty"`
+}
+
+// SearchEvidenceParams defines parameters for SearchEvidence.
+type SearchEvidenceParams struct {
+	Case string `form:"case,omitempty" json:"case,omitempty"`
+
+	// Card Serial.
+	Card  string `form:"card,omitempty" json:"card,omitempty"`
+	Kiosk string `form:"kiosk,omitempty" json:"kiosk,omitempty"`
+
+	// From The first day, UTC, by the clock of whoever wrote it.
+	From string `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until The last day, UTC.
+	Until string `form:"until,omitempty" json:"until,omitempty"`
+	Kind  string `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Code Reason of an entry or first word of an event's note.
+	Code string `form:"code,omitempty" json:"code,omitempty"`
+
+	// After Only behind this place.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+	Limit *int   `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListFeedbackParams defines parameters for ListFeedback.
@@ -680,11 +832,28 @@ type ImportFilesParams struct {
 	Reissued bool `form:"reissued,omitempty" json:"reissued,omitempty"`
 }
 
+// ReportUnlocksParams defines parameters for ReportUnlocks.
+type ReportUnlocksParams struct {
+	By ReportUnlocksParamsBy `form:"by" json:"by"`
+
+	// From The first day, in central's time zone, such as 2026-11-01.
+	From string `form:"from" json:"from"`
+
+	// Until The last day.
+	Until string `form:"until" json:"until"`
+}
+
+// ReportUnlocksParamsBy defines parameters for ReportUnlocks.
+type ReportUnlocksParamsBy string
+
 // AddCosignatureJSONRequestBody defines body for AddCosignature for application/json ContentType.
 type AddCosignatureJSONRequestBody = Cosigned
 
 // EnrolKioskJSONRequestBody defines body for EnrolKiosk for application/json ContentType.
 type EnrolKioskJSONRequestBody = NewEnrolment
+
+// EraseEvidenceJSONRequestBody defines body for EraseEvidence for application/json ContentType.
+type EraseEvidenceJSONRequestBody = Erasure
 
 // ImportFilesMultipartRequestBody defines body for ImportFiles for multipart/form-data ContentType.
 type ImportFilesMultipartRequestBody ImportFilesMultipartBody
@@ -880,6 +1049,37 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EraseEvidenceWithBody Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/evidence/erasures (the `EraseEvidence` operationId).
+	EraseEvidenceWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EraseEvidence Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/evidence/erasures (the `EraseEvidence` operationId).
+	EraseEvidence(ctx context.Context, body EraseEvidenceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportEvidence The evidence, as auditors verify it (firmware/audit). What was written until now is taken in first, also that somebody exports.
+	//
+	// Corresponds with GET /v1/evidence/export (the `ExportEvidence` operationId).
+	ExportEvidence(ctx context.Context, params *ExportEvidenceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ProveEvidence Some records of the evidence, each with the proof that it stands in the tree. Who asks stands in the ledger.
+	//
+	// Corresponds with GET /v1/evidence/proof (the `ProveEvidence` operationId).
+	ProveEvidence(ctx context.Context, params *ProveEvidenceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SearchEvidence Records of the evidence by what they are about, in the order of the tree. Who asks, and for what, stands in the ledger.
+	//
+	// One at least of case, card, kiosk and from is needed. What was erased is found by its kiosk alone.
+	//
+	// Corresponds with GET /v1/evidence/records (the `SearchEvidence` operationId).
+	SearchEvidence(ctx context.Context, params *SearchEvidenceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListFeedback What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
 	//
 	// Corresponds with GET /v1/feedback (the `ListFeedback` operationId).
@@ -994,6 +1194,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 	ListOrganisations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReportUnlocks Visits and unlocks in numbers; nobody is named.
+	//
+	// Corresponds with GET /v1/reports/unlocks (the `ReportUnlocks` operationId).
+	ReportUnlocks(ctx context.Context, params *ReportUnlocksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListServiceCards The cards that open every kiosk's own page, by key.
 	//
@@ -1315,6 +1520,87 @@ func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEd
 	return c.Client.Do(req)
 }
 
+// EraseEvidenceWithBody Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/evidence/erasures (the `EraseEvidence` operationId).
+func (c *Client) EraseEvidenceWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseEvidenceRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EraseEvidence Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/evidence/erasures (the `EraseEvidence` operationId).
+func (c *Client) EraseEvidence(ctx context.Context, body EraseEvidenceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseEvidenceRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportEvidence The evidence, as auditors verify it (firmware/audit). What was written until now is taken in first, also that somebody exports.
+//
+// Corresponds with GET /v1/evidence/export (the `ExportEvidence` operationId).
+func (c *Client) ExportEvidence(ctx context.Context, params *ExportEvidenceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportEvidenceRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ProveEvidence Some records of the evidence, each with the proof that it stands in the tree. Who asks stands in the ledger.
+//
+// Corresponds with GET /v1/evidence/proof (the `ProveEvidence` operationId).
+func (c *Client) ProveEvidence(ctx context.Context, params *ProveEvidenceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewProveEvidenceRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SearchEvidence Records of the evidence by what they are about, in the order of the tree. Who asks, and for what, stands in the ledger.
+//
+// One at least of case, card, kiosk and from is needed. What was erased is found by its kiosk alone.
+//
+// Corresponds with GET /v1/evidence/records (the `SearchEvidence` operationId).
+func (c *Client) SearchEvidence(ctx context.Context, params *SearchEvidenceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchEvidenceRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListFeedback What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
 //
 // Corresponds with GET /v1/feedback (the `ListFeedback` operationId).
@@ -1610,6 +1896,21 @@ func (c *Client) RenewServiceCodes(ctx context.Context, name Name, reqEditors ..
 // Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 func (c *Client) ListOrganisations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOrganisationsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReportUnlocks Visits and unlocks in numbers; nobody is named.
+//
+// Corresponds with GET /v1/reports/unlocks (the `ReportUnlocks` operationId).
+func (c *Client) ReportUnlocks(ctx context.Context, params *ReportUnlocksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReportUnlocksRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2332,6 +2633,320 @@ func NewListEventsRequest(server string, params *ListEventsParams) (*http.Reques
 	return req, nil
 }
 
+// NewEraseEvidenceRequest calls the generic EraseEvidence builder with application/json body
+func NewEraseEvidenceRequest(server string, body EraseEvidenceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEraseEvidenceRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewEraseEvidenceRequestWithBody constructs an http.Request for the EraseEvidence method, with any body, and a specified content type
+func NewEraseEvidenceRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/evidence/erasures")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewExportEvidenceRequest constructs an http.Request for the ExportEvidence method
+func NewExportEvidenceRequest(server string, params *ExportEvidenceParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/evidence/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Older != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "older", params.Older, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "witnessed", params.Witnessed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewProveEvidenceRequest constructs an http.Request for the ProveEvidence method
+func NewProveEvidenceRequest(server string, params *ProveEvidenceParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/evidence/proof")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "case", params.Case, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Place != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "place", *params.Place, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Older != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "older", params.Older, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "witnessed", params.Witnessed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSearchEvidenceRequest constructs an http.Request for the SearchEvidence method
+func NewSearchEvidenceRequest(server string, params *SearchEvidenceParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/evidence/records")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "case", params.Case, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "card", params.Card, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kiosk", params.Kiosk, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "code", params.Code, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListFeedbackRequest constructs an http.Request for the ListFeedback method
 func NewListFeedbackRequest(server string, params *ListFeedbackParams) (*http.Request, error) {
 	var err error
@@ -2993,6 +3608,72 @@ func NewListOrganisationsRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewReportUnlocksRequest constructs an http.Request for the ReportUnlocks method
+func NewReportUnlocksRequest(server string, params *ReportUnlocksParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/reports/unlocks")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "by", params.By, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListServiceCardsRequest constructs an http.Request for the ListServiceCards method
 func NewListServiceCardsRequest(server string) (*http.Request, error) {
 	var err error
@@ -3271,6 +3952,43 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
 
+	// EraseEvidenceWithBodyWithResponse Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/evidence/erasures (the `EraseEvidence` operationId).
+	EraseEvidenceWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseEvidenceResponse, error)
+
+	// EraseEvidenceWithResponse Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/evidence/erasures (the `EraseEvidence` operationId).
+	EraseEvidenceWithResponse(ctx context.Context, body EraseEvidenceJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseEvidenceResponse, error)
+
+	// ExportEvidenceWithResponse The evidence, as auditors verify it (firmware/audit). What was written until now is taken in first, also that somebody exports.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/evidence/export (the `ExportEvidence` operationId).
+	ExportEvidenceWithResponse(ctx context.Context, params *ExportEvidenceParams, reqEditors ...RequestEditorFn) (*ExportEvidenceResponse, error)
+
+	// ProveEvidenceWithResponse Some records of the evidence, each with the proof that it stands in the tree. Who asks stands in the ledger.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/evidence/proof (the `ProveEvidence` operationId).
+	ProveEvidenceWithResponse(ctx context.Context, params *ProveEvidenceParams, reqEditors ...RequestEditorFn) (*ProveEvidenceResponse, error)
+
+	// SearchEvidenceWithResponse Records of the evidence by what they are about, in the order of the tree. Who asks, and for what, stands in the ledger.
+	//
+	// One at least of case, card, kiosk and from is needed. What was erased is found by its kiosk alone.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/evidence/records (the `SearchEvidence` operationId).
+	SearchEvidenceWithResponse(ctx context.Context, params *SearchEvidenceParams, reqEditors ...RequestEditorFn) (*SearchEvidenceResponse, error)
+
 	// ListFeedbackWithResponse What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3409,6 +4127,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 	ListOrganisationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOrganisationsResponse, error)
+
+	// ReportUnlocksWithResponse Visits and unlocks in numbers; nobody is named.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/reports/unlocks (the `ReportUnlocks` operationId).
+	ReportUnlocksWithResponse(ctx context.Context, params *ReportUnlocksParams, reqEditors ...RequestEditorFn) (*ReportUnlocksResponse, error)
 
 	// ListServiceCardsWithResponse The cards that open every kiosk's own page, by key.
 	//
@@ -4227,6 +4952,184 @@ func (r ListEventsResponse) ContentType() string {
 	return ""
 }
 
+type EraseEvidenceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Erased
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EraseEvidenceResponse) GetJSON200() *Erased {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EraseEvidenceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EraseEvidenceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EraseEvidenceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EraseEvidenceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EraseEvidenceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ExportEvidenceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportEvidenceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportEvidenceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportEvidenceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportEvidenceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportEvidenceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ProveEvidenceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ProveEvidenceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ProveEvidenceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ProveEvidenceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ProveEvidenceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ProveEvidenceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SearchEvidenceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EvidencePage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SearchEvidenceResponse) GetJSON200() *EvidencePage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SearchEvidenceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SearchEvidenceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SearchEvidenceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SearchEvidenceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SearchEvidenceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListFeedbackResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4967,6 +5870,54 @@ func (r ListOrganisationsResponse) ContentType() string {
 	return ""
 }
 
+type ReportUnlocksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UnlockReport
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReportUnlocksResponse) GetJSON200() *UnlockReport {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReportUnlocksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReportUnlocksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReportUnlocksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReportUnlocksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReportUnlocksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListServiceCardsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5358,6 +6309,73 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params
 	return ParseListEventsResponse(rsp)
 }
 
+// EraseEvidenceWithBodyWithResponse Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/evidence/erasures (the `EraseEvidence` operationId).
+func (c *ClientWithResponses) EraseEvidenceWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseEvidenceResponse, error) {
+	rsp, err := c.EraseEvidenceWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseEvidenceResponse(rsp)
+}
+
+// EraseEvidenceWithResponse Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/evidence/erasures (the `EraseEvidence` operationId).
+func (c *ClientWithResponses) EraseEvidenceWithResponse(ctx context.Context, body EraseEvidenceJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseEvidenceResponse, error) {
+	rsp, err := c.EraseEvidence(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseEvidenceResponse(rsp)
+}
+
+// ExportEvidenceWithResponse The evidence, as auditors verify it (firmware/audit). What was written until now is taken in first, also that somebody exports.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/evidence/export (the `ExportEvidence` operationId).
+func (c *ClientWithResponses) ExportEvidenceWithResponse(ctx context.Context, params *ExportEvidenceParams, reqEditors ...RequestEditorFn) (*ExportEvidenceResponse, error) {
+	rsp, err := c.ExportEvidence(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportEvidenceResponse(rsp)
+}
+
+// ProveEvidenceWithResponse Some records of the evidence, each with the proof that it stands in the tree. Who asks stands in the ledger.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/evidence/proof (the `ProveEvidence` operationId).
+func (c *ClientWithResponses) ProveEvidenceWithResponse(ctx context.Context, params *ProveEvidenceParams, reqEditors ...RequestEditorFn) (*ProveEvidenceResponse, error) {
+	rsp, err := c.ProveEvidence(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseProveEvidenceResponse(rsp)
+}
+
+// SearchEvidenceWithResponse Records of the evidence by what they are about, in the order of the tree. Who asks, and for what, stands in the ledger.
+//
+// One at least of case, card, kiosk and from is needed. What was erased is found by its kiosk alone.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/evidence/records (the `SearchEvidence` operationId).
+func (c *ClientWithResponses) SearchEvidenceWithResponse(ctx context.Context, params *SearchEvidenceParams, reqEditors ...RequestEditorFn) (*SearchEvidenceResponse, error) {
+	rsp, err := c.SearchEvidence(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchEvidenceResponse(rsp)
+}
+
 // ListFeedbackWithResponse What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5609,6 +6627,19 @@ func (c *ClientWithResponses) ListOrganisationsWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseListOrganisationsResponse(rsp)
+}
+
+// ReportUnlocksWithResponse Visits and unlocks in numbers; nobody is named.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/reports/unlocks (the `ReportUnlocks` operationId).
+func (c *ClientWithResponses) ReportUnlocksWithResponse(ctx context.Context, params *ReportUnlocksParams, reqEditors ...RequestEditorFn) (*ReportUnlocksResponse, error) {
+	rsp, err := c.ReportUnlocks(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReportUnlocksResponse(rsp)
 }
 
 // ListServiceCardsWithResponse The cards that open every kiosk's own page, by key.
@@ -6208,6 +7239,124 @@ func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
 	return response, nil
 }
 
+// ParseEraseEvidenceResponse parses an HTTP response from a EraseEvidenceWithResponse call
+func ParseEraseEvidenceResponse(rsp *http.Response) (*EraseEvidenceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EraseEvidenceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Erased
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseExportEvidenceResponse parses an HTTP response from a ExportEvidenceWithResponse call
+func ParseExportEvidenceResponse(rsp *http.Response) (*ExportEvidenceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportEvidenceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseProveEvidenceResponse parses an HTTP response from a ProveEvidenceWithResponse call
+func ParseProveEvidenceResponse(rsp *http.Response) (*ProveEvidenceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ProveEvidenceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSearchEvidenceResponse parses an HTTP response from a SearchEvidenceWithResponse call
+func ParseSearchEvidenceResponse(rsp *http.Response) (*SearchEvidenceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SearchEvidenceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EvidencePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListFeedbackResponse parses an HTTP response from a ListFeedbackWithResponse call
 func ParseListFeedbackResponse(rsp *http.Response) (*ListFeedbackResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6720,6 +7869,39 @@ func ParseListOrganisationsResponse(rsp *http.Response) (*ListOrganisationsRespo
 	return response, nil
 }
 
+// ParseReportUnlocksResponse parses an HTTP response from a ReportUnlocksWithResponse call
+func ParseReportUnlocksResponse(rsp *http.Response) (*ReportUnlocksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReportUnlocksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UnlockReport
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListServiceCardsResponse parses an HTTP response from a ListServiceCardsWithResponse call
 func ParseListServiceCardsResponse(rsp *http.Response) (*ListServiceCardsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6872,6 +8054,18 @@ type ServerInterface interface {
 	// ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 	// (GET /v1/events)
 	ListEvents(w http.ResponseWriter, r *http.Request, params ListEventsParams)
+	// EraseEvidence Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+	// (POST /v1/evidence/erasures)
+	EraseEvidence(w http.ResponseWriter, r *http.Request)
+	// ExportEvidence The evidence, as auditors verify it (firmware/audit). What was written until now is taken in first, also that somebody exports.
+	// (GET /v1/evidence/export)
+	ExportEvidence(w http.ResponseWriter, r *http.Request, params ExportEvidenceParams)
+	// ProveEvidence Some records of the evidence, each with the proof that it stands in the tree. Who asks stands in the ledger.
+	// (GET /v1/evidence/proof)
+	ProveEvidence(w http.ResponseWriter, r *http.Request, params ProveEvidenceParams)
+	// SearchEvidence Records of the evidence by what they are about, in the order of the tree. Who asks, and for what, stands in the ledger.
+	// (GET /v1/evidence/records)
+	SearchEvidence(w http.ResponseWriter, r *http.Request, params SearchEvidenceParams)
 	// ListFeedback What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
 	// (GET /v1/feedback)
 	ListFeedback(w http.ResponseWriter, r *http.Request, params ListFeedbackParams)
@@ -6920,6 +8114,9 @@ type ServerInterface interface {
 	// ListOrganisations All organisations, by id.
 	// (GET /v1/organisations)
 	ListOrganisations(w http.ResponseWriter, r *http.Request)
+	// ReportUnlocks Visits and unlocks in numbers; nobody is named.
+	// (GET /v1/reports/unlocks)
+	ReportUnlocks(w http.ResponseWriter, r *http.Request, params ReportUnlocksParams)
 	// ListServiceCards The cards that open every kiosk's own page, by key.
 	// (GET /v1/service-cards)
 	ListServiceCards(w http.ResponseWriter, r *http.Request)
@@ -7374,6 +8571,288 @@ func (siw *ServerInterfaceWrapper) ListEvents(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListEvents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EraseEvidence operation middleware
+func (siw *ServerInterfaceWrapper) EraseEvidence(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EraseEvidence(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExportEvidence operation middleware
+func (siw *ServerInterfaceWrapper) ExportEvidence(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportEvidenceParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "older" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "older", r.URL.Query(), &params.Older, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "older"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "older", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "witnessed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "witnessed", r.URL.Query(), &params.Witnessed, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "witnessed"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "witnessed", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportEvidence(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProveEvidence operation middleware
+func (siw *ServerInterfaceWrapper) ProveEvidence(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveEvidenceParams
+
+	// ------------- Optional query parameter "case" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "case", r.URL.Query(), &params.Case, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "case"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "case", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "place" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "place", r.URL.Query(), &params.Place, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "place"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "place", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "older" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "older", r.URL.Query(), &params.Older, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "older"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "older", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "witnessed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "witnessed", r.URL.Query(), &params.Witnessed, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "witnessed"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "witnessed", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProveEvidence(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SearchEvidence operation middleware
+func (siw *ServerInterfaceWrapper) SearchEvidence(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchEvidenceParams
+
+	// ------------- Optional query parameter "case" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "case", r.URL.Query(), &params.Case, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "case"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "case", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "card" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "card", r.URL.Query(), &params.Card, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "card"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "card", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "kiosk" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kiosk", r.URL.Query(), &params.Kiosk, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "kiosk"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kiosk", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", r.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "code" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "code", r.URL.Query(), &params.Code, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "code"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "code", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SearchEvidence(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7844,6 +9323,65 @@ func (siw *ServerInterfaceWrapper) ListOrganisations(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// ReportUnlocks operation middleware
+func (siw *ServerInterfaceWrapper) ReportUnlocks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReportUnlocksParams
+
+	// ------------- Required query parameter "by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "by", r.URL.Query(), &params.By, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReportUnlocks(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListServiceCards operation middleware
 func (siw *ServerInterfaceWrapper) ListServiceCards(w http.ResponseWriter, r *http.Request) {
 
@@ -8047,6 +9585,11 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/epoch", wrapper.ShowEpoch)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/checkpoint", wrapper.ShowCheckpoint)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/checkpoint/cosignatures", wrapper.AddCosignature)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/evidence/export", wrapper.ExportEvidence)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/evidence/proof", wrapper.ProveEvidence)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/evidence/records", wrapper.SearchEvidence)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/evidence/erasures", wrapper.EraseEvidence)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/reports/unlocks", wrapper.ReportUnlocks)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/keys/rewrap", wrapper.RewrapKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/bounces", wrapper.BounceMessage)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cases", wrapper.ListCases)
@@ -8696,6 +10239,220 @@ func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEve
 	return err
 }
 
+type EraseEvidenceRequestObject struct {
+	Body *EraseEvidenceJSONRequestBody
+}
+
+type EraseEvidenceResponseObject interface {
+	VisitEraseEvidenceResponse(w http.ResponseWriter) error
+}
+
+type EraseEvidence200JSONResponse Erased
+
+func (response EraseEvidence200JSONResponse) VisitEraseEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EraseEvidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EraseEvidencedefaultApplicationProblemPlusJSONResponse) VisitEraseEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportEvidenceRequestObject struct {
+	Params ExportEvidenceParams
+}
+
+type ExportEvidenceResponseObject interface {
+	VisitExportEvidenceResponse(w http.ResponseWriter) error
+}
+
+type ExportEvidence200ApplicationjsonlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportEvidence200ApplicationjsonlResponse) VisitExportEvidenceResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/jsonl")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ExportEvidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExportEvidencedefaultApplicationProblemPlusJSONResponse) VisitExportEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveEvidenceRequestObject struct {
+	Params ProveEvidenceParams
+}
+
+type ProveEvidenceResponseObject interface {
+	VisitProveEvidenceResponse(w http.ResponseWriter) error
+}
+
+type ProveEvidence200ApplicationjsonlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ProveEvidence200ApplicationjsonlResponse) VisitProveEvidenceResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/jsonl")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ProveEvidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProveEvidencedefaultApplicationProblemPlusJSONResponse) VisitProveEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchEvidenceRequestObject struct {
+	Params SearchEvidenceParams
+}
+
+type SearchEvidenceResponseObject interface {
+	VisitSearchEvidenceResponse(w http.ResponseWriter) error
+}
+
+type SearchEvidence200JSONResponse EvidencePage
+
+func (response SearchEvidence200JSONResponse) VisitSearchEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchEvidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SearchEvidencedefaultApplicationProblemPlusJSONResponse) VisitSearchEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListFeedbackRequestObject struct {
 	Params ListFeedbackParams
 }
@@ -9296,6 +11053,45 @@ func (response ListOrganisationsdefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type ReportUnlocksRequestObject struct {
+	Params ReportUnlocksParams
+}
+
+type ReportUnlocksResponseObject interface {
+	VisitReportUnlocksResponse(w http.ResponseWriter) error
+}
+
+type ReportUnlocks200JSONResponse UnlockReport
+
+func (response ReportUnlocks200JSONResponse) VisitReportUnlocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportUnlocksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReportUnlocksdefaultApplicationProblemPlusJSONResponse) VisitReportUnlocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListServiceCardsRequestObject struct {
 }
 
@@ -9465,6 +11261,18 @@ type StrictServerInterface interface {
 	// ListEvents Central's own events, oldest first; the newest 10000 of those that are asked for.
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// EraseEvidence Erases bodies and salts. Leaves stay, and so the tree and its proofs.
+	// (POST /v1/evidence/erasures)
+	EraseEvidence(ctx context.Context, request EraseEvidenceRequestObject) (EraseEvidenceResponseObject, error)
+	// ExportEvidence The evidence, as auditors verify it (firmware/audit). What was written until now is taken in first, also that somebody exports.
+	// (GET /v1/evidence/export)
+	ExportEvidence(ctx context.Context, request ExportEvidenceRequestObject) (ExportEvidenceResponseObject, error)
+	// ProveEvidence Some records of the evidence, each with the proof that it stands in the tree. Who asks stands in the ledger.
+	// (GET /v1/evidence/proof)
+	ProveEvidence(ctx context.Context, request ProveEvidenceRequestObject) (ProveEvidenceResponseObject, error)
+	// SearchEvidence Records of the evidence by what they are about, in the order of the tree. Who asks, and for what, stands in the ledger.
+	// (GET /v1/evidence/records)
+	SearchEvidence(ctx context.Context, request SearchEvidenceRequestObject) (SearchEvidenceResponseObject, error)
 	// ListFeedback What holders had to say, by day and site; at most 10000. Who asks stands in the ledger.
 	// (GET /v1/feedback)
 	ListFeedback(ctx context.Context, request ListFeedbackRequestObject) (ListFeedbackResponseObject, error)
@@ -9513,6 +11321,9 @@ type StrictServerInterface interface {
 	// ListOrganisations All organisations, by id.
 	// (GET /v1/organisations)
 	ListOrganisations(ctx context.Context, request ListOrganisationsRequestObject) (ListOrganisationsResponseObject, error)
+	// ReportUnlocks Visits and unlocks in numbers; nobody is named.
+	// (GET /v1/reports/unlocks)
+	ReportUnlocks(ctx context.Context, request ReportUnlocksRequestObject) (ReportUnlocksResponseObject, error)
 	// ListServiceCards The cards that open every kiosk's own page, by key.
 	// (GET /v1/service-cards)
 	ListServiceCards(ctx context.Context, request ListServiceCardsRequestObject) (ListServiceCardsResponseObject, error)
@@ -10009,6 +11820,115 @@ func (sh *strictHandler) ListEvents(w http.ResponseWriter, r *http.Request, para
 	}
 }
 
+// EraseEvidence operation middleware
+func (sh *strictHandler) EraseEvidence(w http.ResponseWriter, r *http.Request) {
+	var request EraseEvidenceRequestObject
+
+	var body EraseEvidenceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EraseEvidence(ctx, request.(EraseEvidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EraseEvidence")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EraseEvidenceResponseObject); ok {
+		if err := validResponse.VisitEraseEvidenceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportEvidence operation middleware
+func (sh *strictHandler) ExportEvidence(w http.ResponseWriter, r *http.Request, params ExportEvidenceParams) {
+	var request ExportEvidenceRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportEvidence(ctx, request.(ExportEvidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportEvidence")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportEvidenceResponseObject); ok {
+		if err := validResponse.VisitExportEvidenceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProveEvidence operation middleware
+func (sh *strictHandler) ProveEvidence(w http.ResponseWriter, r *http.Request, params ProveEvidenceParams) {
+	var request ProveEvidenceRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveEvidence(ctx, request.(ProveEvidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveEvidence")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveEvidenceResponseObject); ok {
+		if err := validResponse.VisitProveEvidenceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SearchEvidence operation middleware
+func (sh *strictHandler) SearchEvidence(w http.ResponseWriter, r *http.Request, params SearchEvidenceParams) {
+	var request SearchEvidenceRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchEvidence(ctx, request.(SearchEvidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchEvidence")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SearchEvidenceResponseObject); ok {
+		if err := validResponse.VisitSearchEvidenceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListFeedback operation middleware
 func (sh *strictHandler) ListFeedback(w http.ResponseWriter, r *http.Request, params ListFeedbackParams) {
 	var request ListFeedbackRequestObject
@@ -10438,6 +12358,32 @@ func (sh *strictHandler) ListOrganisations(w http.ResponseWriter, r *http.Reques
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListOrganisationsResponseObject); ok {
 		if err := validResponse.VisitListOrganisationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReportUnlocks operation middleware
+func (sh *strictHandler) ReportUnlocks(w http.ResponseWriter, r *http.Request, params ReportUnlocksParams) {
+	var request ReportUnlocksRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReportUnlocks(ctx, request.(ReportUnlocksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReportUnlocks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReportUnlocksResponseObject); ok {
+		if err := validResponse.VisitReportUnlocksResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -102,6 +102,7 @@ func defaults() file {
 	f.PKI = defaultPKI()
 	f.Keys = defaultKeys()
 	f.delivers = deliverDefaults()
+	f.Evidence.RetentionDays = 2190
 	f.SIEM.Format, f.Log.Format = siem.FormatRFC5424, LogText
 	return f
 }

@@ -8,10 +8,18 @@ import (
 
 // Evidence is how the tree over all evidence is kept.
 type Evidence struct {
-	Witnesses []string `toml:"witnesses"` // verifier keys
+	Witnesses     []string `toml:"witnesses"`      // verifier keys
+	RetentionDays int      `toml:"retention_days"` // of bodies and salts; 0: for ever
 }
 
+// leastRetention is how long bodies are kept at least, in days, where they are not kept for ever: as long as kiosks may deliver again what
+// they hold.
+const leastRetention = 30
+
 func (e Evidence) check() error {
+	if e.RetentionDays != 0 && e.RetentionDays < leastRetention {
+		return fmt.Errorf("evidence.retention_days is %d: write %d or more, or 0 to keep what is said for ever", e.RetentionDays, leastRetention)
+	}
 	_, err := e.Keys()
 	return err
 }

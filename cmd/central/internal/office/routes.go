@@ -2,6 +2,7 @@ package office
 
 import (
 	"context"
+	"io"
 	"math"
 	"time"
 
@@ -238,4 +239,35 @@ func (s *routes) SumFeedback(ctx context.Context, r ra.SumFeedbackRequestObject)
 	f := store.FeedbackFilter{From: r.Params.From, Until: r.Params.Until, Site: r.Params.Site}
 	a, err := SumFeedback(ctx, s.Store, s.Policies, f, s.Now())
 	return ra.SumFeedback200JSONResponse(a), err
+}
+
+func (s *routes) ExportEvidence(ctx context.Context, r ra.ExportEvidenceRequestObject) (ra.ExportEvidenceResponseObject, error) {
+	x := Export{From: r.Params.From, Older: r.Params.Older, Witnessed: r.Params.Witnessed}
+	write, err := ExportEvidence(ctx, s.Store, s.Tree, x, callerOf(ctx), s.Now())
+	return s.streamed(write), err
+}
+
+func (s *routes) ProveEvidence(ctx context.Context, r ra.ProveEvidenceRequestObject) (ra.ProveEvidenceResponseObject, error) {
+	x := Export{Older: r.Params.Older, Witnessed: r.Params.Witnessed}
+	write, err := ProveEvidence(ctx, s.Store, s.Tree, r.Params.Case, r.Params.Place, x, callerOf(ctx), s.Now())
+	return s.streamed(write), err
+}
+
+func (s *routes) streamed(write func(io.Writer) error) streamed {
+	return streamed{write, func(err error) { s.Log.Error("office: the evidence was not written to its end", "err", err) }}
+}
+
+func (s *routes) SearchEvidence(ctx context.Context, r ra.SearchEvidenceRequestObject) (ra.SearchEvidenceResponseObject, error) {
+	a, err := SearchEvidence(ctx, s.Store, s.Tree, r.Params, callerOf(ctx), s.Now())
+	return ra.SearchEvidence200JSONResponse(a), err
+}
+
+func (s *routes) EraseEvidence(ctx context.Context, r ra.EraseEvidenceRequestObject) (ra.EraseEvidenceResponseObject, error) {
+	n, err := EraseEvidence(ctx, s.Store, s.Tree, *r.Body, callerOf(ctx), s.Now())
+	return ra.EraseEvidence200JSONResponse{Records: n}, err
+}
+
+func (s *routes) ReportUnlocks(ctx context.Context, r ra.ReportUnlocksRequestObject) (ra.ReportUnlocksResponseObject, error) {
+	a, err := ReportUnlocks(ctx, s.Store, s.Zone, r.Params)
+	return ra.ReportUnlocks200JSONResponse(a), err
 }

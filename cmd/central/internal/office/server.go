@@ -27,6 +27,7 @@ type Server struct {
 	Profiles profiles.Set // that cards can have
 	Policies cases.Policies
 	Tree     *tree.Grower
+	Zone     *time.Location // whose days and hours reports have
 	Log      *slog.Logger
 	Now      func() time.Time
 }
