@@ -13,6 +13,7 @@ import (
 	"maps"
 	"math/big"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"latchkey/tools/debs"
@@ -32,11 +33,14 @@ const fontFile = "usr/share/consolefonts/Lat38-TerminusBold32x16.psf.gz"
 // caseLine is the GPIO line that QEMU pulses when the machine is asked to power down (hw/arm/virt.c: GPIO_PIN_POWER_BUTTON).
 const caseLine = 3
 
-// boardFile is this machine's.
+// caseChip is its chip's label, which is its device's name: PL061's place in the machine's memory (hw/arm/virt.c: VIRT_GPIO).
+const caseChip = "9030000.pl061"
+
+// boardFile is this machine's. A line has a name, or a chip's label and a number.
 const boardFile = `title = "emulated board"
 
 [tamper]
-lines = ["CASE"]
+lines = [%q]
 open = "high"
 
 [watchdog]
@@ -145,8 +149,10 @@ func configure(tree qemu.Tree) error {
 	} {
 		put(name, pem.EncodeToMemory(block))
 	}
-	put("board.toml", fmt.Appendf(nil, boardFile, watchdogTime.String()))
 	put("none.toml", fmt.Appendf(nil, kioskFile, help, helpWelsh, "none"))
-	put("kiosk.toml", fmt.Appendf(nil, kioskFile, help, helpWelsh, "board.toml"))
+	for name, line := range map[string]string{"named": "CASE", "numbered": caseChip + "/" + strconv.Itoa(caseLine)} {
+		put(name+".board.toml", fmt.Appendf(nil, boardFile, line, watchdogTime.String()))
+		put(name+".toml", fmt.Appendf(nil, kioskFile, help, helpWelsh, name+".board.toml"))
+	}
 	return nil
 }

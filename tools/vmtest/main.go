@@ -57,6 +57,7 @@ type lab struct {
 	large  bool    // as of its machine
 	double *double // of the kiosk that runs
 	kiosk  int     // process
+	tapped time.Time
 }
 
 // patience is how long one thing is waited for. The machine is slow where two processors are shared.

@@ -30,6 +30,7 @@ type double struct {
 	face   *ui.Face
 	screen tcell.SimulationScreen
 	scale  int // of the console's font
+	now    time.Time
 }
 
 // newDouble has so many cells of the console's font, and can double them if the machine's kernel can.
@@ -54,7 +55,7 @@ func newDouble(columns, rows int, large bool) (*double, error) {
 	return d, nil
 }
 
-func (d *double) show(v unlock.View) { d.face.Show(v, time.Time{}) }
+func (d *double) show(v unlock.View) { d.face.Show(v, d.now) }
 
 func (d *double) press(k tcell.Key) { d.handle(tcell.NewEventKey(k, 0, tcell.ModNone)) }
 
@@ -65,9 +66,10 @@ func (d *double) tap(x, y int) {
 
 func (d *double) handle(e tcell.Event) {
 	scale := d.scale
-	d.face.Handle(e, time.Time{})
+	d.now = d.now.Add(tapsApart)
+	d.face.Handle(e, d.now)
 	if d.scale != scale {
-		d.face.Handle(tcell.NewEventResize(d.screen.Size()), time.Time{})
+		d.face.Handle(tcell.NewEventResize(d.screen.Size()), d.now)
 	}
 }
 
