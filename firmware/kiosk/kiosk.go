@@ -115,6 +115,7 @@ type Kiosk struct {
 	beside   sync.WaitGroup // what runs beside the loop
 
 	nearlyFull bool // as it was said last
+	wrote      bool // the journal has more than written was told
 }
 
 // New makes a kiosk; Run starts it.
@@ -145,10 +146,10 @@ func (k *Kiosk) Run(ctx context.Context) error {
 		}
 	}()
 	k.beside.Go(func() { k.serveCards(background) })
-	k.beside.Go(func() { k.deliver(background) })
 	k.beside.Go(func() { k.watchCentral(background) })
 
 	k.step(unlock.Started{Intents: k.Journal.Intents(), Unsettled: k.Journal.Unsettled(), CaseOpened: k.CaseOpened})
+	k.beside.Go(func() { k.deliver(background) }) // from here on, so that what it has first is always the same
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	done := ctx.Done()
@@ -203,6 +204,7 @@ func (k *Kiosk) heedRoom() {
 // step gives the machine one event and performs what it wants.
 func (k *Kiosk) step(in unlock.Input) {
 	now := time.Now()
+	defer k.delivers()
 	for _, effect := range k.machine.Step(unlock.Event{At: now, Input: in}) {
 		if r, is := effect.(unlock.Record); is {
 			if err := k.record(r.Entries); err != nil {
@@ -230,11 +232,20 @@ func (k *Kiosk) record(entries []audit.Entry) error {
 	for _, e := range entries {
 		k.Log.Info("walk", "kind", string(e.Kind), "case", e.Case, "reason", e.Reason)
 	}
+	k.wrote = true
+	return nil
+}
+
+// delivers has what was written delivered, once the walk has gone on: nobody waits for that.
+func (k *Kiosk) delivers() {
+	if !k.wrote {
+		return
+	}
+	k.wrote = false
 	select {
 	case k.written <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 func (k *Kiosk) perform(effect unlock.Effect) {

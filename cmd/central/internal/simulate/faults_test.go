@@ -274,7 +274,7 @@ func forged(w *world, o *op, f *fault) error {
 	r := o.raw.underKey("forged-0123456789abcdef")
 	r.body = bytes.Clone(r.body)
 	for range 3 {
-		i := w.rng.IntN(len(r.body))
+		i := w.rng.IntN(1<<16) % len(r.body)
 		r.body[i] ^= 1 << w.rng.IntN(7)
 	}
 	w.deliverRequest(r)

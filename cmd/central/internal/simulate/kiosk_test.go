@@ -404,6 +404,8 @@ type slot struct {
 	p *process
 	c *plastic
 	n int
+
+	stage string // of the last command
 }
 
 func (s *slot) gone() bool { return s.p.k.inserted != s.n || s.p.isDead() }
@@ -427,7 +429,8 @@ func (s *slot) Transmit(command []byte) ([]byte, error) {
 	w := s.p.k.w
 	var v verdict
 	o := &op{p: s.p, step: stage, key: "card " + stage}
-	gated := w.awaited(s.p, stage)
+	gated := stage != s.stage || w.awaited(s.p, stage) // what a card does next begins when all else is at rest
+	s.stage = stage
 	if gated {
 		if v = w.gate(context.Background(), o); v.err != nil {
 			return nil, v.err

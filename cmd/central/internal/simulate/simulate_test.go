@@ -192,7 +192,7 @@ func TestASeedGivesOneTranscript(t *testing.T) {
 		if !slices.Equal(once.transcript, again.transcript) {
 			for i := range min(len(once.transcript), len(again.transcript)) {
 				if once.transcript[i] != again.transcript[i] {
-					t.Fatalf("seed %d, line %d:\n%s\n%s", seed, i, once.transcript[i], again.transcript[i])
+					t.Fatalf("seed %d, line %d:\n%s\nand again:\n%s", seed, i, strings.Join(once.transcript[max(0, i-8):i+3], "\n"), strings.Join(again.transcript[max(0, i-8):i+3], "\n"))
 				}
 			}
 			t.Fatalf("seed %d: %d lines and %d", seed, len(once.transcript), len(again.transcript))

@@ -314,7 +314,7 @@ func (w *world) perform(o *op) {
 	if o.raw != nil {
 		w.survey(o.step)
 	}
-	if o.raw != nil && o.step != "status" {
+	if o.step != "status" {
 		w.say("%s: %s", o.p.name(), o.key)
 	}
 	o.pass()
