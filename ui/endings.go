@@ -56,8 +56,12 @@ func (f *Face) stopped(p *page) {
 	y := p.head
 	p.block(rect{0, y, p.w, p.tall}, head, st)
 	y += p.tall + max(p.gap, 1)
-	p.bottom -= p.tall + min(p.gap, 1)
-	f.language(p, rect{p.x + p.cw - p.name, p.bottom, p.name, p.tall})
+	if vacant(f.view.Screen) {
+		f.vacantRow(p)
+	} else {
+		p.bottom -= p.tall + min(p.gap, 1)
+		f.language(p, rect{p.x + p.cw - p.name, p.bottom, p.name, p.tall})
+	}
 	if f.view.CardIn && f.view.Screen == unlock.ScreenStopped {
 		take := f.say("take-card")
 		if f.view.Reason == unlock.ReasonTwoCards {

@@ -324,6 +324,7 @@ func (f *Face) serviceCode(p *page) {
 		p.first = string(unlock.PressBack)
 		return
 	}
+	p.hear(0, p.bar, f.opts.Kiosk)
 	f.heading(p, f.filled(f.say("service-head")), f.say("service-sub"))
 	kw, kh, look := p.w/8, 2, lookCell
 	if p.roomy() {

@@ -76,26 +76,26 @@ func TestTheStepsAreThoseOfTheErrand(t *testing.T) {
 	for _, c := range []struct {
 		screen unlock.Screen
 		errand unlock.Errand
-		want   string // in the title bar, behind the name
+		want   string // in the title bar
 	}{
-		{unlock.ScreenReading, "", ""},
-		{unlock.ScreenReading, unlock.ErrandUnlock, "▶1 Confirm◀ 2 Code 3 Passcode"},
-		{unlock.ScreenReading, unlock.ErrandForgotten, "▶1 Confirm◀ 2 Code 3 Passcode"},
-		{unlock.ScreenErrand, "", ""},
-		{unlock.ScreenPresent, unlock.ErrandChange, "▶1 Present◀ 2 New"},
-		{unlock.ScreenVerifying, unlock.ErrandChange, "▶1 Present◀ 2 New"},
-		{unlock.ScreenPasscode, unlock.ErrandChange, "1 Present ▶2 New◀"},
-		{unlock.ScreenPasscode, unlock.ErrandForgotten, "1 Confirm 2 Code ▶3 Passcode◀"},
-		{unlock.ScreenWriting, unlock.ErrandChange, "1 Present ▶2 New◀"},
-		{unlock.ScreenUnlocked, unlock.ErrandChange, "2 of 2 steps done"},
-		{unlock.ScreenUnlocked, unlock.ErrandUnlock, "3 of 3 steps done"},
+		{unlock.ScreenReading, "", "Help Smartcard Unlock"},
+		{unlock.ScreenReading, unlock.ErrandUnlock, "Help ▶1 Confirm◀ 2 Code 3 Passcode"},
+		{unlock.ScreenReading, unlock.ErrandForgotten, "Help ▶1 Confirm◀ 2 Code 3 Passcode"},
+		{unlock.ScreenErrand, "", "Help Smartcard Unlock"},
+		{unlock.ScreenPresent, unlock.ErrandChange, "Help Smartcard Unlock ▶1 Present◀ 2 New"},
+		{unlock.ScreenVerifying, unlock.ErrandChange, "Help Smartcard Unlock ▶1 Present◀ 2 New"},
+		{unlock.ScreenPasscode, unlock.ErrandChange, "Help Smartcard Unlock 1 Present ▶2 New◀"},
+		{unlock.ScreenPasscode, unlock.ErrandForgotten, "Help 1 Confirm 2 Code ▶3 Passcode◀"},
+		{unlock.ScreenWriting, unlock.ErrandChange, "Help Smartcard Unlock 1 Present ▶2 New◀"},
+		{unlock.ScreenUnlocked, unlock.ErrandChange, "Help Smartcard Unlock 2 of 2 steps done"},
+		{unlock.ScreenUnlocked, unlock.ErrandUnlock, "Help Smartcard Unlock 3 of 3 steps done"},
 	} {
 		s := newStage(t, 50, 15)
 		v := samples.Of(c.screen, "")
 		v.Errand = c.errand
 		s.Show(v, samples.Now)
 		first, _, _ := strings.Cut(s.text(), "\n")
-		if got := strings.Join(strings.Fields(first), " "); got != strings.TrimSpace("Smartcard Unlock "+c.want) {
+		if got := strings.Join(strings.Fields(first), " "); got != strings.TrimSpace(c.want) {
 			t.Errorf("%s for %q: %s", c.screen, c.errand, got)
 		}
 	}

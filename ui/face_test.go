@@ -135,7 +135,7 @@ func TestEveryScreenCanBeUsedByKeysAlone(t *testing.T) {
 		"present, any":     {old, []any{"a Z9#", enter}, "passcode a Z9#"},
 		"yes":              {samples.Of(unlock.ScreenConsent, ""), []any{enter}, press(unlock.PressContinue)},
 		"yes by space":     {samples.Of(unlock.ScreenConsent, ""), []any{tab, " "}, press(unlock.PressContinue)},
-		"no by tab":        {samples.Of(unlock.ScreenConsent, ""), []any{tab, tab, enter}, press(unlock.PressNotMe)},
+		"no by tab":        {samples.Of(unlock.ScreenConsent, ""), []any{tab, tab, tab, enter}, press(unlock.PressNotMe)},
 		"no by arrow":      {samples.Of(unlock.ScreenConsent, ""), []any{left, left, enter}, press(unlock.PressNotMe)},
 		"no by escape":     {samples.Of(unlock.ScreenConsent, ""), []any{esc}, press(unlock.PressNotMe)},
 		"email":            {samples.Of(unlock.ScreenChannel, ""), []any{enter}, unlock.ChannelChosen{ID: "e1"}},

@@ -10,6 +10,22 @@ func (f *Face) helpKey(p *page, r rect) {
 	p.add(target{id: "help", label: f.say("help-key"), r: r, act: f.turnHelp})
 }
 
+// visited tells that a holder stands there, in the middle of a visit or at its end.
+func (f *Face) visited() bool {
+	return !vacant(f.view.Screen) && f.view.Screen != unlock.ScreenEngineer && f.view.Screen != unlock.ScreenServiceCode
+}
+
+// titleHelp is the same key in the title bar. Where that is one row high, the two below take the finger, too.
+func (f *Face) titleHelp(p *page) {
+	r, look := rect{0, 0, f.titleHelpWidth() + 1, titleRows}, lookTitle
+	if p.roomy() {
+		r, look = rect{p.x, 0, f.titleHelpWidth(), p.bar}, lookKey
+	}
+	p.add(target{id: "help", label: f.say("help-key"), look: look, r: r, act: f.turnHelp})
+}
+
+func (f *Face) titleHelpWidth() int { return max(width(f.say("help-key"))+4, languageSmall) }
+
 func (f *Face) turnHelp() unlock.Input {
 	f.helping, f.focus, f.hint, f.chosen = !f.helping, "", "", f.now
 	return unlock.Touched{}
@@ -68,6 +84,9 @@ func (f *Face) helpPage(p *page) {
 
 // helpText is what the screen underneath wants, in a sentence or three.
 func (f *Face) helpText() string {
+	if busy(f.view.Screen) {
+		return f.say("help-busy")
+	}
 	switch f.view.Screen {
 	case unlock.ScreenAttract:
 		return f.say("help-attract")
@@ -87,8 +106,6 @@ func (f *Face) helpText() string {
 		return f.say("help-repeat")
 	case unlock.ScreenWeak:
 		return f.say("help-weak")
-	case unlock.ScreenReading, unlock.ScreenVerifying, unlock.ScreenSending, unlock.ScreenChecking, unlock.ScreenWriting:
-		return f.say("help-busy")
 	case unlock.ScreenUnlocked:
 		return f.say("help-unlocked")
 	case unlock.ScreenAway:

@@ -50,6 +50,15 @@ func vacant(s unlock.Screen) bool {
 	return s == unlock.ScreenAttract || s == unlock.ScreenOutOfService || s == ""
 }
 
+// busy screens are those on which the kiosk is at work.
+func busy(s unlock.Screen) bool {
+	switch s {
+	case unlock.ScreenReading, unlock.ScreenVerifying, unlock.ScreenSending, unlock.ScreenChecking, unlock.ScreenWriting:
+		return true
+	}
+	return false
+}
+
 // ended screens are the last of a walk.
 func ended(s unlock.Screen) bool {
 	return s == unlock.ScreenUnlocked || s == unlock.ScreenStopped || s == unlock.ScreenAway || feedback(s)

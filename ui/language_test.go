@@ -252,7 +252,8 @@ func TestEnterAloneDoesNotChangeTheLanguage(t *testing.T) {
 		if s.Face.words != english() {
 			t.Errorf("%s: Enter changed the language", screen)
 		}
-		s.press(tcell.KeyTab)
+		for s.press(tcell.KeyTab); s.focused().id != "language"; s.press(tcell.KeyTab) {
+		}
 		if !strings.Contains(s.text(), "▶Cymraeg◀") {
 			t.Errorf("%s: the focus is not seen:\n%s", screen, s.text())
 		}

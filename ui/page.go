@@ -32,6 +32,7 @@ const (
 	lookKey     look = iota // a key of a keyboard, a way aside
 	lookPrimary             // the way on
 	lookCell                // a key of two rows: no room for a box
+	lookTitle               // in a title bar of one row
 	lookBare                // drawn by the page itself
 )
 
@@ -135,6 +136,11 @@ func (p *page) centred(r rect, s string, st tcell.Style) {
 // text writes a paragraph at the top of r and returns the rows that it took.
 func (p *page) text(r rect, s string, st tcell.Style) int {
 	p.hear(r.x, r.y, s)
+	return p.paragraph(r, s, st)
+}
+
+// paragraph is the same, and nobody hears it.
+func (p *page) paragraph(r rect, s string, st tcell.Style) int {
 	lines := wrap(s, r.w)
 	for i, l := range lines {
 		if i >= r.h {
@@ -240,8 +246,14 @@ func (p *page) paintTargets(focus, pressed string) {
 		if t.id == pressed {
 			st, label = style(paper, ink), "["+t.label+"]"
 		}
-		if t.look == lookCell {
+		switch t.look {
+		case lookCell:
 			p.cell(t, label, st)
+			continue
+		case lookTitle:
+			bar := rect{t.r.x, t.r.y, t.r.w, p.bar}
+			p.fill(bar, st)
+			p.centred(bar, label, st.Bold(true))
 			continue
 		}
 		p.box(t.r, st)

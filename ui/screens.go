@@ -54,6 +54,9 @@ func (f *Face) build(p *page) {
 	default: // out of service, stopped, and any screen that this version does not know
 		f.stopped(p)
 	}
+	if f.visited() && !f.warned() { // the warning stands in its place
+		f.titleHelp(p)
+	}
 }
 
 // title is the bar: the service, and where the holder is.
@@ -65,6 +68,13 @@ func (f *Face) title(p *page) {
 	st := style(paper, blue)
 	p.fill(rect{0, 0, p.w, p.bar}, st)
 	row := p.bar / 2
+	left := 1
+	if p.roomy() {
+		left = p.x
+	}
+	if f.visited() {
+		left += f.titleHelpWidth() + 1
+	}
 	right := p.w - 1
 	if p.roomy() {
 		right = p.x + p.cw
@@ -75,7 +85,7 @@ func (f *Face) title(p *page) {
 		right -= width(done)
 		p.put(right, row, done, st.Bold(true))
 	case step > 0:
-		if p.w < 80 || width(strings.Join(names, ""))+2*len(names)+width(name)+2 > p.cw {
+		if p.w < 80 || width(strings.Join(names, ""))+2*len(names)+left > right {
 			names = short
 		}
 		for i := len(names) - 1; i >= 0; i-- {
@@ -100,10 +110,6 @@ func (f *Face) title(p *page) {
 		right -= width(state)
 		p.put(right, row, state, st.Bold(true))
 	}
-	left := 1
-	if p.roomy() {
-		left = p.x
-	}
 	if left+width(name) < right {
 		p.put(left, row, name, st.Bold(true))
 	}
@@ -127,6 +133,7 @@ func (f *Face) heading(p *page, head, sub string) {
 	} else {
 		r = rect{0, p.head, p.w, 2}
 	}
+	p.hear(0, p.bar, note) // first
 	alarm := style(paper, red)
 	p.fill(r, alarm)
 	inner := rect{r.x + 3, r.y, r.w - 4, r.h}
@@ -134,7 +141,7 @@ func (f *Face) heading(p *page, head, sub string) {
 		inner = rect{r.x + 2, r.y, r.w - 3, r.h}
 	}
 	p.put(inner.x-2, r.y, "!", alarm.Bold(true))
-	p.text(inner, note, alarm.Bold(true))
+	p.paragraph(inner, note, alarm.Bold(true))
 }
 
 // foot writes who can help and the case's reference at the bottom, and takes those rows from the body.
@@ -254,9 +261,9 @@ func (f *Face) helpLine(p *page) {
 // vacantRow is the last row of a screen without a walk: what is left of its keys is returned.
 func (f *Face) vacantRow(p *page) rect {
 	p.bottom -= p.tall + min(p.gap, 1)
-	f.language(p, rect{p.x + p.cw - p.name, p.bottom, p.name, p.tall})
 	w := p.cw - 2*p.name - 2
 	f.helpKey(p, rect{p.x + w + 1, p.bottom, p.name, p.tall})
+	f.language(p, rect{p.x + p.cw - p.name, p.bottom, p.name, p.tall})
 	return rect{p.x, p.bottom, w, p.tall}
 }
 
@@ -442,7 +449,7 @@ func (f *Face) boxes(p *page, r rect, digits int) {
 		case i < len(typed):
 			p.canvas.set(x+each/2, r.y+1, rune(typed[i]), p.canvas.pen(st.Bold(true)))
 		case i == len(typed):
-			p.put(x+each/2, r.y+1, "_", st)
+			p.line(x+each/2, r.y+1, "_", st)
 		}
 	}
 }

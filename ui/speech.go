@@ -150,6 +150,9 @@ func (f *Face) Spoken() string {
 	if typed := f.typed.typed(); !f.helping && !secretive(f.view.Screen) && len(typed) > 0 {
 		add(f.say("spoken-typed") + " " + f.spell(string(typed)))
 	}
+	if busy(f.view.Screen) && !f.helping { // there is nothing to choose for the moment
+		return strings.Join(parts, " ")
+	}
 	var choices []string
 	for _, t := range p.targets {
 		if !strings.HasPrefix(t.id, "key ") {

@@ -14,6 +14,7 @@ import (
 
 	"latchkey/card"
 	"latchkey/firmware/unlock"
+	"latchkey/firmware/wire"
 	"latchkey/ui/samples"
 )
 
@@ -272,5 +273,40 @@ func TestTheWarningIsSpoken(t *testing.T) {
 	}
 	if len(*said) != 1 || !strings.HasPrefix((*said)[0], "Are you still there? This visit ends in 20 seconds.") {
 		t.Errorf("%q", *said)
+	}
+}
+
+// Who listens hears first what went wrong, and nothing that is there for eyes alone.
+func TestWhatIsHeardIsWorthHearing(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 50, 15)
+	for _, sample := range samples.All() {
+		s.Show(unlock.View{Screen: unlock.ScreenAttract}, samples.Now.Add(time.Hour))
+		s.play(sample)
+		s.press(tcell.KeyTab)
+		spoken := s.Spoken()
+		if strings.Contains(spoken, "underscore") {
+			t.Errorf("%s: the cursor is read out: %s", sample.Name, spoken)
+		}
+		if busy(sample.View.Screen) && strings.Contains(spoken, "choice") {
+			t.Errorf("%s: there is nothing to choose: %s", sample.Name, spoken)
+		}
+	}
+	for _, c := range []struct {
+		screen unlock.Screen
+		reason unlock.Reason
+		want   string
+	}{
+		{unlock.ScreenCode, unlock.Reason(wire.CodeCodeWrong), "Step 2 Enter the code. That code is not right."},
+		{unlock.ScreenPasscode, unlock.ReasonDiffers, "Step 3 Choose a passcode. The two passcodes were not the same."},
+		{unlock.ScreenContact, unlock.ReasonContactForm, "That is not an email address."},
+		{unlock.ScreenServiceCode, "", "ward-7. Enter one-time code number 97"},
+	} {
+		v := samples.Of(c.screen, c.reason)
+		v.ServiceNumber = 97
+		s.Show(v, samples.Now)
+		if got := s.Spoken(); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s, %s: begins with %q", c.screen, c.reason, got[:min(len(got), 90)])
+		}
 	}
 }

@@ -64,7 +64,7 @@ func TestNoMeaningIsInColourAlone(t *testing.T) {
 			return ' '
 		}
 		for _, c := range s.page.targets {
-			if c.look == lookBare || c.look == lookCell {
+			if c.look == lookBare || c.look == lookCell || c.look == lookTitle {
 				continue
 			}
 			if marked := corner(c.r) == '■'; marked != (c.look == lookPrimary) {
