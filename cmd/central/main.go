@@ -97,7 +97,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.PersistentFlags().StringVar(&o.config, "config", "central.toml", "configuration `file`")
-	cmd.AddCommand(initCommand(), checkCommand(&o), serveCommand(&o), manCommand(), importCommand(&o), kioskCommand(&o), serviceCardCommand(&o), caseCommand(&o), cardCommand(&o), eventsCommand(&o), keysCommand(&o), epochCommand(&o), bounceCommand(&o), holderCommand(&o), organisationCommand(&o), feedbackCommand(&o), checkpointCommand(&o))
+	cmd.AddCommand(initCommand(), checkCommand(&o), serveCommand(&o), manCommand(), importCommand(&o), kioskCommand(&o), serviceCardCommand(&o), caseCommand(&o), cardCommand(&o), eventsCommand(&o), keysCommand(&o), epochCommand(&o), bounceCommand(&o), holderCommand(&o), organisationCommand(&o), feedbackCommand(&o), checkpointCommand(&o), evidenceCommand(&o))
 	cmd.AddCommand(backupCommand(&o), restoreCommand(&o), migrateCommand(&o))
 	return cmd
 }
