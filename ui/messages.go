@@ -2,12 +2,11 @@ package ui
 
 import (
 	"embed"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/BurntSushi/toml"
 )
 
 // Everything that a holder reads stands in the files of messages, and for central's problems in wire.Catalogue. Words in
@@ -61,40 +60,48 @@ func form(tag string, n int) string {
 	return "other"
 }
 
-// load reads a file of messages. It panics on one that is not well-formed: it is compiled in.
+// load reads a file of messages: of TOML only tables, and strings of one line, which is quicker than to know all of it. It panics
+// on anything else: the file is compiled in.
 func load(tag string) *words {
-	var file map[string]any
-	if _, err := toml.DecodeFS(messageFiles, "messages/"+tag+".toml", &file); err != nil {
+	file, err := messageFiles.ReadFile("messages/" + tag + ".toml")
+	if err != nil {
 		panic("ui: " + err.Error())
 	}
 	w := &words{tag: tag, plain: map[string]string{}, counts: map[string]map[string]string{}}
-	w.read("", file)
+	table := ""
+	for line := range strings.Lines(string(file)) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if name, is := strings.CutPrefix(line, "["); is {
+			table = strings.TrimSuffix(name, "]")
+			continue
+		}
+		key, value, _ := strings.Cut(line, " = ")
+		text, err := strconv.Unquote(value) // TOML's escapes are Go's
+		if err != nil {
+			panic("ui: messages/" + tag + ".toml: " + line + ": want a name, and a text in quotes")
+		}
+		w.add(table, key, text)
+	}
 	return w
 }
 
-// read takes a table's messages, which have its name in front of theirs. A table of plural forms is a message itself.
-func (w *words) read(name string, table map[string]any) {
-	if name != "" {
-		counts := map[string]string{}
-		for _, form := range forms {
-			if s, is := table[form].(string); is {
-				counts[form] = s
-			}
+// add takes one text. In a table of plural forms it is one of its message's.
+func (w *words) add(table, key, text string) {
+	switch {
+	case table == "":
+		w.plain[key] = text
+	case !slices.Contains(forms[:], key):
+		w.plain[table+"."+key] = text
+	default:
+		if w.counts[table] == nil {
+			w.counts[table] = map[string]string{}
 		}
-		if len(counts) > 0 {
-			w.counts[name], w.plain[name] = counts, counts["other"]
-			return
-		}
-		name += "."
-	}
-	for key, value := range table {
-		switch value := value.(type) {
-		case string:
-			w.plain[name+key] = value
-		case map[string]any:
-			w.read(name+key, value)
-		default:
-			panic("ui: messages/" + w.tag + ".toml: " + name + key + " is no text")
+		w.counts[table][key] = text
+		if key == "other" {
+			w.plain[table] = text
 		}
 	}
 }
