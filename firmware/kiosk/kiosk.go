@@ -145,6 +145,7 @@ func (k *Kiosk) Run(ctx context.Context) error {
 		case <-time.After(goodbye):
 		}
 	}()
+	k.Show(k.machine.View(), time.Now()) // that it starts: the first entry waits for the disk
 	k.beside.Go(func() { k.serveCards(background) })
 	k.beside.Go(func() { k.watchCentral(background) })
 
