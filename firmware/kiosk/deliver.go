@@ -96,8 +96,17 @@ func (k *Kiosk) deliver(ctx context.Context) {
 		}
 		select {
 		case <-k.written:
+			select {
+			case <-tick.C: // both at once is one request
+				ask = true
+			default:
+			}
 		case <-tick.C:
 			ask = true
+			select {
+			case <-k.written:
+			default:
+			}
 		case <-ctx.Done():
 			return
 		}

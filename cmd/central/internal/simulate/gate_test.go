@@ -82,8 +82,14 @@ func (w *world) repark(o *op) {
 	w.parked = append(w.parked, o)
 }
 
-func (o *op) pass()          { o.say <- verdict{} }
-func (o *op) fail(err error) { o.say <- verdict{err: err} }
+// pass lets the op happen, and waits for what comes of it.
+func (o *op) pass() { o.fail(nil) }
+
+// fail keeps it from happening, or keeps its answer back.
+func (o *op) fail(err error) {
+	o.say <- verdict{err: err}
+	synctest.Wait()
+}
 
 // carryOut lets the op have its effect, and waits until it has; its answer is still to come. False if it did not come to that.
 func (o *op) carryOut(w *world) bool {

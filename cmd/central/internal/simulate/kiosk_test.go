@@ -21,6 +21,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"latchkey/card"
@@ -160,7 +161,8 @@ func (k *kiosk) start() error {
 	if damaged != "" {
 		k.w.breaks(evidenceIsWhole, "%s: the journal is damaged", k.name)
 	}
-	if p.link, err = link.Over(wire{p}, 8*time.Second); err != nil {
+	// Its patience ends when nothing else happens.
+	if p.link, err = link.Over(wire{p}, 8037*time.Millisecond); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -190,9 +192,11 @@ func (k *kiosk) holds() unlock.Input {
 
 var errStuck = errors.New("the kiosk takes nothing any more")
 
+// tell gives the loop an input, and waits for what comes of it.
 func (p *process) tell(to chan unlock.Input, in unlock.Input) error {
 	select {
 	case to <- in:
+		synctest.Wait()
 		return nil
 	case <-p.dead:
 		return errKilled
