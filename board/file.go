@@ -146,6 +146,14 @@ func (f *File) uses() (list []use) {
 	return list
 }
 
+// Lines are the names of all lines.
+func (f *File) Lines() (names []string) {
+	for _, u := range f.uses() {
+		names = append(names, u.line)
+	}
+	return names
+}
+
 // senses tells whether there is anything to look at from time to time.
 func (f *File) senses() bool {
 	return f.Temperature != nil || f.Supply != nil || f.Network != nil

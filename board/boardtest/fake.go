@@ -3,7 +3,6 @@ package boardtest
 import (
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,9 +79,8 @@ func New(dir, name string) (*Fake, error) {
 			return nil, err
 		}
 	}
-	for _, l := range f.used() {
-		line := &Line{Pin: gpiotest.Pin{N: l, EdgesChan: make(chan gpio.Level, 1)}}
-		f.lines[l] = line
+	for _, l := range file.Lines() {
+		f.lines[l] = &Line{Pin: gpiotest.Pin{N: l, EdgesChan: make(chan gpio.Level, 1)}}
 	}
 	if t := file.Tamper; t != nil {
 		for _, l := range t.Lines {
@@ -93,28 +91,6 @@ func New(dir, name string) (*Fake, error) {
 		f.lines[b.Line].wired = !gpio.Level(b.Pressed)
 	}
 	return f, nil
-}
-
-func (f *Fake) used() (lines []string) {
-	if l := f.File.Light; l != nil {
-		lines = slices.Collect(maps.Values(l.Lines))
-	}
-	if b := f.File.Buzzer; b != nil {
-		lines = append(lines, b.Line)
-	}
-	if t := f.File.Tamper; t != nil {
-		lines = append(lines, t.Lines...)
-	}
-	if b := f.File.Button; b != nil {
-		lines = append(lines, b.Line)
-	}
-	if r := f.File.Reader; r != nil {
-		lines = append(lines, r.Line)
-	}
-	if fan := f.File.Fan; fan != nil {
-		lines = append(lines, fan.Line)
-	}
-	return lines
 }
 
 // Config is what the board is opened with.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/elliptic"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,16 +28,7 @@ import (
 // testEngineer is a kiosk in a folder, with a fake Pi 4 around it and nobody else.
 func testEngineer(t *testing.T, settings string) (*boardtest.Fake, *engineer) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := enrol(dir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "kiosk.toml")
-	config := "central = \"https://127.0.0.1:9\"\ncentral_ca = \"cert.pem\"\ncentral_key = \"central.pem\"\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n" +
-		"data = \"data\"\nhelp = \"the RA\"\n" + settings
-	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	dir, path := configure(t, settings, nil)
 	c, err := device.ReadConfig(path, "")
 	if err != nil {
 		t.Fatal(err)

@@ -137,7 +137,7 @@ func serve(ctx context.Context, path string) error {
 		codes.seen(v)
 		engineer.seen(v, now)
 		face.show(v, now)
-		notifier.turn(box.show(v, now), now)
+		notifier.turn(box.show(v, now), now) // last: a face that stands is no sign of life
 	}
 	orderly = false
 	err = kiosk.New(loop).Run(ctx)

@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -31,6 +32,40 @@ func TestScripts(t *testing.T) {
 		return errors.Join(enrol(e.WorkDir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"),
 			enrol(e.WorkDir, elliptic.P384(), "p384.pem", "p384.key", "p384.pub.pem"))
 	}})
+}
+
+// configure makes a folder with the configuration of a kiosk that has keys and no central, and these settings, and the files that they
+// name. It returns the folder, and the configuration's path.
+func configure(t *testing.T, settings string, files map[string]string) (dir, path string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := enrol(dir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(dir, "kiosk.toml")
+	all := map[string]string{path: "central = \"https://127.0.0.1:9\"\ncentral_ca = \"cert.pem\"\ncentral_key = \"central.pem\"\ncertificate = \"cert.pem\"\n" +
+		"key = \"key.pem\"\ndata = \"data\"\nhelp = \"the RA\"\n" + settings}
+	for name, text := range files {
+		all[filepath.Join(dir, name)] = text
+	}
+	for name, text := range all {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, path
+}
+
+// withWatchdog is the setting of a board that has a watchdog, which is a file beside the configuration, and nothing else.
+const withWatchdog = "[board]\nname = \"board.toml\"\n"
+
+func boardWithWatchdog(t *testing.T) (text, watchdog string) {
+	t.Helper()
+	watchdog = filepath.Join(t.TempDir(), "watchdog")
+	if err := os.WriteFile(watchdog, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("title = \"a test\"\n[watchdog]\ndevice = %q\ntimeout = \"15s\"\n", watchdog), watchdog
 }
 
 // enrol writes a key, a certificate that it signs for itself, and its public half.

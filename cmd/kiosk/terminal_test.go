@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/elliptic"
 	"fmt"
 	"net"
 	"os"
@@ -24,34 +23,15 @@ import (
 // with its watchdog.
 func TestOnATerminal(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	if err := enrol(dir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"); err != nil {
-		t.Fatal(err)
-	}
-	config := fmt.Sprintf("central = \"https://127.0.0.1:9\"\ncentral_ca = \"%[1]s/cert.pem\"\ncentral_key = \"%[1]s/central.pem\"\n"+
-		"certificate = \"%[1]s/cert.pem\"\nkey = \"%[1]s/key.pem\"\ndata = \"%[1]s/data\"\nhelp = \"the RA\"\n[board]\nname = \"board.toml\"\n", dir)
-	// The watchdog is a file, and so are the marks of a case that was opened before the kiosk was started.
-	files := map[string]string{
-		"board.toml": fmt.Sprintf("title = \"a test\"\n[watchdog]\ndevice = \"%s/watchdog\"\ntimeout = \"15s\"\n", dir),
-		"watchdog":   "", "data/case-opened": "",
-	}
-	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, "kiosk.toml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	// The marks of a case that was opened are there before the kiosk is started.
+	board, watchdog := boardWithWatchdog(t)
+	dir, config := configure(t, withWatchdog, map[string]string{"board.toml": board, "data/case-opened": ""})
 	terminal, err := console.Open(100, 30)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer terminal.Close()
-	cmd := exec.Command("kiosk", "--config", filepath.Join(dir, "kiosk.toml"))
+	cmd := exec.Command("kiosk", "--config", config)
 	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +91,7 @@ func TestOnATerminal(t *testing.T) {
 	if kinds := journalKinds(t, dir); !slices.Contains(kinds, audit.KindCaseOpened) || !slices.Contains(kinds, audit.KindCaseCleared) {
 		t.Errorf("the journal has %v", kinds)
 	}
-	if got, err := os.ReadFile(filepath.Join(dir, "watchdog")); err != nil || !regexp.MustCompile(`^\x00\x00+V$`).Match(got) {
+	if got, err := os.ReadFile(watchdog); err != nil || !regexp.MustCompile(`^\x00\x00+V$`).Match(got) {
 		t.Errorf("the watchdog was given %q, %v", got, err)
 	}
 }
@@ -120,25 +100,14 @@ func TestOnATerminal(t *testing.T) {
 // stands.
 func TestAKioskThatDoesNotStartStopsTheWatchdog(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	if err := enrol(dir, elliptic.P256(), "cert.pem", "key.pem", "central.pem"); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string]string{
-		"board.toml": fmt.Sprintf("title = \"a test\"\n[watchdog]\ndevice = \"%s/watchdog\"\ntimeout = \"15s\"\n", dir), "watchdog": "",
-		"kiosk.toml": "central = \"https://127.0.0.1:9\"\ncentral_ca = \"cert.pem\"\ncentral_key = \"central.pem\"\ncertificate = \"cert.pem\"\n" +
-			"key = \"key.pem\"\ndata = \"data\"\nhelp = \"the RA\"\n[board]\nname = \"board.toml\"\n",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command("kiosk", "--config", filepath.Join(dir, "kiosk.toml"))
+	board, watchdog := boardWithWatchdog(t)
+	_, config := configure(t, withWatchdog, map[string]string{"board.toml": board})
+	cmd := exec.Command("kiosk", "--config", config)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "open the terminal") {
 		t.Errorf("%v: %s", err, out)
 	}
-	if got, err := os.ReadFile(filepath.Join(dir, "watchdog")); err != nil || string(got) != "V" {
+	if got, err := os.ReadFile(watchdog); err != nil || string(got) != "V" {
 		t.Errorf("the watchdog was given %q, %v", got, err)
 	}
 }
