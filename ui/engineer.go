@@ -298,7 +298,7 @@ const (
 )
 
 // serviceSymbol is what was meant by a character, 0 if it cannot be in a code.
-func serviceSymbol(c byte) byte {
+func serviceSymbol(c rune) rune {
 	if c >= 'a' && c <= 'z' {
 		c -= 'a' - 'A'
 	}
@@ -308,7 +308,7 @@ func serviceSymbol(c byte) byte {
 	case 'I', 'L':
 		c = '1'
 	}
-	if strings.IndexByte(serviceAlphabet, c) < 0 {
+	if !strings.ContainsRune(serviceAlphabet, c) {
 		return 0
 	}
 	return c
@@ -339,8 +339,8 @@ func (f *Face) serviceCode(p *page) {
 		p.centred(rect{p.x + p.cw - beside, top + 4*kh + 2, beside, 1}, f.say("service-qr"), style(ink, paper))
 	}
 	f.groups(p, x, max(top-2, p.sub+p.subs), 8*kw)
-	for i := range len(serviceAlphabet) {
-		t := f.typeKey(serviceAlphabet[i])
+	for i, c := range serviceAlphabet {
+		t := f.typeKey(c)
 		t.look, t.r = look, rect{x + i%8*kw, top + i/8*kh, kw, kh}
 		p.add(t)
 	}

@@ -13,6 +13,7 @@
 package ui
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gdamore/tcell/v2"
@@ -258,9 +259,10 @@ func (f *Face) character(r rune) unlock.Input {
 	switch {
 	case f.view.Screen == unlock.ScreenRating && r >= '1' && r <= '5':
 		return unlock.Rated{Stars: int(r - '0')}
-	case typing && r >= '0' && r <= '9', typing && !rules.DigitsOnly && r >= 0x20 && r <= 0x7e:
+	case typing && r >= '0' && r <= '9', typing && !rules.DigitsOnly && r >= 0x20 && r <= 0x7e,
+		typing && f.view.Screen == unlock.ScreenComment && strings.ContainsRune(accents, r):
 		f.focus, f.keys = "", true
-		f.typeByte(byte(r))
+		f.typeRune(r)
 	case r == ' ' && (!typing || f.focus != ""):
 		return f.choose()
 	case r == ' ':
@@ -298,7 +300,7 @@ func (f *Face) rules() (r card.Rules, typing bool) {
 	return card.Rules{}, false
 }
 
-func (f *Face) typeByte(c byte) {
+func (f *Face) typeRune(c rune) {
 	f.hint = ""
 	if f.view.Screen == unlock.ScreenServiceCode {
 		if c = serviceSymbol(c); c == 0 {

@@ -404,7 +404,7 @@ func TestWhatWasTypedIsWiped(t *testing.T) {
 			t.Fatalf("the test looks at the wrong memory: %q", memory)
 		}
 		end(s)
-		if !bytes.Equal(memory, make([]byte, maxComment)) || s.typed.n != 0 {
+		if !bytes.Equal(memory, make([]byte, len(memory))) || s.typed.n != 0 {
 			t.Errorf("%s: %q remains", name, memory)
 		}
 		if strings.Contains(s.text(), "•") {

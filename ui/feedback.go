@@ -2,6 +2,7 @@ package ui
 
 import (
 	"strconv"
+	"unicode/utf8"
 
 	"latchkey/firmware/unlock"
 )
@@ -60,6 +61,9 @@ func (f *Face) written(p *page, head, sub string) {
 	if p.roomy() && top-y > 2 {
 		y++
 	}
+	if f.warned() {
+		y = max(y, warnRows) // what is typed stays in sight
+	}
 	f.lines(p, rect{p.x, y, p.cw, top - y})
 	f.letterKeys(p, unlock.PressBack, f.say("back"))
 	p.cancelBy(unlock.PressBack)
@@ -95,11 +99,14 @@ func (f *Face) lines(p *page, r rect) {
 		if n := from + i + 1; n < len(starts) {
 			end = starts[n]
 		}
-		for x, c := range typed[start:end] {
-			p.canvas.set(r.x+1+x, r.y+i, rune(c), pen)
+		x := r.x + 1
+		for line := typed[start:end]; len(line) > 0; x++ {
+			c, size := utf8.DecodeRune(line)
+			p.canvas.set(x, r.y+i, c, pen)
+			line = line[size:]
 		}
 		if end == len(typed) {
-			p.canvas.set(r.x+1+end-start, r.y+i, '_', pen)
+			p.canvas.set(x, r.y+i, '_', pen)
 		}
 	}
 }
@@ -107,16 +114,20 @@ func (f *Face) lines(p *page, r rect) {
 // breaks are where the lines of a text begin, each of less than w characters, so that the cursor has its place.
 func breaks(text []byte, w int) []int {
 	starts := []int{0}
-	for start := 0; len(text)-start >= w; {
-		next := start + w - 1
-		for i := next; i > start; i-- {
-			if text[i-1] == ' ' {
-				next = i
-				break
+	start, blank, n := 0, 0, 0 // where the line and its last word begin, and its length
+	for i, size := 0, 0; i < len(text); i += size {
+		_, size = utf8.DecodeRune(text[i:])
+		if n++; n == w {
+			if blank <= start {
+				blank = i
 			}
+			start = blank
+			starts = append(starts, start)
+			n = utf8.RuneCount(text[start : i+size])
 		}
-		starts = append(starts, next)
-		start = next
+		if text[i] == ' ' {
+			blank = i + 1
+		}
 	}
 	return starts
 }

@@ -1,40 +1,45 @@
 package ui
 
-import "latchkey/firmware/secret"
+import (
+	"unicode/utf8"
+
+	"latchkey/firmware/secret"
+)
 
 // maxTyped is more than any rule allows: what is too long is refused by the machine, not cut here, because a holder
 // whose last characters were dropped unseen does not know the passcode.
 const maxTyped = 64
 
-// What a holder has to say, at most, in bytes; SMTP's longest address is RFC 5321, section 4.5.3.1.3, less its brackets.
+// What a holder has to say, at most, in characters; SMTP's longest address is RFC 5321, section 4.5.3.1.3, less its brackets.
 const (
 	maxComment = 300
 	maxContact = 254
 )
 
-// field is what the holder is typing. It lives in one secret buffer that never moves.
+// field is what the holder is typing, in UTF-8. It lives in one secret buffer that never moves.
 type field struct {
 	buf secret.Value
-	n   int
+	n   int // bytes
 }
 
-func newField() field { return field{buf: secret.New(make([]byte, maxComment))} }
+func newField() field { return field{buf: secret.New(make([]byte, maxComment*len("ŵ")))} }
 
 // typed is the buffer itself; it must not be kept.
 func (f *field) typed() []byte { return f.buf.Reveal()[:f.n] }
 
-func (f *field) add(c byte, most int) {
-	if f.n < min(most, maxComment) {
-		f.buf.Reveal()[f.n] = c
-		f.n++
+// count is how many characters are typed.
+func (f *field) count() int { return utf8.RuneCount(f.typed()) }
+
+func (f *field) add(c rune, most int) {
+	if f.count() < most {
+		f.n += utf8.EncodeRune(f.buf.Reveal()[f.n:], c)
 	}
 }
 
 func (f *field) back() {
-	if f.n > 0 {
-		f.n--
-		f.buf.Reveal()[f.n] = 0
-	}
+	_, size := utf8.DecodeLastRune(f.typed())
+	f.n -= size
+	clear(f.buf.Reveal()[f.n : f.n+size])
 }
 
 func (f *field) wipe() {

@@ -24,10 +24,16 @@ var layers = [...][4]string{
 	layerSigns:    {"!\"#$%&'(", ")*+,-./:", ";<=>?@[\\", "]^_`{|}~"},
 }
 
+// accents are what a comment takes beside ASCII: what the console's font has. Those of Welsh, small, have keys, at the ends of
+// the rows of signs; a keyboard types all.
+const accents = "ÀÁÂÄÈÉÊËÌÍÎÏÒÓÔÖÙÚÛÜŴŶàáâäèéêëìíîïòóôöùúûüŵŷ"
+
+var accentKeys = [4]string{"âê", "îô", "ûŵ", "ŷï"}
+
 // typeKey is a key that types c.
-func (f *Face) typeKey(c byte) target {
-	return target{id: "key " + string(rune(c)), label: string(rune(c)), act: func() unlock.Input {
-		f.typeByte(c)
+func (f *Face) typeKey(c rune) target {
+	return target{id: "key " + string(c), label: string(c), act: func() unlock.Input {
+		f.typeRune(c)
 		return unlock.Touched{}
 	}}
 }
@@ -87,7 +93,7 @@ func (f *Face) keypad(p *page) int {
 		p.add(t)
 	}
 	for n := range 9 {
-		place(f.typeKey(byte('1'+n)), n%3, n/3)
+		place(f.typeKey(rune('1'+n)), n%3, n/3)
 	}
 	del := f.deleteKey()
 	if wide := f.say("del-wide"); width(wide)+2 <= kw {
@@ -123,7 +129,11 @@ func (f *Face) letterKeys(p *page, aside unlock.Button, asideLabel string) {
 	const fh = 3
 	kw, kh, x, top, lk := letterGrid(p)
 	for i, row := range layers[f.layer] {
-		n := len(row)
+		if f.layer == layerSigns && f.view.Screen == unlock.ScreenComment {
+			row += accentKeys[i]
+		}
+		keys := []rune(row)
+		n := len(keys)
 		if i == len(layers[f.layer])-1 && secretive(f.view.Screen) { // the signs have a page of their own
 			n = 8
 			show := f.showKey(rect{x + n*kw, top + i*kh, 2 * kw, kh})
@@ -131,7 +141,7 @@ func (f *Face) letterKeys(p *page, aside unlock.Button, asideLabel string) {
 			p.add(show)
 		}
 		for j := range n {
-			t := f.typeKey(row[j])
+			t := f.typeKey(keys[j])
 			t.look = lk
 			t.r = rect{x + j*kw, top + i*kh, kw, kh}
 			p.add(t)

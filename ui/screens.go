@@ -97,8 +97,8 @@ func (f *Face) title(p *page) {
 			p.fill(rect{right, 0, width(label), p.bar}, ls)
 			p.put(right, row, label, ls)
 		}
-	case (f.view.Screen == unlock.ScreenComment || f.view.Screen == unlock.ScreenContact) && f.most()-f.typed.n < 100:
-		left := strings.ReplaceAll(f.say("characters-left"), "{n}", strconv.Itoa(f.most()-f.typed.n))
+	case (f.view.Screen == unlock.ScreenComment || f.view.Screen == unlock.ScreenContact) && f.most()-f.typed.count() < 100:
+		left := strings.ReplaceAll(f.say("characters-left"), "{n}", strconv.Itoa(f.most()-f.typed.count()))
 		right -= width(left)
 		p.put(right, row, left, st)
 	case f.view.Screen == unlock.ScreenEngineer || f.view.Screen == unlock.ScreenServiceCode:
@@ -468,18 +468,21 @@ func (f *Face) busy(p *page, what, also string, warning bool) {
 	p.centred(rect{p.x, middle + 1, p.cw, 1}, also, style(ink, paper))
 }
 
+// warnRows are what the warning takes of the top.
+const warnRows = 3
+
 // warn lies over the title when the visit is about to end for want of a touch.
 func (f *Face) warn(p *page) {
 	if f.view.WarnAt.IsZero() || f.now.Before(f.view.WarnAt) || !f.now.Before(f.view.EndsAt) {
 		return
 	}
 	st := style(ink, yellow)
-	p.fill(rect{0, 0, p.w, 3}, st)
+	p.fill(rect{0, 0, p.w, warnRows}, st)
 	ends := strings.ReplaceAll(f.say("ends-in"), "{ends}", clockDown(f.view.EndsAt.Sub(f.now)))
 	p.put(1, 0, "! "+f.say("still"), st.Bold(true))
 	bw := width(f.say("more-time")) + 8
 	p.text(rect{3, 1, p.w - bw - 5, 1}, ends, st)
-	p.add(target{id: "more time", label: f.say("more-time"), look: lookPrimary, r: rect{p.w - bw - 1, 0, bw, 3},
+	p.add(target{id: "more time", label: f.say("more-time"), look: lookPrimary, r: rect{p.w - bw - 1, 0, bw, warnRows},
 		act: func() unlock.Input { return unlock.Touched{} }})
 	p.first = "more time"
 }

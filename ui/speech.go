@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"latchkey/firmware/unlock"
 )
@@ -69,7 +70,7 @@ func (f *Face) voice() {
 	v, was := f.view, f.said
 	is := spokenState{
 		screen: v.Screen, reason: v.Reason, reference: v.Reference, tag: f.words.tag, cardIn: v.CardIn, up: v.CentralUp,
-		helping: f.helping, warned: f.warned(), hint: f.hint, typed: f.typed.n,
+		helping: f.helping, warned: f.warned(), hint: f.hint, typed: f.typed.count(),
 	}
 	if v.Code != nil {
 		is.sent = v.Code.SentAt
@@ -107,7 +108,8 @@ func (f *Face) echo() string {
 	if secretive(f.view.Screen) {
 		return strings.ReplaceAll(f.say("spoken-character"), "{n}", strconv.Itoa(len(typed)))
 	}
-	return f.spokenCharacter(typed[len(typed)-1])
+	last, _ := utf8.DecodeLastRune(typed)
+	return f.spokenCharacter(last)
 }
 
 // Spoken is the whole screen in words: the step, what there is to know and to do, how many choices there are, and the focus.
@@ -180,7 +182,8 @@ func (f *Face) spokenTarget(t target) string {
 		if secretive(f.view.Screen) && !f.headphones {
 			return f.say("spoken-private")
 		}
-		return f.spokenCharacter(c[0])
+		r, _ := utf8.DecodeRuneInString(c)
+		return f.spokenCharacter(r)
 	}
 	switch t.label {
 	case f.say("capitals"):
@@ -198,18 +201,18 @@ func (f *Face) spokenTarget(t target) string {
 }
 
 // spokenCharacter is the name of a character.
-func (f *Face) spokenCharacter(c byte) string {
+func (f *Face) spokenCharacter(c rune) string {
 	switch {
-	case c >= 'A' && c <= 'Z':
-		return strings.ReplaceAll(f.say("spoken-capital"), "{c}", string(rune(c)))
-	case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
-		return string(rune(c))
+	case unicode.IsUpper(c):
+		return strings.ReplaceAll(f.say("spoken-capital"), "{c}", string(c))
+	case unicode.IsLower(c), c >= '0' && c <= '9':
+		return string(c)
 	case c == ' ':
 		return f.say("space")
 	}
 	// The punctuation of ASCII without its letters and digits.
 	n := int(c) - '!'
-	for _, gap := range [...][2]byte{{'0', '9'}, {'A', 'Z'}, {'a', 'z'}} {
+	for _, gap := range [...][2]rune{{'0', '9'}, {'A', 'Z'}, {'a', 'z'}} {
 		if c > gap[1] {
 			n -= int(gap[1]-gap[0]) + 1
 		}
@@ -223,9 +226,9 @@ func (f *Face) spokenCharacter(c byte) string {
 // spell names characters one by one. The capitals of a code are all that it has, and are not called so.
 func (f *Face) spell(s string) string {
 	var all []string
-	for _, c := range []byte(s) {
+	for _, c := range s {
 		if name := f.spokenCharacter(c); f.view.Screen == unlock.ScreenServiceCode {
-			all = append(all, string(rune(c)))
+			all = append(all, string(c))
 		} else {
 			all = append(all, name)
 		}
@@ -272,7 +275,7 @@ func (f *Face) spokenText(s string) string {
 	s = strings.ReplaceAll(s, "@", " "+f.say("spoken-at")+" ")
 	for _, sign := range "%&+=#_" {
 		if strings.ContainsRune(s, sign) {
-			s = strings.ReplaceAll(s, string(sign), " "+f.spokenCharacter(byte(sign))+" ")
+			s = strings.ReplaceAll(s, string(sign), " "+f.spokenCharacter(sign)+" ")
 		}
 	}
 	s = strings.Map(func(r rune) rune {

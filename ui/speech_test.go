@@ -195,8 +195,8 @@ func TestEveryCharacterHasAName(t *testing.T) {
 	t.Parallel()
 	for _, w := range []*words{english(), welsh()} {
 		f := &Face{words: w}
-		names := map[string]byte{}
-		for c := byte(' '); c <= '~'; c++ {
+		names := map[string]rune{}
+		for c := ' '; c <= '~'; c++ {
 			name := f.spokenCharacter(c)
 			if other, is := names[name]; is || name == "" {
 				t.Errorf("%s: %q and %q are both called %q", w.tag, c, other, name)

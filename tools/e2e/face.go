@@ -62,13 +62,13 @@ var faceWalks = []walk{
 		v.tapUntil("Tell us how it was", howWasIt)
 		v.tap("5 Very good")
 		v.see(anyComment)
-		v.enter("quick and clear")
+		v.enter("quick and clear, from Tŷ Gwyn")
 		v.see(yourEmail)
 		v.enter("someone@nhs.net")
 		v.see(thankYou)
 		for give := time.Now().Add(patience); ; time.Sleep(look) {
 			now := v.feedback()
-			if strings.Contains(now, "quick and clear") && strings.Contains(now, "someone@nhs.net") {
+			if strings.Contains(now, "quick and clear, from Tŷ Gwyn") && strings.Contains(now, "someone@nhs.net") {
 				break
 			}
 			if time.Now().After(give) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"latchkey/firmware/unlock"
+	"latchkey/firmware/wire"
 )
 
 // feedback are the samples of what a holder can say after a success.
@@ -26,10 +27,23 @@ func feedback() []Sample {
 		{Name: "comment-typed", View: Of(unlock.ScreenComment, ""), Typed: "The kiosk was quick."},
 		{Name: "comment-long", View: Of(unlock.ScreenComment, ""), Typed: long},
 		{Name: "comment-full", View: Of(unlock.ScreenComment, ""), Typed: strings.Repeat(long, 2)},
+		{Name: "comment-signs", View: Of(unlock.ScreenComment, ""), Taps: []string{"#+="}, Typed: "Roedd y ciosg yn y tŷ bwyta."},
 		{Name: "comment-idle", View: idle, Typed: "The kiosk"},
 		{Name: "contact-typed", View: Of(unlock.ScreenContact, ""), Typed: "j.smith@nhs.net"},
 		{Name: "contact-contact-form-typed", View: Of(unlock.ScreenContact, unlock.ReasonContactForm), Typed: "j.smith"},
 	}
+}
+
+// contrasted are samples in high contrast, as a tap on help turns it on: those that differ in their colours.
+func contrasted() (all []Sample) {
+	for _, v := range []unlock.View{
+		Of(unlock.ScreenAttract, ""), Of(unlock.ScreenConsent, ""), Of(unlock.ScreenCode, unlock.Reason(wire.CodeCodeWrong)),
+		Of(unlock.ScreenPasscode, ""), Of(unlock.ScreenWriting, ""), Of(unlock.ScreenUnlocked, ""), Of(unlock.ScreenComment, ""),
+		Of(unlock.ScreenStopped, unlock.Reason(wire.CodeCardFrozen)),
+	} {
+		all = append(all, Sample{Name: string(v.Screen) + "-contrast", View: v, Taps: []string{"Help", "High contrast", "Back"}})
+	}
+	return all
 }
 
 // engineers are the samples of what only an engineer sees.

@@ -306,5 +306,6 @@ func All() []Sample {
 	add("unlocked-card-out", out, "")
 	all = append(all, feedback()...)
 	all = append(all, engineers()...)
+	all = append(all, contrasted()...)
 	return append(all, notLocked()...)
 }
