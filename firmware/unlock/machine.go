@@ -197,7 +197,7 @@ func (w *walk) wipe() {
 
 // New returns a machine that waits for Started.
 func New(c Config) *Machine {
-	return &Machine{config: c, phase: phaseBooting, readerReason: ReasonNoReader, centralUp: true}
+	return &Machine{config: c, phase: phaseBooting, readerReason: readerUnheard, centralUp: true}
 }
 
 // Step takes one event and returns what is to be done, in order.
@@ -222,7 +222,9 @@ func (m *Machine) View() View {
 		WeakAllowed: m.phase == phaseWeak, CanRate: m.canRate(), ServiceNumber: m.service.number,
 	}
 	if v.Screen == ScreenOutOfService {
-		v.Reason = m.outOfServiceReason()
+		if v.Reason = m.outOfServiceReason(); v.Reason == readerUnheard {
+			v.Reason = "" // it is starting
+		}
 	}
 	if len(w.caseID) >= 8 {
 		v.Reference = w.caseID[:8]
@@ -236,6 +238,9 @@ func (m *Machine) View() View {
 	}
 	return v
 }
+
+// readerUnheard is before the reader has told anything. No screen has it.
+const readerUnheard Reason = "unheard"
 
 func (m *Machine) outOfServiceReason() Reason {
 	if m.caseOpened {
