@@ -37,6 +37,11 @@ crash: deps-build ## cut the power in the middle of what the kiosk's journal wri
 e2e: deps-run build ## walk up as a person would, and ask independent card tools whether it is true; central on SQLite and on PostgreSQL
 	@bin/e2e --on sqlite,postgresql
 
+MINUTES ?= 5
+.PHONY: soak
+soak: deps-run build ## MINUTES of visits, while kiosk and central are killed, 200 times and more, and the network is cut
+	@bin/e2e --soak $(MINUTES)
+
 .PHONY: bench
 bench: deps-build ## run the benchmarks; ends with one line a figure, its aim, and whether it was met
 	@$(GO) run ./tools/bench

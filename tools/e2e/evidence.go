@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// appendMost is how many entries a kiosk appends at once.
+const appendMost = 8
+
 // evidence waits until central holds every entry that kiosk and desk have made, each once, and tells how many there are. A
 // device logs a line for each entry, so its log and central's count come from different hands.
 func (p *place) evidence() (int64, error) {
@@ -26,14 +29,15 @@ func (p *place) evidence() (int64, error) {
 				return 0, err
 			}
 			made := int64(bytes.Count(log, []byte("msg=walk ")))
-			whole = whole && d.Held == made && made > 0
-			all += made
+			// A kiosk that is killed may have written entries and not yet logged them: those of one append.
+			whole = whole && d.Held >= made && d.Held <= made+p.kills*appendMost && made > 0
+			all += d.Held
 		}
 		if whole {
 			return all, nil
 		}
 		if time.Now().After(give) {
-			return 0, fmt.Errorf("the devices made %d entries, central holds %+v", all, devices)
+			return 0, fmt.Errorf("the devices logged %d entries, central holds %+v", all, devices)
 		}
 	}
 }

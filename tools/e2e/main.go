@@ -44,6 +44,7 @@ not go as expected. On two engines it walks at the same time.`,
 	}
 	cmd.Flags().StringVar(&d.only, "only", "", "run the walks whose name holds this `text`")
 	cmd.Flags().StringSliceVar(&on, "on", []string{sqlite}, "central's databases: sqlite, postgresql (a private server), or sqlite,postgresql")
+	cmd.Flags().IntVar(&d.minutes, "soak", 0, "instead of the walks: visits, kills and network cuts for so many `minutes`")
 	cmd.Flags().StringVar(&size, "size", "50x15", "`COLUMNSxROWS` of the kiosk's terminal")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -87,7 +88,13 @@ func run(ctx context.Context, d driver, size string, on []string) error {
 		own := d
 		own.engine, own.dir = engine, filepath.Join(dir, engine[:1])
 		drivers[i] = &own
-		walking.Go(func() { errs[i] = own.all(ctx) })
+		walking.Go(func() {
+			if own.minutes > 0 {
+				errs[i] = own.soak(ctx)
+			} else {
+				errs[i] = own.all(ctx)
+			}
+		})
 	}
 	walking.Wait()
 	count, bad := 0, errors.Join(errs...)
@@ -101,10 +108,14 @@ func run(ctx context.Context, d driver, size string, on []string) error {
 	for _, d := range drivers {
 		d.close() // before the folder goes: tmux is reached through it
 	}
-	if bad == nil && count == 0 {
+	if bad == nil && count == 0 && d.minutes == 0 {
 		return errors.Join(fmt.Errorf("no walk's name holds %q; without --only, every walk is run and named", d.only), os.RemoveAll(dir))
 	}
 	for _, d := range drivers {
+		if d.minutes > 0 {
+			fmt.Println(d.said)
+			continue
+		}
 		fmt.Printf("e2e: %d walks on %s, %d as expected\n", d.count, shown[d.engine], d.good)
 		if d.good != d.count {
 			bad = errors.Join(bad, fmt.Errorf("some walks on %s did not go as expected", shown[d.engine]))
@@ -123,6 +134,8 @@ type driver struct {
 	bin, dir      string
 	columns, rows int
 	only          string
+	minutes       int    // of a soak
+	said          string // of a soak
 	engine        string // of central's database
 	count, good   int    // walks
 	places        map[kind]*place
@@ -141,6 +154,7 @@ const (
 
 	balanced kind = "b" // there are two processes of central
 	restored kind = "z" // central is restored from a backup
+	killed   kind = "x" // the kiosk is killed and started again
 )
 
 // busy is policy for a kiosk that more people come to in an hour than to any other, all of them with one address.
@@ -150,6 +164,7 @@ const busy = "kiosk_cards_an_hour = 0\nkiosk_sends_an_hour = 1000\naddress_sends
 type place struct {
 	rig      *rig.Rig
 	terminal *terminal
+	kills    int64 // of the kiosk
 }
 
 // all walks.
@@ -195,6 +210,10 @@ func (d *driver) all(ctx context.Context) (err error) {
 	}
 	if name := "central is restored from a backup"; strings.Contains(name, d.only) {
 		r, err := d.walkRestore(ctx)
+		report(name, r, err)
+	}
+	if name := "the kiosk is killed twenty times"; d.engine == sqlite && strings.Contains(name, d.only) {
+		r, err := d.walkKills(ctx)
 		report(name, r, err)
 	}
 	return nil
@@ -244,6 +263,9 @@ func (d *driver) place(ctx context.Context, at kind) (*place, error) {
 		c.PostgreSQL = false
 		c.Policy += restorePolicy
 		c.Issues = append(c.Issues, restoreIssues()...)
+	case killed:
+		c.Policy = killsPolicy
+		c.Issues = append(c.Issues, killedIssue())
 	case module:
 		opensc, err := d.clients.PKCS11()
 		if err != nil {

@@ -52,6 +52,14 @@ func (r *Rig) CentralLogs() (paths []string) {
 	return paths
 }
 
+// CentralPID is of the first of central's processes; 0 if it does not run.
+func (r *Rig) CentralPID() int {
+	if c := r.centrals[0].cmd; c != nil {
+		return c.Process.Pid
+	}
+	return 0
+}
+
 // LoseCentral kills one of the processes, for good. The balancer is not told: nobody listens there any more.
 func (r *Rig) LoseCentral(n int) { r.centrals[n].kill() }
 
