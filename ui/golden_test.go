@@ -206,11 +206,11 @@ func TestNothingIsCutAndEveryCharacterIsInTheFont(t *testing.T) {
 				if len(s.page.cut) > 0 {
 					t.Errorf("%s at %v in %s: cut: %q\n%s", sample.Name, size, tag, s.page.cut, s.text())
 				}
-				if strings.ContainsAny(strings.TrimSuffix(s.text(), "\n"), "{}") {
+				if s.page.find("key {") == nil && strings.ContainsAny(s.text(), "{}") {
 					t.Errorf("%s at %v in %s: a word was not filled in:\n%s", sample.Name, size, tag, s.text())
 				}
 				for _, r := range s.text() {
-					if (r < ' ' || r > '~') && r != '\n' && !strings.ContainsRune(inTheFont, r) {
+					if (r < ' ' || r > '~') && r != '\n' && !strings.ContainsRune(inTheFont+accents, r) {
 						t.Errorf("%s in %s: %q is not in the console's font", sample.Name, tag, r)
 					}
 				}
