@@ -86,8 +86,8 @@ type Board struct {
 	log      *slog.Logger
 	events   chan Event
 	players  []*player
-	cycle    chan struct{} // the reader's power is to be taken away for a while
-	taken    []gpio.PinIO
+	cycle    chan struct{}         // the reader's power is to be taken away for a while
+	taken    map[gpio.PinIO]string // and what for
 	watchdog *watchdog
 
 	stop   context.CancelFunc
@@ -106,7 +106,7 @@ func Open(c Config) (*Board, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Board{
-		File: file, root: filepath.Join("/", c.Root), log: c.Log, events: make(chan Event),
+		File: file, root: filepath.Join("/", c.Root), log: c.Log, events: make(chan Event), taken: map[gpio.PinIO]string{},
 		cycle: make(chan struct{}, 1), stop: stop,
 	}
 	if err := b.take(ctx, c.Line); err != nil {
@@ -119,28 +119,27 @@ func Open(c Config) (*Board, error) {
 // take takes everything that the file names and starts what runs beside.
 func (b *Board) take(ctx context.Context, line func(string) (gpio.PinIO, error)) error {
 	f := b.File
-	out := func(duty, name string, level gpio.Level) gpio.PinIO {
+	take := func(duty, name string, as func(gpio.PinIO) error) (gpio.PinIO, error) {
 		pin, err := line(name)
-		if err == nil {
-			err = pin.Out(level)
+		if other, is := b.taken[pin]; is && err == nil {
+			err = fmt.Errorf("it is %s's already, by another name", other)
 		}
-		if err != nil {
-			b.lacks(fmt.Errorf("%s: line %s: %w", duty, name, err))
-			return nil
-		}
-		b.taken = append(b.taken, pin)
-		return pin
-	}
-	in := func(duty, name string, pull gpio.Pull) (gpio.PinIO, error) {
-		pin, err := line(name)
 		if err == nil {
-			err = pin.In(pull, gpio.BothEdges)
+			err = as(pin)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: line %s: %w", duty, name, err)
 		}
-		b.taken = append(b.taken, pin)
+		b.taken[pin] = duty
 		return pin, nil
+	}
+	out := func(duty, name string, level gpio.Level) gpio.PinIO {
+		pin, err := take(duty, name, func(p gpio.PinIO) error { return p.Out(level) })
+		b.lacks(err)
+		return pin
+	}
+	in := func(duty, name string, pull gpio.Pull) (gpio.PinIO, error) {
+		return take(duty, name, func(p gpio.PinIO) error { return p.In(pull, gpio.BothEdges) })
 	}
 
 	var switches []*contact
@@ -257,7 +256,7 @@ func (b *Board) Close(orderly bool) error {
 	b.stop()
 	b.beside.Wait()
 	close(b.events)
-	for _, pin := range b.taken {
+	for pin := range b.taken {
 		if c, can := pin.(interface{ Close() }); can {
 			c.Close()
 		}

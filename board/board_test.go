@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"periph.io/x/conn/v3/gpio"
+
 	"latchkey/board"
 	"latchkey/board/boardtest"
 )
@@ -204,6 +206,41 @@ func TestAWatchdogOfAnotherTimeoutIsNamed(t *testing.T) {
 		if len(b.Lacks) != 1 || !strings.Contains(b.Lacks[0].Error(), "watchdog: ") || !strings.Contains(b.Lacks[0].Error(), "does not take a timeout of 15s") {
 			t.Errorf("%v", b.Lacks)
 		}
+	})
+}
+
+// A line that has two names, such as that of a chip and a number beside its own, has one duty: the case's switch keeps it.
+func TestALineThatIsNamedTwiceIsTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := fake(t, dir, "pi4")
+		c := f.Config()
+		own := c.Line
+		c.Line = func(name string) (gpio.PinIO, error) {
+			if name == "GPIO25" || name == "GPIO23" {
+				name = "GPIO24"
+			}
+			return own(name)
+		}
+		b, err := board.Open(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close(true)
+		var says strings.Builder
+		for _, err := range b.Lacks {
+			says.WriteString(err.Error() + "\n")
+		}
+		for _, want := range []string{"button: line GPIO25: it is tamper's already, by another name", "buzzer: line GPIO23: it is tamper's already"} {
+			if !strings.Contains(says.String(), want) {
+				t.Errorf("it does not say %q:\n%s", want, &says)
+			}
+		}
+		if err := f.Do(boardtest.OpenCase); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, b, board.Event{Kind: board.Tamper, On: true})
 	})
 }
 
