@@ -25,6 +25,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"latchkey/firmware/audit"
 	"latchkey/firmware/wire"
 	"latchkey/tools/postgres"
 )
@@ -56,6 +57,7 @@ func TestCommandLine(t *testing.T) {
 			"halt":     stopCentral,
 			"printer":  printer,
 			"lastmode": lastmode,
+			"witness":  witness,
 		},
 		Setup: func(env *testscript.Env) error {
 			me, err := user.Current()
@@ -132,6 +134,29 @@ func printer(ts *testscript.TestScript, _ bool, args []string) {
 	block, _ := pem.Decode([]byte(ts.ReadFile(args[1])))
 	row := fmt.Sprintf("serial,profile,holder_id,secret,card_certificate,status\n0a0b,piv,h1,40718529,%s,issued\n", base64.StdEncoding.EncodeToString(block.Bytes))
 	check(ts, os.WriteFile(ts.MkAbs(args[0]), []byte(row), 0o600))
+}
+
+// witness KEY CONFIG names itself as a witness in a configuration that has no [evidence]; witness KEY IN OUT cosigns.
+func witness(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) == 2 {
+		private, w, err := audit.NewWitnessKey(rand.Reader, "audit.example.org")
+		check(ts, err)
+		check(ts, os.WriteFile(ts.MkAbs(args[0]), private, 0o600))
+		text := ts.ReadFile(args[1])
+		check(ts, os.WriteFile(ts.MkAbs(args[1]), fmt.Appendf([]byte(text), "[evidence]\nwitnesses = [%q]\n", w), 0o600))
+		return
+	}
+	msg := []byte(ts.ReadFile(args[1]))
+	cosigned, err := audit.Cosign([]byte(ts.ReadFile(args[0])), audit.Signed{Checkpoint: checkpointOf(ts, msg), Note: msg}, time.Now())
+	check(ts, err)
+	check(ts, os.WriteFile(ts.MkAbs(args[2]), cosigned, 0o600))
+}
+
+func checkpointOf(ts *testscript.TestScript, msg []byte) audit.Checkpoint {
+	text, _, _ := strings.Cut(string(msg), "\n\n")
+	c, err := audit.ParseCheckpoint(text + "\n")
+	check(ts, err)
+	return c
 }
 
 // lastmode MODE FILE... wants the files to have a mode.

@@ -140,7 +140,7 @@ func (s *Store) Status() Status {
 }
 
 // Take judges what central showed when it was asked with the size that is kept, and keeps it if it is of the same history, or says for
-// itself why not. A finding is durable when Take returns; it is nil if all fits, and if it is the same as the last one. An error means
+// itself why not. A finding is durable when Take returns; it is nil if all fits, if it is the same as the last one, and if there are too many. An error means
 // that central's answer is none.
 func (s *Store) Take(c *wire.Checkpoint, now time.Time) (*Finding, error) {
 	digest := wire.CheckpointKeyDigest(c.Key)
@@ -187,6 +187,9 @@ func (s *Store) Take(c *wire.Checkpoint, now time.Time) (*Finding, error) {
 	}
 	if n := len(next.Findings); n > 0 && !adopt && next.Findings[n-1].Reason == reason && bytes.Equal(next.Findings[n-1].Kept, f.Kept) {
 		return nil, nil // it was said
+	}
+	if len(next.Findings) == maxFindings && !adopt {
+		return nil, nil // so much was said
 	}
 	if len(next.Findings) < maxFindings {
 		next.Findings = append(append([]Finding(nil), next.Findings...), f)

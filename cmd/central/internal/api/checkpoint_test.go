@@ -245,6 +245,9 @@ func TestAKioskSeesAnotherHistory(t *testing.T) {
 	if said != 1 {
 		t.Errorf("the journal says %d times that central showed another history", said)
 	}
+	if list := w.alarms(ledger.HistoryDoubted); len(list) != 1 || !strings.HasPrefix(list[0], "k1 history-doubted other-history, at ") {
+		t.Errorf("%q", list)
+	}
 	// Said once, and remembered by the next start.
 	again, damaged, err := checkpoint.Open(a.dir, &w.server.Signing.PublicKey)
 	if err != nil || damaged != "" || len(reasons(again)) != 1 || again.Size() != next.Size {

@@ -32,6 +32,9 @@ func (st *step) watch(kiosk *store.Kiosk, body []byte) error {
 		st.Log.Warn("kiosk's case was cleared", "request", st.rq.id, "kiosk", kiosk.Name)
 		kiosk.CaseClearedAt = at
 		return errors.Join(st.tx.SetKioskCase(*kiosk), st.told(ledger.KioskCleared, by))
+	case audit.KindCheckpoint:
+		st.Log.Error("kiosk was shown another history than before", "request", st.rq.id, "kiosk", kiosk.Name, "reason", e.Reason)
+		return st.told(ledger.HistoryDoubted, noted(e, by))
 	case audit.KindServiceOpened:
 		return st.told(ledger.ServiceOpened, noted(e, by))
 	case audit.KindServiceRefused:

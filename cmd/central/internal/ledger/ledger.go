@@ -65,8 +65,9 @@ const (
 	EpochOpened   Kind = "epoch-opened" // a backup was restored
 	KeyRotated    Kind = "key-rotated"
 
-	KioskNewLog Kind = "kiosk-new-log" // it may begin a new journal, or has; Note says which, and where
-	Cosigned    Kind = "cosigned"      // a witness's cosignature was published; Note says whose, of which size
+	HistoryDoubted Kind = "history-doubted" // a kiosk's journal says that central showed another history than before; Note says how
+	KioskNewLog    Kind = "kiosk-new-log"   // it may begin a new journal, or has; Note says which, and where
+	Cosigned       Kind = "cosigned"        // a witness's cosignature was published; Note says whose, of which size
 
 	EvidenceExported Kind = "evidence-exported" // Note says which places of the tree
 	EvidenceSearched Kind = "evidence-searched" // Note says by what
