@@ -235,15 +235,15 @@ func (t *Tx) FindEvidence(f EvidenceFilter, after int64, limit int) (places []in
 	return places, wrapped("search the evidence", err)
 }
 
-// NoteDay notes how large the tree is when a day begins: the first size that is noted of a day stays.
+// NoteDay notes how large the tree is; what was noted last on a day stays.
 func (t *Tx) NoteDay(now time.Time) error {
-	return wrapped("note the tree's day", t.exec(keys{treeKey}, `INSERT INTO tree_days (day, size) SELECT $1, COALESCE(MAX(place) + 1, 0) FROM tree_leaves WHERE TRUE ON CONFLICT (day) DO NOTHING`,
+	return wrapped("note the tree's day", t.exec(keys{treeKey}, `INSERT INTO tree_days (day, size) SELECT $1, COALESCE(MAX(place) + 1, 0) FROM tree_leaves WHERE TRUE ON CONFLICT (day) DO UPDATE SET size = excluded.size`,
 		now.UTC().Format(time.DateOnly)))
 }
 
 // TreeBefore is how large the tree is known to have been when a day began.
 func (t *Tx) TreeBefore(day time.Time) (size int64, err error) {
-	err = t.row(keys{treeKey}, `SELECT COALESCE(MAX(size), 0) FROM tree_days WHERE day <= $1`, []any{day.UTC().Format(time.DateOnly)}, &size)
+	err = t.row(keys{treeKey}, `SELECT COALESCE(MAX(size), 0) FROM tree_days WHERE day < $1`, []any{day.UTC().Format(time.DateOnly)}, &size)
 	return size, wrapped("tree of a day", err)
 }
 

@@ -257,7 +257,7 @@ func testEvidenceIsFoundAndErased(t *testing.T, another func() Store) {
 		})
 		return size
 	}
-	if a, b := before(now.Add(-24*time.Hour)), before(now); a != 0 || b != 4 {
+	if a, b := before(now), before(now.Add(24*time.Hour)); a != 0 || b != 4 {
 		t.Fatalf("the tree had %d and %d", a, b)
 	}
 	erased := int64(0)

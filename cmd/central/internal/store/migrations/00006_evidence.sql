@@ -22,7 +22,7 @@ CREATE TABLE kiosk_keys (
 	spki  BYTEA NOT NULL,                -- DER
 	PRIMARY KEY (kiosk, spki)
 );
--- How large the tree was when a day began: what stands before that is older, whatever a kiosk's clock says.
+-- How large the tree was when it was looked at last on a day: what stands before that is not younger, whatever a kiosk's clock says.
 CREATE TABLE tree_days (
 	day  TEXT PRIMARY KEY,               -- UTC, such as 2026-11-22
 	size BIGINT NOT NULL
