@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"go.uber.org/goleak"
 
 	"latchkey/firmware/audit"
 )
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 		states(os.Args[1], os.Args[2])
 	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // the children end at once under the race detector, too
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 const kiosk = "kiosk-0001"
