@@ -33,6 +33,20 @@ test: deps-build ## run every test; a test that is skipped is a failure; the las
 crash: deps-build ## cut the power in the middle of what the kiosk's journal writes, in 20,000 ways and more, and start from what is left
 	@$(GO) test -c -o bin/crash ./firmware/journal && bin/crash -test.run TestCrashStates
 
+# SQLite, one file of C translated to Go, is not watched by the race detector here: it would take forty times as long.
+UNLOCKS ?= 100000
+SEED ?=
+.PHONY: simulate
+simulate: deps-build ## the whole system against a seeded adversary, UNLOCKS=100000 and 2,000 with the race detector; SEED=n plays one again
+	@$(GO) test -c -o bin/simulate ./cmd/central/internal/simulate
+ifeq ($(SEED),)
+	@$(GO) test -c -race -gcflags=modernc.org/...=-race=false -o bin/simulate-race ./cmd/central/internal/simulate
+	@bin/simulate-race -test.run '^TestSimulate$$' -test.timeout 0 -unlocks 2000 -processes 2
+	@bin/simulate -test.run '^TestSimulate$$' -test.timeout 0 -unlocks $(UNLOCKS) -processes 2 -want $(shell expr $(UNLOCKS) / 1000)
+else
+	@bin/simulate -test.run '^TestSimulate$$' -test.timeout 0 -seed $(SEED)
+endif
+
 .PHONY: e2e
 e2e: deps-run build ## walk up as a person would, and ask independent card tools whether it is true; central on SQLite and on PostgreSQL
 	@bin/e2e --on sqlite,postgresql

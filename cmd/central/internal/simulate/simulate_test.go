@@ -1,11 +1,13 @@
 package simulate
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +22,7 @@ var (
 	processes = flag.Int("processes", 1, "that share the work")
 	part      = flag.Bool("part", false, "be one of several processes: say in JSON what came of it")
 	want      = flag.Int("want", 0, "fail if a cell was hit less often")
+	calm      = flag.Bool("calm", false, "no faults, and PIV cards alone: for the benchmark")
 )
 
 // tally is what came of many seeds.
@@ -27,6 +30,7 @@ type tally struct {
 	Unlocks, Visits int
 	Hits            map[string]int // by cell
 	Broken          []string       // with seed and transcript
+	Seconds         float64        // that the playing took
 }
 
 func (c cell) String() string { return c.step + " / " + c.fault + " / " + c.kind }
@@ -67,11 +71,11 @@ func (s *simulator) shrink(t *testing.T, w *world) string {
 func TestSimulate(t *testing.T) {
 	n := *unlocks
 	if n == 0 {
-		n = 2000
+		n = ofATest
 	}
-	began := time.Now()
 	var sum *tally
 	s := newSimulator(t)
+	began := time.Now()
 	switch {
 	case *seed != 0:
 		w := s.run(t, *seed, whole)
@@ -84,6 +88,7 @@ func TestSimulate(t *testing.T) {
 	default:
 		sum = s.play(t, n, *first, *step)
 	}
+	sum.Seconds = time.Since(began).Seconds()
 	if *part {
 		if err := json.NewEncoder(os.Stdout).Encode(sum); err != nil {
 			t.Fatal(err)
@@ -93,11 +98,11 @@ func TestSimulate(t *testing.T) {
 	for _, b := range sum.Broken {
 		t.Error(b)
 	}
-	s.report(t, sum, time.Since(began))
+	s.report(t, sum)
 }
 
 // share has several processes play, since what is random is the process's.
-func share(t *testing.T, n, processes int) *tally {
+func share(t testing.TB, n, processes int, more ...string) *tally {
 	t.Helper()
 	type said struct {
 		out []byte
@@ -106,8 +111,8 @@ func share(t *testing.T, n, processes int) *tally {
 	all := make(chan said)
 	for i := range processes {
 		go func() {
-			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSimulate$", "-test.timeout=0", "-part", fmt.Sprintf("-unlocks=%d", (n+processes-1)/processes),
-				fmt.Sprintf("-first=%d", *first+uint64(i)), fmt.Sprintf("-step=%d", processes))
+			child := exec.CommandContext(t.Context(), os.Args[0], append([]string{"-test.run=^TestSimulate$", "-test.timeout=0", "-part",
+				fmt.Sprintf("-unlocks=%d", (n+processes-1)/processes), fmt.Sprintf("-first=%d", *first+uint64(i)), fmt.Sprintf("-step=%d", processes)}, more...)...)
 			child.Stderr = os.Stderr
 			out, err := child.Output()
 			all <- said{out, err}
@@ -116,15 +121,16 @@ func share(t *testing.T, n, processes int) *tally {
 	sum := &tally{Hits: map[string]int{}}
 	for range processes {
 		got := <-all
-		var one tally
-		at := slices.IndexFunc(strings.Split(string(got.out), "\n"), func(l string) bool { return strings.HasPrefix(l, "{") })
+		at := bytes.Index(got.out, []byte("{\"Unlocks\""))
 		if at < 0 {
 			t.Fatalf("a part of the simulation ended without a word: %v\n%s", got.err, got.out)
 		}
-		if err := json.Unmarshal([]byte(strings.Split(string(got.out), "\n")[at]), &one); err != nil {
+		var one tally
+		if err := json.NewDecoder(bytes.NewReader(got.out[at:])).Decode(&one); err != nil {
 			t.Fatal(err)
 		}
 		sum.Unlocks, sum.Visits, sum.Broken = sum.Unlocks+one.Unlocks, sum.Visits+one.Visits, append(sum.Broken, one.Broken...)
+		sum.Seconds = max(sum.Seconds, one.Seconds)
 		for c, n := range one.Hits {
 			sum.Hits[c] += n
 		}
@@ -132,8 +138,20 @@ func share(t *testing.T, n, processes int) *tally {
 	return sum
 }
 
+// What is simulated is measured where nothing goes wrong: P-256 cards, all cores, no disk.
+func BenchmarkUnlocks(b *testing.B) {
+	const n = 1000
+	for b.Loop() {
+		sum := share(b, n, runtime.GOMAXPROCS(0), "-calm")
+		if len(sum.Broken) > 0 {
+			b.Fatal(sum.Broken[0])
+		}
+		b.ReportMetric(float64(sum.Unlocks)/sum.Seconds, "unlocks/s")
+	}
+}
+
 // report prints the matrix, steps and faults, with how often its cells were hit: in all, and the one that was hit least, of the kinds of card.
-func (s *simulator) report(t *testing.T, sum *tally, took time.Duration) {
+func (s *simulator) report(t *testing.T, sum *tally) {
 	t.Helper()
 	steps := slices.Concat(cardSteps, netSteps, journalSteps)
 	least := map[[2]string]int{}
@@ -180,7 +198,7 @@ func (s *simulator) report(t *testing.T, sum *tally, took time.Duration) {
 	if *want > 0 && len(missed) > 0 {
 		t.Errorf("%d cells were hit less than %d times", len(missed), *want)
 	}
-	fmt.Printf("%d visits, %.0f unlocks/s\n", sum.Visits, float64(sum.Unlocks)/took.Seconds())
+	fmt.Printf("%d visits, %.0f unlocks/s\n", sum.Visits, float64(sum.Unlocks)/sum.Seconds)
 	fmt.Printf("simulate: %d unlocks, %d invariants broken, %d of %d cells\n", sum.Unlocks, len(sum.Broken), hit, len(s.cells))
 }
 
