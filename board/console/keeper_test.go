@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	if os.Args[0] == kioskName {
 		kioskMain(os.Args[1], os.Args[2])
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // kioskMain has a keeper that is to put back one setting, and no console, and ends as it is told.

@@ -1,5 +1,5 @@
 // Package house holds the rules of the house against the source: who may import whom, which library has one importer,
-// what the unlock machine may not touch, what stands at the top of the repository, that every package says what it is,
+// what the unlock machine may not touch, whose tests must look for goroutines that do not end, what stands at the top of the repository, that every package says what it is,
 // and that the paths which firmware/README.md names exist.
 //
 // It reads the source and builds nothing, so it sees the files of every platform and build tag. Imports of test files are
@@ -101,10 +101,30 @@ type pkg struct {
 	name  string // of the package clause
 	path  string // below the module
 	doc   bool
+	leaks bool // its tests look for goroutines that outlive them
 	files []*ast.File
 }
 
 func (p *pkg) main() bool { return p.name == "main" }
+
+// leakFinder is what tests import to see whether a goroutine outlives them.
+const leakFinder = "\"go.uber.org/goleak\""
+
+// starts tells whether the package starts goroutines, by the statement or through a sync.WaitGroup.
+func starts(p *pkg) (found bool) {
+	for _, f := range p.files {
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				found = true
+			case *ast.SelectorExpr:
+				found = found || n.Sel.Name == "Go"
+			}
+			return !found
+		})
+	}
+	return found
+}
 
 // covers tells whether a pattern stands for a path.
 func covers(pattern, path string) bool {
@@ -119,15 +139,21 @@ func coversAny(patterns []string, path string) bool {
 // read parses the tree below root.
 func read(root string) (*token.FileSet, []*pkg, error) {
 	fset := token.NewFileSet()
-	found := map[string]*pkg{}
+	found, watched := map[string]*pkg{}, map[string]bool{}
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case d.IsDir() && file != root && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".")):
 			return fs.SkipDir
-		case d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go"):
+		case d.IsDir() || !strings.HasSuffix(file, ".go"):
 			return nil
+		case strings.HasSuffix(file, "_test.go"):
+			text, err := os.ReadFile(file)
+			if err == nil && strings.Contains(string(text), leakFinder) {
+				watched[filepath.Dir(file)] = true
+			}
+			return err
 		}
 		f, err := parser.ParseFile(fset, file, nil, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
@@ -150,7 +176,8 @@ func read(root string) (*token.FileSet, []*pkg, error) {
 		return nil, nil, fmt.Errorf("read source: %w", err)
 	}
 	list := make([]*pkg, 0, len(found))
-	for _, p := range found {
+	for dir, p := range found {
+		p.leaks = watched[filepath.Join(root, dir)]
 		list = append(list, p)
 	}
 	slices.SortFunc(list, func(a, b *pkg) int { return strings.Compare(a.path, b.path) })
@@ -179,6 +206,9 @@ func Check(root string) (broken []string, err error) {
 			if says := judge(p, may, imported); says != "" {
 				broken = append(broken, says)
 			}
+		}
+		if !p.leaks && !p.main() && !coversAny(forTests, p.path) && starts(p) {
+			broken = append(broken, fmt.Sprintf("%s starts goroutines, and its tests do not see whether they end: have its TestMain ask goleak", p.path))
 		}
 		if p.path == machine {
 			broken = append(broken, impurities(fset, p)...)

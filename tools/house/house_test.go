@@ -68,6 +68,7 @@ func TestBrokenRulesAreFound(t *testing.T) {
 		"firmware/unlock imports net/http (machine.go:6), and the machine is pure: give it what it needs with an event",
 		"firmware/unlock imports sync/atomic (machine.go:7), and the machine is pure: give it what it needs with an event",
 		"firmware/unlock starts a goroutine (machine.go:17), and the machine is pure: return an effect and let the loop do it",
+		"firmware/unlock starts goroutines, and its tests do not see whether they end: have its TestMain ask goleak",
 		"firmware/unlock uses time.Now (machine.go:14), and the machine is pure: take the time of the event",
 		"ui imports go.etcd.io/bbolt, which only firmware/journal and mains may: ask that package instead",
 	})(Check(tree))

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/miekg/pkcs11"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"latchkey/card/profiles"
@@ -47,7 +48,12 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
 }
 
 // withModule starts this program anew where the module finds its libraries: the loader reads its path once.
