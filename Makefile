@@ -14,7 +14,7 @@ TAGS = -tags pkcs11
 # Settled here, not by the machine: the same bytes from any clone, whoever owns it.
 BUILD = $(GO) build $(TAGS) -trimpath -buildvcs=false
 
-PROGRAMS = kiosk central cardctl run e2e cardsim devmail screens
+PROGRAMS = kiosk central ractl cardctl run e2e cardsim devmail screens
 
 .PHONY: help
 help: ## this list
@@ -103,7 +103,7 @@ vm-test: deps-vm arm64 bin/arm64/guest bin/vmtest ## boot Debian's kernel on an 
 	@bin/vmtest
 
 .PHONY: deb
-deb: deps-deb bin/central ## make central's Debian package, and look at its unit's sandbox
+deb: deps-deb bin/central bin/ractl ## make central's Debian package, and look at its unit's sandbox
 	@tools/deb
 
 .PHONY: build
@@ -119,7 +119,7 @@ SOURCES = cmd firmware board card ui tools
 deps-build deps-run deps-arm64 deps-deb deps-vm:
 	@tools/deps $(@:deps-%=%)
 
-bin/kiosk bin/central bin/cardctl: SOURCE = ./cmd/$(@F)
+bin/kiosk bin/central bin/ractl bin/cardctl: SOURCE = ./cmd/$(@F)
 bin/run bin/e2e bin/screens bin/vmtest: SOURCE = ./tools/$(@F)
 bin/cardsim bin/devmail: SOURCE = ./tools/$(@F)/cmd
 bin/arm64/guest: FORCE
