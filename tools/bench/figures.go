@@ -62,6 +62,7 @@ const (
 	flowsSQLite     = "cmd/central/internal/api.Flows/SQLite"
 	flowsPostgreSQL = "cmd/central/internal/api.Flows/PostgreSQL"
 	flowsFloor      = "cmd/central/internal/api.Flows/Floor"
+	device          = "firmware/journal.Device/after/"
 	storm           = "cmd/central/internal/api.Storm"
 )
 
@@ -88,8 +89,9 @@ var figures = []figure{
 	{"ui.key.p99_ms", "ms", atMost(16.7), metric(typed, "p99-ms/key"), ""},
 	// The entries of one unlock as the machine's transcript has them.
 	{"journal.commits_per_unlock", "commits", atMost(3), metric("firmware/journal.UnlockJournal", "commits/op"), ""},
-	{"journal.device_bytes_per_unlock", "bytes", atMost(75000), nil, "a private file system to count sectors on"},
-	{"journal.backlog_ratio", "ratio", atMost(1.1), nil, "a private file system to count sectors on"},
+	{"journal.device_bytes_per_unlock", "bytes", atMost(75000), metric(device+"0", "device-bytes/op"), ""},
+	// The same after 300,000 entries were delivered and forgotten.
+	{"journal.backlog_ratio", "ratio", atMost(1.1), quotient(key{device + "300000", "device-bytes/op"}, key{device + "0", "device-bytes/op"}), ""},
 	{"journal.entry.vs_bbolt", "ratio", atMost(0.6), ratio("firmware/journal.UnlockJournal", "firmware/journal.UnlockBboltUpdate"), ""},
 	// After a cut, with 20,000 entries held.
 	{"journal.reopen_ms", "ms", atMost(10), scaled("firmware/journal.Reopen", "ns/op", perMillisecond), ""},
