@@ -135,17 +135,22 @@ func (f *Face) Handle(ev tcell.Event, now time.Time) unlock.Input {
 
 // tap is where and when a finger was lifted.
 type tap struct {
-	r      rect // of the target
+	x, y   int
 	at     time.Time
 	before bool // on a screen that has gone
 }
 
-// bounce is how soon after a tap another in the same place is the same finger's, of a hand that trembles.
-const bounce = 400 * time.Millisecond
+// Another tap so soon, and no further away, is the same finger's, of a hand that trembles. The cells are about 12 mm.
+const (
+	bounce        = 400 * time.Millisecond
+	bounceColumns = 4
+	bounceRows    = 2
+)
 
 // bounced tells that a touch is no more than the echo of the last tap. Only keys that type are meant twice.
 func (f *Face) bounced(t *target, x, y int) bool {
-	if !f.last.r.has(x, y) || f.now.Sub(f.last.at) >= bounce {
+	around := rect{f.last.x - bounceColumns, f.last.y - bounceRows, 2*bounceColumns + 1, 2*bounceRows + 1}
+	if !around.has(x, y) || f.now.Sub(f.last.at) >= bounce {
 		return false
 	}
 	return f.last.before || t == nil || !t.types()
@@ -178,7 +183,7 @@ func (f *Face) mouse(ev *tcell.EventMouse) unlock.Input {
 		f.pressed, f.shown = "", time.Time{}
 		switch {
 		case was != nil && was.r.near(x, y):
-			f.last = tap{r: was.r, at: f.now}
+			f.last = tap{x: x, y: y, at: f.now}
 			if was.id != showID {
 				return was.act()
 			}

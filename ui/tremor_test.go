@@ -113,3 +113,19 @@ func TestAFingerMaySlipAtTheEdge(t *testing.T) {
 		t.Error("a ghost's touch counts")
 	}
 }
+
+// Who is quick is not kept waiting: a tap elsewhere counts at once.
+func TestAQuickFingerIsNotTakenForATremblingOne(t *testing.T) {
+	t.Parallel()
+	v := samples.Of(unlock.ScreenUnlocked, "")
+	v.CardIn, v.CanRate = false, true
+	s := newStage(t, 50, 15)
+	s.Show(v, samples.Now)
+	x, y := s.page.find(string(unlock.PressFeedback)).r.centre()
+	s.tapAt(x/2, y/2, 0)
+	s.Show(samples.Of(unlock.ScreenRating, ""), samples.Now)
+	x, y = s.page.find("rate 5").r.centre()
+	if got := s.tapAt(x/2, y/2, 100*time.Millisecond); got != (unlock.Rated{Stars: 5}) {
+		t.Errorf("%v", got)
+	}
+}
