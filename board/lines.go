@@ -3,6 +3,7 @@ package board
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -44,7 +45,9 @@ func kernelLine(name string) (gpio.PinIO, error) {
 	if pin == nil {
 		return nil, errors.New("this box has no such line; \"gpioinfo\" lists those that it has, and one without a name is written as its chip's label, a slash and its number")
 	}
-	if line, is := pin.(*gpioioctl.GPIOLine); is && line.Consumer() != "" {
+	// One that this program has itself is told by whoever took it: gpioioctl names a consumer PROGRAM@PID.
+	own := "@" + strconv.Itoa(os.Getpid())
+	if line, is := pin.(*gpioioctl.GPIOLine); is && line.Consumer() != "" && !strings.HasSuffix(line.Consumer(), own) {
 		return nil, fmt.Errorf("%s uses it already; name another line, or take it away from that", line.Consumer())
 	}
 	return pin, nil

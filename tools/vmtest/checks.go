@@ -55,6 +55,15 @@ var checks = []check{
 	{"an edge on the case's line puts the kiosk out of service", caseOpened},
 	{"an orderly end stops the watchdog", watchdogStops},
 	{"the case that was opened and shut is cleared by an engineer's word", caseCleared},
+	{"a line that is nowhere and one that has a duty already are told by name", func(ctx context.Context, l *lab) (string, error) {
+		log, err := l.Read(ctx, "/etc/latchkey/data/kiosk.log")
+		for _, want := range []string{"buzzer: line NOWHERE: this box has no such line", "button: line " + caseChip + "/3: it is tamper's already"} {
+			if err == nil && !strings.Contains(log, want) {
+				err = fmt.Errorf("the log does not say %q", want)
+			}
+		}
+		return "", err
+	}},
 	{"an edge on the line by its chip's label and number does the same", func(ctx context.Context, l *lab) (string, error) {
 		if err := l.start(ctx, "numbered.toml", noReader); err != nil {
 			return "", err

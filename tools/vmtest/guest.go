@@ -36,12 +36,21 @@ const caseLine = 3
 // caseChip is its chip's label, which is its device's name: PL061's place in the machine's memory (hw/arm/virt.c: VIRT_GPIO).
 const caseChip = "9030000.pl061"
 
-// boardFile is this machine's. A line has a name, or a chip's label and a number.
+// boardFile is this machine's. A line has a name, or a chip's label and a number; one that is
+// nowhere, and one that is another's, are told.
 const boardFile = `title = "emulated board"
 
 [tamper]
 lines = [%q]
 open = "high"
+
+[button]   # the same line by its other name
+line = %q
+pressed = "high"
+
+[buzzer]
+line = "NOWHERE"
+on = "high"
 
 [watchdog]
 device = "/dev/watchdog"
@@ -150,8 +159,9 @@ func configure(tree qemu.Tree) error {
 		put(name, pem.EncodeToMemory(block))
 	}
 	put("none.toml", fmt.Appendf(nil, kioskFile, help, helpWelsh, "none"))
-	for name, line := range map[string]string{"named": "CASE", "numbered": caseChip + "/" + strconv.Itoa(caseLine)} {
-		put(name+".board.toml", fmt.Appendf(nil, boardFile, line, watchdogTime.String()))
+	named, numbered := "CASE", caseChip+"/"+strconv.Itoa(caseLine)
+	for name, lines := range map[string][2]string{"named": {named, numbered}, "numbered": {numbered, named}} {
+		put(name+".board.toml", fmt.Appendf(nil, boardFile, lines[0], lines[1], watchdogTime.String()))
 		put(name+".toml", fmt.Appendf(nil, kioskFile, help, helpWelsh, name+".board.toml"))
 	}
 	return nil
