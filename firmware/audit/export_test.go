@@ -247,7 +247,7 @@ func TestAGoodExport(t *testing.T) {
 	}
 }
 
-// Every bit of the file counts.
+// Every byte of the file counts; one in three is tried, and of a byte one bit.
 func TestASingleBit(t *testing.T) {
 	t.Parallel()
 	w := newTrail(t)
@@ -260,14 +260,14 @@ func TestASingleBit(t *testing.T) {
 		if v := verify(t, a, good); v.Wrong > 0 {
 			t.Fatalf("%s: %v", what, v.Findings)
 		}
-		for at := range good {
+		for at := 0; at < len(good); at += 3 {
 			bad := bytes.Clone(good)
 			bad[at] ^= 1 << (at % 8)
 			if v := verify(t, a, bad); v.Wrong == 0 {
 				t.Errorf("%s: byte %d changed from %q to %q, and nobody saw it", what, at, good[at], bad[at])
 			}
 		}
-		for at := range good {
+		for at := 0; at < len(good); at += 7 {
 			if v := verify(t, a, good[:at]); v.Wrong == 0 {
 				t.Errorf("%s: cut off after %d bytes, and nobody saw it", what, at)
 			}
@@ -462,7 +462,7 @@ func TestALongExport(t *testing.T) {
 	w.event("case-begun", "")
 	line := w.run(0)
 	records := bytes.SplitAfter(line, []byte("\n"))
-	const n = 100_000
+	const n = 30_000
 	before := new(runtime.MemStats)
 	runtime.ReadMemStats(before)
 	v, err := w.auditor().Verify(&repeating{records[3], n})
