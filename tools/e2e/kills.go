@@ -44,7 +44,7 @@ func (d *driver) walkKills(ctx context.Context) (r result, err error) {
 	v := &visit{ctx: ctx, rig: p.rig, terminal: p.terminal, card: killedFile, holder: killedIssue().Holder}
 	if err := v.run(func(v *visit) {
 		for range killsInCI {
-			v.killedOnce(p)
+			v.killedOnce(p, killWithin)
 			v.comesAgain()
 		}
 		v.comesWith(killedFile) // and once more as if nothing had been
@@ -91,15 +91,14 @@ func (d *driver) judgeKilled(ctx context.Context, p *place, w walk, r *result) (
 }
 
 // killedOnce is a visit with a locked card during which the kiosk is killed, at any moment, and started again.
-func (v *visit) killedOnce(p *place) {
+func (v *visit) killedOnce(p *place, within time.Duration) {
 	v.see(attract)
-	v.counts()
 	v.block()
 	ctx, stop := context.WithCancel(v.ctx)
 	defer stop()
 	var kill error
 	dead := make(chan struct{})
-	moment := rand.N(killWithin)
+	moment := rand.N(within)
 	time.AfterFunc(moment, func() {
 		defer close(dead)
 		kill = v.terminal.kill()
@@ -108,6 +107,7 @@ func (v *visit) killedOnce(p *place) {
 	during := *v
 	during.ctx, during.terminal = ctx, &terminal{ctx: ctx, socket: v.terminal.socket}
 	visited := during.run(func(v *visit) {
+		v.counts()
 		v.insert()
 		v.see(consent)
 		v.consentAndSend()
@@ -145,6 +145,7 @@ func (v *visit) comesAgain() {
 		v.see(changed)
 	}
 	v.pull()
+	v.counts()
 }
 
 // counts the mails that have come.
@@ -207,13 +208,12 @@ func (d *driver) soak(ctx context.Context) error {
 			switch n := rand.N(6); {
 			case n < 3:
 				doing = "killing the kiosk"
-				for range 3 {
-					v.killedOnce(p)
+				for range 8 {
+					v.killedOnce(p, killWithin/2)
 				}
 			case n < 4:
 				doing = "killing central"
 				v.see(attract)
-				v.counts()
 				v.block()
 				v.amongKills([]func(func()){p.rig.Network.Answers, p.rig.Network.Requests}[rand.N(2)])
 				v.pull()
@@ -221,7 +221,6 @@ func (d *driver) soak(ctx context.Context) error {
 			case n < 5:
 				doing = "cutting the network"
 				v.see(attract)
-				v.counts()
 				v.block()
 				v.insert()
 				v.see(consent)
@@ -234,7 +233,7 @@ func (d *driver) soak(ctx context.Context) error {
 				cuts++
 			default:
 				doing = "a walk"
-				v.counts()
+				v.see(attract)
 				v.block()
 			}
 			v.comesAgain()

@@ -87,6 +87,9 @@ func (p *place) leaks() error {
 		return err
 	}
 
+	if err := p.nobody(); err != nil {
+		return err
+	}
 	dirs := []string{p.rig.KioskData(), p.rig.CentralData()}
 	if desk := filepath.Dir(p.rig.DeviceLog(deskID)); exists(desk) {
 		dirs = append(dirs, desk)
@@ -121,6 +124,32 @@ func (p *place) leaks() error {
 	// The search itself must be able to find: where the messages are kept, there are the codes.
 	if found, err := search.Dir(p.rig.MessageDir()); err != nil || len(messages) > 0 && len(found) == 0 {
 		return fmt.Errorf("the search finds nothing where codes are: %w", err)
+	}
+	return nil
+}
+
+// nobody looks for everything that says who came in what the kiosk keeps: its journal, above all.
+func (p *place) nobody() error {
+	who := map[string]string{}
+	for _, i := range p.rig.Issues {
+		c, err := cardsim.Open(p.rig.Card(i.File))
+		if err != nil {
+			return err
+		}
+		for what, text := range map[string]string{
+			"name": i.Holder.Name, "id": i.Holder.ID, "address": i.Holder.Email, "number": strings.TrimPrefix(i.Holder.Mobile, "+"), "card": c.Serial(),
+		} {
+			if text != "" {
+				who[fmt.Sprintf("%s of the holder of %s", what, i.File)] = text
+			}
+		}
+	}
+	search, err := leaks.For(who)
+	if err != nil {
+		return err
+	}
+	if found, err := search.Dir(p.rig.KioskData()); err != nil || len(found) > 0 {
+		return fmt.Errorf("the kiosk's files say who came: %s (%w)", strings.Join(found, "; "), err)
 	}
 	return nil
 }
