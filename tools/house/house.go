@@ -1,6 +1,6 @@
 // Package house holds the rules of the house against the source: who may import whom, which library has one importer,
-// what the unlock machine may not touch, whose tests must look for goroutines that do not end, what stands at the top of the repository, that every package says what it is,
-// and that the paths which firmware/README.md names exist.
+// what the unlock machine may not touch, whose tests must see whether goroutines end, what stands at the top of the
+// repository, that every package says what it is, and that the paths which firmware/README.md names exist.
 //
 // It reads the source and builds nothing, so it sees the files of every platform and build tag. Imports of test files are
 // free. Each broken rule is one sentence that says who broke which rule and what to do.
