@@ -226,6 +226,9 @@ func (d *driver) check() error {
 		if err != nil {
 			return err
 		}
+		if err := p.auditor(); err != nil { // before the files are looked through
+			return err
+		}
 		if err := p.leaks(); err != nil {
 			return err
 		}
