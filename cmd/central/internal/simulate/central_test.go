@@ -82,9 +82,7 @@ func newTemplate(dir string) (*template, error) {
 	p.CardSends, p.HolderSends, p.AddressSends, p.KioskSends = 1<<20, 1<<20, 1<<20, 1<<20
 	p.LockoutAfter, p.KioskStrikes, p.NetworkStrikes, p.HolderVisits = 1<<20, 1<<20, 0, 0
 	p.KioskCards, p.TravelKMH, p.ChannelSettles, p.Sends = 0, 0, 0, 1<<20
-	for _, k := range kinds {
-		p.WithoutProof = append(p.WithoutProof, k)
-	}
+	p.WithoutProof = append(p.WithoutProof, kinds...)
 	if t.vault, err = t.config.Keys.Open(); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,6 @@ type kiosk struct {
 	p        *process
 	card     *plastic // in the reader; nil if none is
 	inserted int      // number of insertions and removals
-	marks    int      // restarts until a journal is opened that is read through
 	acked    []string // entries that were told to be durable
 	forked   bool     // its journal is not the one that central knows, or not the only one
 	behind   bool     // and central can know
@@ -246,8 +245,8 @@ func (p *process) end() error {
 	return nil
 }
 
-// put makes this the kiosk's disk. It is marked as one that was closed in order, so that a start does not take the time to have a
-// child read it through, but now and then.
+// put makes this the kiosk's disk. It is marked as one that was closed in order: a start would have a child read it through,
+// which takes as long as ten visits, and which package journal's own tests look at.
 func (k *kiosk) put(b []byte) error {
 	k.copies++
 	k.disk = filepath.Join(k.w.dir, fmt.Sprintf("%s-%d.db", k.name, k.copies))
