@@ -56,6 +56,20 @@ func (s *simulator) play(t *testing.T, n int, from, step uint64) *tally {
 	return sum
 }
 
+// fill plays the cells that were not hit often enough.
+func (s *simulator) fill(t *testing.T, sum *tally) {
+	t.Helper()
+	for i, c := range s.cells {
+		for k := uint64(1); sum.Hits[c.String()] < *want && k < 20 && len(sum.Broken) == 0; k++ {
+			w := s.run(t, uint64(i+1)<<ofOneCell|k, whole)
+			sum.add(w)
+			if len(w.broken) > 0 {
+				sum.Broken = append(sum.Broken, s.shrink(t, w))
+			}
+		}
+	}
+}
+
 // shrink looks for less that breaks an invariant as well, and tells how.
 func (s *simulator) shrink(t *testing.T, w *world) string {
 	was := w
@@ -87,6 +101,9 @@ func TestSimulate(t *testing.T) {
 		sum = share(t, n, *processes)
 	default:
 		sum = s.play(t, n, *first, *step)
+	}
+	if !*part {
+		s.fill(t, sum)
 	}
 	sum.Seconds = time.Since(began).Seconds()
 	if *part {
