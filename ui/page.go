@@ -84,7 +84,7 @@ func newPage(c *canvas) *page {
 		p.bar, p.head, p.sub, p.subs, p.body, p.tall = 1, 1, 2, 1, 3, 3
 	}
 	p.bottom, p.name = p.h, languageSmall
-	if p.roomy() {
+	if p.roomy() && p.cw >= 60 {
 		p.name = languageWidth
 	}
 	return p

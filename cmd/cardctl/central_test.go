@@ -204,6 +204,8 @@ func (s *central) answer(w http.ResponseWriter, r *http.Request) (int, any) {
 		d := wire.ReceiptDigest(&receipt)
 		receipt.Signature = s.sign(d[:])
 		return http.StatusOK, receipt
+	case "/v1/checkpoint":
+		return http.StatusNotFound, nil // a central that publishes none
 	}
 	s.t.Errorf("asked for %s", r.URL.Path)
 	return http.StatusNotFound, nil

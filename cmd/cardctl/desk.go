@@ -27,7 +27,6 @@ type desk struct {
 	mu        sync.Mutex
 	view      unlock.View
 	printed   stand
-	begun     bool      // the loop has shown anything
 	served    bool      // a visit has begun
 	cancelled bool      // somebody wants to end it
 	warned    time.Time // EndsAt that was warned of
@@ -153,12 +152,11 @@ func (d *desk) show(v unlock.View, now time.Time) {
 	d.view = v
 	d.warn(now)
 	next := stand{v.Screen, v.Reason, v.CentralUp || v.Screen != unlock.ScreenAttract, v.NotServed}
-	first := !d.begun
-	if d.begun = true; next == d.printed {
+	if next == d.printed {
 		return
 	}
 	d.printed = next
-	if first && v.Screen == unlock.ScreenOutOfService && (v.Reason == unlock.ReasonNoReader || v.Reason == unlock.ReasonNoDaemon) {
+	if v.Screen == unlock.ScreenOutOfService && v.Reason == "" {
 		return // the readers have not been looked at yet
 	}
 	d.step(v)

@@ -260,6 +260,7 @@ var kioskWalks = []walk{
 		v.toPasscode()
 		v.enter("1234")
 		v.see(tooShort)
+		v.press("BSpace", "BSpace", "BSpace", "BSpace") // what was typed stays
 		v.choose(newPasscode)
 		v.see(unlocked)
 	}}.unlocks(),
