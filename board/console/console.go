@@ -1,5 +1,5 @@
 // Package console takes a Linux virtual terminal for the kiosk and gives it back. While it is taken it has the kiosk's colours
-// and font, no cursor and no blanking, its keymap has no key that leaves the kiosk (console switching, Ctrl-Alt-Del, SAK, scroll
+// and font, no cursor, no blanking and no key repeat, its keymap has no key that leaves the kiosk (console switching, Ctrl-Alt-Del, SAK, scroll
 // lock, scrollback, the kernel's state), terminals cannot be switched, and SysRq and the kernel's own messages are off. It
 // follows linux/kd.h, linux/vt.h, linux/keyboard.h, console_codes(4), and Documentation/admin-guide/sysctl/kernel.rst.
 //
@@ -99,13 +99,14 @@ func (con *Console) take(c Config, was *state) {
 	}
 }
 
-// opening: UTF-8, the palette, no blanking, no power saving, no cursor (console_codes(4)).
+// opening: UTF-8, the palette, no blanking, no power saving, no cursor, and no repeat of a key that is held, which would choose on
+// screens that its holder has not read (console_codes(4): DECARM).
 func opening(palette [16]color.RGBA) []byte {
 	b := []byte("\x1b%G")
 	for n, c := range palette {
 		b = fmt.Appendf(b, "\x1b]P%x%02x%02x%02x", n, c.R, c.G, c.B)
 	}
-	return append(b, "\x1b[9;0]\x1b[14;0]\x1b[?25l"...)
+	return append(b, "\x1b[9;0]\x1b[14;0]\x1b[?25l\x1b[?8l"...)
 }
 
 func (con *Console) loadFont(path string, was *state) error {

@@ -43,13 +43,26 @@ func (m *Machine) Lift(ctx context.Context) error {
 
 // Keys presses keys of the keyboard at the same time and lets go of them: "alt", "f2" (qapi/ui.json, QKeyCode).
 func (m *Machine) Keys(ctx context.Context, names ...string) error {
-	for _, down := range []bool{true, false} {
-		for _, name := range names {
-			k := key{Down: down}
-			k.Key.Type, k.Key.Data = "qcode", name
-			if err := m.send(ctx, inputEvent{"key", k}); err != nil {
-				return err
-			}
+	if err := m.Hold(ctx, names...); err != nil {
+		return err
+	}
+	return m.Release(ctx, names...)
+}
+
+// Hold presses keys, and Release lets go of them.
+func (m *Machine) Hold(ctx context.Context, names ...string) error { return m.keys(ctx, true, names) }
+
+// Release lets go of keys.
+func (m *Machine) Release(ctx context.Context, names ...string) error {
+	return m.keys(ctx, false, names)
+}
+
+func (m *Machine) keys(ctx context.Context, down bool, names []string) error {
+	for _, name := range names {
+		k := key{Down: down}
+		k.Key.Type, k.Key.Data = "qcode", name
+		if err := m.send(ctx, inputEvent{"key", k}); err != nil {
+			return err
 		}
 	}
 	return nil

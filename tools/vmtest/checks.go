@@ -29,6 +29,7 @@ var checks = []check{
 	{"the kiosk paints its first page within 20 s, in the console's font and the kiosk's colours, to the pixel", firstPaint},
 	{"a tap on the language key turns the page Welsh, with ŵ and ŷ", tapTurnsWelsh},
 	{"a tap between the keys does nothing", tapBetween},
+	{"a key that is held acts once", heldKey},
 	{"blanking and SysRq are off", func(ctx context.Context, l *lab) (string, error) {
 		return "", errors.Join(l.holds(ctx, blanking, "0"), l.holds(ctx, sysRq, "0"))
 	}},
@@ -244,6 +245,45 @@ func tapBetween(ctx context.Context, l *lab) (string, error) {
 		return "", err
 	}
 	return "", l.tap(ctx, "English", "english")
+}
+
+// heldFor is far longer than it takes a keyboard to repeat a key.
+const heldFor = 2 * time.Second
+
+// lessThanAPage: bytes that a kiosk writes that does nothing, while a page takes more than a thousand.
+const lessThanAPage = 500
+
+// heldKey keeps the key of the language down. A page that turns there and back may look as it did, so what is written counts.
+func heldKey(ctx context.Context, l *lab) (string, error) {
+	l.double.press(tcell.KeyF2)
+	if err := errors.Join(l.Hold(ctx, "f2"), l.shows(ctx, "welsh-by-held-key")); err != nil {
+		return "", err
+	}
+	before, err := l.written(ctx)
+	if err != nil {
+		return "", err
+	}
+	select {
+	case <-time.After(heldFor):
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	after, err := l.written(ctx)
+	if err == nil && after-before > lessThanAPage {
+		err = fmt.Errorf("held for %s it had the kiosk write %d bytes more", heldFor, after-before)
+	}
+	return "", errors.Join(err, l.Release(ctx, "f2"), l.press(ctx, "f2", tcell.KeyF2, "english-again"))
+}
+
+// written is how many bytes the kiosk has written, anywhere (proc_pid_io(5)).
+func (l *lab) written(ctx context.Context) (n int, err error) {
+	io, err := l.Read(ctx, fmt.Sprintf("/proc/%d/io", l.kiosk))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(io, "wchar: ")
+	_, err = fmt.Sscan(rest, &n)
+	return n, err
 }
 
 // chord is keys that are pressed together.
