@@ -18,7 +18,10 @@ func inTview() error {
 		t.SetBackgroundColor(paper)
 		return t
 	}
-	title := text(" Smartcard Unlock  1 Confirm  2 Code  3 Passcode").SetTextColor(paper)
+	steps := text("1 Confirm  2 Code  3 Passcode").SetTextColor(paper)
+	steps.SetBackgroundColor(blue)
+	help := tview.NewButton("Help").SetSelectedFunc(app.Stop).SetStyle(tcell.StyleDefault.Foreground(paper).Background(blue))
+	title := tview.NewGrid().SetColumns(8, 12, 30).AddItem(help, 0, 0, 1, 1, 0, 0, false).AddItem(steps, 0, 2, 1, 1, 0, 0, false)
 	title.SetBackgroundColor(blue)
 	count := text("")
 	field := tview.NewInputField().SetMaskCharacter('•').
