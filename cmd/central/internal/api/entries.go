@@ -77,6 +77,11 @@ func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
 		return h, err
 	}
 	added, err := ledger.Extend(key, st.rq.kiosk, last, held, run, head)
+	if err == nil && !begins {
+		if err = kiosk.Shown.Passes(added); err == nil && !batch.More {
+			err = kiosk.Shown.Whole(head.Seq, st.now)
+		}
+	}
 	switch {
 	case broken != nil:
 		return nil, broken
@@ -118,6 +123,25 @@ func (st *step) take(batch *wire.EntryBatch) (*wire.Receipt, error) {
 		}
 	}
 	return st.receipt(epoch.Number, kiosk, last)
+}
+
+// shows holds the head that a kiosk shows, in a request that its key has signed, against those that it has shown before. So it
+// is seen that a journal was set back over entries that it had not delivered yet.
+func (st *step) shows(head audit.Head) error {
+	k := st.kiosk
+	if k.LogFrom < 0 { // it does not know yet that it may begin a new one
+		return nil
+	}
+	shown, err := k.Shown.Grow(audit.Point{Seq: head.Seq, Hash: head.Hash}, st.now)
+	switch {
+	case err != nil:
+		st.Log.Error("journal does not extend what was shown", "request", st.rq.id, "kiosk", k.Name, "err", err)
+		return cases.Refuse(wire.CodeEntriesDoNotExtend)
+	case shown == k.Shown:
+		return nil
+	}
+	k.Shown = shown
+	return st.tx.SetKioskShown(k)
 }
 
 // beginsLog finds where the new journal begins that an engineer let the kiosk begin: where its batch does.

@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"testing"
+	"time"
 
+	"latchkey/cmd/central/internal/ledger"
+	"latchkey/cmd/central/internal/office"
 	"latchkey/firmware/audit"
 	"latchkey/firmware/wire"
 )
@@ -112,3 +115,99 @@ func TestEntriesThatDoNotExtend(t *testing.T) {
 
 	j.deliver(j.batch(3, 4), 4)
 }
+
+// beginning is a Begin that shows the journal as it was after entry n.
+func (j *journal) beginning(n int) wire.BeginRequest {
+	j.t.Helper()
+	r, _ := j.beginRequest(j.card)
+	r.Journal = wire.JournalHead{Hash: make([]byte, 32)}
+	if n > 0 {
+		r.Journal = j.batch(1, n).Head
+	}
+	r.Signature = j.sign(wire.BeginDigest(j.name, &r))
+	return r
+}
+
+func (j *journal) begins(n int) { j.t.Helper(); post[wire.Begun](j.kiosk, "/v1/cases", j.beginning(n)) }
+
+// A disk that is set back over entries that were not delivered yet: the kiosk has shown where its journal stood.
+func TestAJournalThatWasShownIsNotSetBack(t *testing.T) {
+	t.Parallel()
+	const refused = wire.CodeEntriesDoNotExtend
+	w := newWorld(t)
+	k := w.kiosk("k1")
+	good, bad := newJournal(k), newJournal(k)
+	for range 8 {
+		good.add("cancelled")
+	}
+	for i := range 9 {
+		bad.add([]string{"cancelled", "idle"}[min(i/3, 1)]) // the same up to entry 3
+	}
+	alarms := func(want int) {
+		t.Helper()
+		if list := w.alarms(ledger.Refused); len(list) != want || want > 0 && list[0] != "k1 refused "+string(refused) {
+			t.Errorf("%d alarms, want %d: %q", len(list), want, list)
+		}
+	}
+	good.deliver(good.batch(1, 2), 2)
+	good.begins(4)
+	good.begins(6)
+	good.begins(5) // a request that came late
+	alarms(0)
+
+	bad.refused("/v1/cases", bad.beginning(6), refused) // other content
+	alarms(1)
+	bad.deliver(bad.batch(3, 4), 4) // nothing is known of 4 yet
+	w.pass(lateEnough)
+	for i, n := range []int{0, 3, 5} {
+		bad.refused("/v1/cases", bad.beginning(n), refused)
+		alarms(2 + i)
+	}
+	bad.refused("/v1/entries", bad.batch(5, 5), refused) // that is all that it has
+	part := bad.batch(5, 5)
+	part.More = true
+	bad.deliver(part, 5)
+	bad.refused("/v1/entries", bad.batch(6, 7), refused) // does not lead through what was shown
+	alarms(6)
+
+	// With an engineer's leave it begins anew, and what it has shown then counts again.
+	if _, _, err := office.NewLog(t.Context(), w.server.Store, "k1", "eve", w.server.Now()); err != nil {
+		t.Fatal(err)
+	}
+	bad.begins(3)
+	anew := bad.batch(1, 7)
+	anew.Before = make([]byte, 32)
+	post[wire.Receipt](k, "/v1/entries", anew)
+	bad.begins(9)
+	w.pass(lateEnough)
+	bad.refused("/v1/cases", bad.beginning(8), refused)
+}
+
+// What was shown is honest: the journal goes on through it, whichever request comes first.
+func TestAJournalGoesOnThroughWhatWasShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	j := newJournal(w.kiosk("k1"))
+	for range 6 {
+		j.add("cancelled")
+	}
+	j.begins(4)
+	j.deliver(j.batch(1, 3), 3) // was on its way
+	w.pass(lateEnough)
+	j.begins(4)
+	j.deliver(j.batch(4, 6), 6)
+	j.begins(6)
+	j.deliver(wire.EntryBatch{Entries: []wire.JournalEntry{}, Head: j.batch(1, 6).Head}, 6)
+	if list := w.alarms(ledger.Refused); len(list) > 0 {
+		t.Errorf("%q", list)
+	}
+	j.refused("/v1/cases", func() wire.BeginRequest {
+		r := j.beginning(6)
+		r.Journal.Hash = r.Journal.Hash[1:]
+		r.Signature = j.sign(wire.BeginDigest(j.name, &r))
+		return r
+	}(), wire.CodeMalformed)
+}
+
+// lateEnough is when a request can no more be one that was written before another.
+const lateEnough = 2 * time.Minute

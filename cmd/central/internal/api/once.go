@@ -22,7 +22,8 @@ type step struct {
 	tx     *store.Tx
 	rq     *request
 	now    time.Time
-	caseID string // empty as long as there is none
+	caseID string      // empty as long as there is none
+	kiosk  store.Kiosk // as it was when the request came; of once
 
 	organisation string // of the holder, once the holder is known
 	card         string // serial of the one that the request is about, known or not; for what counts by cards
@@ -95,6 +96,7 @@ func (st *step) repeated(a ask) (done bool, out reply, err error) {
 		err = st.answer(&out, err)
 		return err == nil, out, err
 	}
+	st.kiosk = k
 	switch {
 	case was == nil:
 		return false, out, st.tx.DropAnswers(st.now, cases.FeedbackSince(st.Policies.Default, st.now))

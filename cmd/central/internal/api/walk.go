@@ -43,14 +43,18 @@ func (s *routes) BeginCase(ctx context.Context, r wire.BeginCaseRequestObject) (
 	rq := requestOf(ctx)
 	signed := signedByDevice(rq, wire.BeginDigest(rq.kiosk, r.Body), r.Body.Signature)
 	_, badKey := wire.KEM().NewPublicKey(r.Body.HpkePublicKey)
+	head, badHead := ledger.Head(r.Body.Journal)
 	return s.once(ctx, ask{"begin", r.Params.IdempotencyKey, ""}, http.StatusCreated, func(st *step) (any, error) {
 		if !signed {
 			return nil, cases.Refuse(wire.CodeSignatureInvalid)
 		}
-		if badKey != nil || !serialForm.MatchString(r.Body.Serial) || !countable(r.Body.TriesLeft) || !countable(r.Body.PukTriesLeft) {
+		if badKey != nil || badHead != nil || head.Seq < 0 || !serialForm.MatchString(r.Body.Serial) || !countable(r.Body.TriesLeft) || !countable(r.Body.PukTriesLeft) {
 			return nil, cases.Refuse(wire.CodeMalformed)
 		}
 		st.card = r.Body.Serial
+		if err := st.shows(head); err != nil {
+			return nil, also(err, st.refused(ledger.Refused, "", err))
+		}
 		begun, err := st.begin(r.Body)
 		if err != nil {
 			return nil, also(err, st.refused(ledger.Refused, r.Body.Serial, err))

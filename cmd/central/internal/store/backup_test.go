@@ -72,6 +72,7 @@ func full(t *testing.T, s Store) {
 			tx.AddServiceChain(ServiceChain{ID: "s1", Kiosk: "k1", Seed: []byte{5}, End: "E", MadeAt: now, Due: 1000}), addServiceCard(tx),
 			tx.growAll(), tx.SetCheckpoint(TreeCheckpoint{Epoch: 1, Size: 2, SignedAt: now, Note: "a\n", Witnesses: "— w\n"}),
 			tx.SetKioskLog(Kiosk{Name: "k1", Log: 1, BackedUp: 0}),
+			tx.SetKioskShown(Kiosk{Name: "k1", Shown: ledger.Shown{Point: audit.Point{Seq: 9, Hash: [32]byte{9}}, At: now}}),
 			tx.AddKioskKey("k1", []byte{0x30}), tx.NoteDay(now), tx.exec(keys{treeKey}, `INSERT INTO tree_erased (one, place) VALUES (1, 0)`),
 			tx.SetKioskCase(Kiosk{Name: "k1", CaseOpenedAt: 5, CaseClearedAt: 6, CaseToldAt: 7}),
 			tx.exec(keys{epochKey}, `INSERT INTO epochs (number, opened_at, backup_at) VALUES (1, 0, 0)`))
@@ -391,7 +392,9 @@ func testTheSchemaGoesBackIfNothingIsLost(t *testing.T, another func() Store) {
 		})
 	}
 	for v := version; v >= 2; v-- {
-		if _, err := Migrate(t.Context(), s, true); !errors.Is(err, ErrRowsLost) {
+		if len(addedIn[v]) == 0 && len(kept[v].says) == 0 {
+			// What 7 adds is forgotten: no kiosk that begins cases could be without.
+		} else if _, err := Migrate(t.Context(), s, true); !errors.Is(err, ErrRowsLost) {
 			t.Errorf("went back over the rows of schema %d: %v", v, err)
 		}
 		for _, table := range slices.Backward(addedIn[v]) { // later ones refer to earlier ones

@@ -6,6 +6,9 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"latchkey/cmd/central/internal/ledger"
+	"latchkey/firmware/audit"
 )
 
 func TestEnrolmentsAndKiosksComeBack(t *testing.T) { conforms(t, testEnrolmentsAndKiosksComeBack) }
@@ -49,6 +52,12 @@ func testEnrolmentsAndKiosksComeBack(t *testing.T, another func() Store) {
 	k.Certificate, k.Next, k.Key, k.ExpiresAt, k.State = k.Next, [32]byte{}, [32]byte{9}, 6, KioskActive
 	e.Key, e.Certificate = [32]byte{9}, []byte("certificate")
 	update(t, s, func(tx *Tx) error { return errors.Join(tx.SetKioskTrust(k), tx.UseEnrolment(e)) })
+	check()
+	k.Shown = ledger.Shown{Point: audit.Point{Seq: 9, Hash: [32]byte{7}}, At: now}
+	update(t, s, func(tx *Tx) error { return tx.SetKioskShown(k) })
+	check()
+	k.Log, k.LogFrom, k.Shown = 2, -1, ledger.Shown{} // what was shown of the journal before counts no more
+	update(t, s, func(tx *Tx) error { return tx.SetKioskLog(k) })
 	check()
 	update(t, s, func(tx *Tx) error { return tx.VoidEnrolments() })
 	err := s.View(context.Background(), func(tx *Tx) error { _, err := tx.Enrolment(e.CodeMAC); return err })

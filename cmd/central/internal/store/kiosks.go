@@ -4,6 +4,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"latchkey/cmd/central/internal/ledger"
 )
 
 // KioskState is whether a kiosk is served.
@@ -50,6 +52,7 @@ type Kiosk struct {
 	Log     int64    // from 1
 	LogFrom int64    // the entry before its first; -1 if the kiosk has not told yet
 	LogHash [32]byte // of the chain there
+	Shown   ledger.Shown
 
 	// Whether its case was opened, milliseconds since the Unix epoch; 0 if not.
 	CaseOpenedAt  int64 // first, by the kiosk's clock
@@ -58,19 +61,24 @@ type Kiosk struct {
 }
 
 const kioskColumns = `name, kind, site, latitude, longitude, certificate, next_certificate, key_sha256, expires_at, state, added_at,
-	quarantined_at, sent_epoch, backed_up, case_opened_at, case_cleared_at, case_told_at, log, log_from, log_hash`
+	quarantined_at, sent_epoch, backed_up, case_opened_at, case_cleared_at, case_told_at, log, log_from, log_hash,
+	shown_seq, shown_hash, shown_at`
 
 const selectKiosk = `SELECT ` + kioskColumns + ` FROM kiosks `
 
 func scanKiosk(scan func(...any) error) (k Kiosk, err error) {
 	var latitude, longitude sql.NullInt64
-	var certificate, next, key, log []byte
+	var certificate, next, key, log, shown []byte
+	var shownAt int64
 	err = scan(&k.Name, &k.Kind, &k.Site, &latitude, &longitude, &certificate, &next, &key, &k.ExpiresAt, &k.State, &k.AddedAt,
-		&k.QuarantinedAt, &k.SentEpoch, &k.BackedUp, &k.CaseOpenedAt, &k.CaseClearedAt, &k.CaseToldAt, &k.Log, &k.LogFrom, &log)
+		&k.QuarantinedAt, &k.SentEpoch, &k.BackedUp, &k.CaseOpenedAt, &k.CaseClearedAt, &k.CaseToldAt, &k.Log, &k.LogFrom, &log,
+		&k.Shown.Seq, &shown, &shownAt)
 	copy(k.Certificate[:], certificate)
 	copy(k.Next[:], next)
 	copy(k.Key[:], key)
 	copy(k.LogHash[:], log)
+	copy(k.Shown.Hash[:], shown)
+	k.Shown.At = moment(shownAt)
 	k.Place = place(latitude, longitude)
 	return k, err
 }
@@ -164,6 +172,16 @@ func (t *Tx) QuarantineKiosk(name string, at int64) error {
 // SetKioskSent stores what of a kiosk's journal is at central: SentEpoch and BackedUp.
 func (t *Tx) SetKioskSent(k Kiosk) error {
 	err := t.exec(keys{kioskKey(k.Name)}, `UPDATE kiosks SET sent_epoch = $2, backed_up = $3 WHERE name = $1`, k.Name, k.SentEpoch, k.BackedUp)
+	if err != nil {
+		return fmt.Errorf("store kiosk: %w", err)
+	}
+	return nil
+}
+
+// SetKioskShown stores which head of its journal a kiosk has shown: Shown.
+func (t *Tx) SetKioskShown(k Kiosk) error {
+	err := t.exec(keys{kioskKey(k.Name)}, `UPDATE kiosks SET shown_seq = $2, shown_hash = $3, shown_at = $4 WHERE name = $1`,
+		k.Name, k.Shown.Seq, digest(k.Shown.Hash), millis(k.Shown.At))
 	if err != nil {
 		return fmt.Errorf("store kiosk: %w", err)
 	}

@@ -93,8 +93,10 @@ func (t *Tx) AppendEntry(kiosk string, e ledger.Linked) error {
 }
 
 // SetKioskLog stores which of its journals central takes from a kiosk, where that begins (Log, LogFrom, LogHash), and BackedUp.
+// What was shown of the journal before counts no more.
 func (t *Tx) SetKioskLog(k Kiosk) error {
-	err := t.exec(keys{kioskKey(k.Name)}, `UPDATE kiosks SET log = $2, log_from = $3, log_hash = $4, backed_up = $5 WHERE name = $1`,
+	err := t.exec(keys{kioskKey(k.Name)}, `UPDATE kiosks SET log = $2, log_from = $3, log_hash = $4, backed_up = $5,
+		shown_seq = 0, shown_hash = NULL, shown_at = 0 WHERE name = $1`,
 		k.Name, k.Log, k.LogFrom, digest(k.LogHash), k.BackedUp)
 	if err != nil {
 		return fmt.Errorf("store kiosk: %w", err)
