@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,6 +29,9 @@ import (
 // The states are tried by children of the test, because what bbolt cannot read may end the process. They read the file
 // through by themselves rather than by a child each, and now and then as a kiosk does. A child that ends is a broken state.
 func TestCrashStates(t *testing.T) {
+	if *fewer > 0 {
+		oneIn, atLeast = *fewer, 0
+	}
 	dir := t.TempDir()
 	for _, r := range runs() {
 		traced(t, dir, r)
@@ -41,7 +45,7 @@ func TestCrashStates(t *testing.T) {
 	for w := range workers {
 		all.Go(func() {
 			c := exec.Command("/proc/self/exe")
-			c.Args = []string{statesName, dir, fmt.Sprintf("%d/%d", w, workers)}
+			c.Args = []string{statesName, dir, fmt.Sprintf("%d/%d/%d", w, workers, oneIn)}
 			var said, cried bytes.Buffer
 			c.Stdout, c.Stderr = &said, &cried
 			err := c.Run()
@@ -104,11 +108,14 @@ func same(t *testing.T, dir string, r run) {
 	}
 }
 
-// statesName is argument 0 of a child that tries a share of the states: the folder of the recordings, and which share of how many.
+// statesName is argument 0 of a child that tries a share of the states: the folder of the recordings, and which share of how many,
+// of one point in how many.
 const statesName = "journal-crash-states"
 
 // All points are tried, or one in so many; and that makes at least so many states.
 var oneIn, atLeast = 1, 20_000
+
+var fewer = flag.Int("one-in", 0, "try one point in so many, for a first look")
 
 // most: of a point that has many states, so many are tried.
 const most = 64
@@ -118,7 +125,7 @@ const asAKiosk = 500
 
 func states(recordings, share string) {
 	var part, parts int
-	if _, err := fmt.Sscanf(share, "%d/%d", &part, &parts); err != nil {
+	if _, err := fmt.Sscanf(share, "%d/%d/%d", &part, &parts, &oneIn); err != nil {
 		panic(err)
 	}
 	under := "/dev/shm" // thousands of starts, none of which is to wait for a disk

@@ -22,6 +22,7 @@ var (
 	processes = flag.Int("processes", 1, "that share the work")
 	part      = flag.Bool("part", false, "be one of several processes: say in JSON what came of it")
 	want      = flag.Int("want", 0, "fail if a cell was hit less often")
+	enough    = flag.Int("broken", 3, "stop after so many seeds that break an invariant")
 	calm      = flag.Bool("calm", false, "no faults, and PIV cards alone: for the benchmark")
 )
 
@@ -46,7 +47,7 @@ func (t *tally) add(w *world) {
 // play plays seeds until there are enough unlocks.
 func (s *simulator) play(t *testing.T, n int, from, step uint64) *tally {
 	sum := &tally{Hits: map[string]int{}}
-	for seed := from; sum.Unlocks < n && len(sum.Broken) < 3; seed += step {
+	for seed := from; sum.Unlocks < n && len(sum.Broken) < *enough; seed += step {
 		w := s.run(t, seed, whole)
 		sum.add(w)
 		if len(w.broken) > 0 {
