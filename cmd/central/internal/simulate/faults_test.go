@@ -251,8 +251,11 @@ func rolledBack(w *world, o *op, f *fault) error {
 		return err
 	}
 	held, err := w.held(k.name)
-	k.behind = k.behind || int(k.p.journal.Head().Seq) < len(held)
-	return err
+	if err != nil {
+		return err
+	}
+	k.behind = k.behind || k.p.journal.Head().Seq < max(int64(len(held)), w.shown[k.name])
+	return nil
 }
 
 // cloned: the disk, and the key with it, are in another box from now on, too. It serves another card there.

@@ -116,10 +116,10 @@ func (w *world) evidence(k *kiosk) {
 	}
 }
 
-// seenFork: where a disk was rolled back behind what central holds, or copied, central refuses what does not extend what it holds, and
-// says so in its ledger. What no journal holds that central has seen, nobody can miss.
+// seenFork: where a disk was rolled back behind what central holds or the kiosk has shown it, or copied, central refuses what does not
+// lead there, and says so in its ledger. Entries that central has neither held nor been shown, nobody can miss.
 func (w *world) seenFork(k *kiosk) {
-	for range 100 {
+	for range 200 {
 		for o := w.next(); o != nil; o = w.next() {
 			w.perform(o)
 		}

@@ -183,6 +183,11 @@ func (w *world) tryEpisode(first, second cell) error {
 			}
 		}
 	}
+	if first.fault == "disk rolled back" && first.step != "entries" && w.rng.IntN(2) == 0 {
+		if err := w.writeUnseen(w.kiosks[place]); err != nil {
+			return err
+		}
+	}
 	var said unlock.View
 	for visit := range 16 {
 		k := w.kiosks[place]
@@ -249,6 +254,13 @@ func (w *world) tryEpisode(first, second cell) error {
 	}
 	w.breaks(cardIsNotBricked, "%s: after all is well again it is still %s %s", c.name, said.Screen, said.Reason)
 	return nil
+}
+
+// writeUnseen has a kiosk write entries that central learns of by nothing but the head that the next Begin shows.
+func (w *world) writeUnseen(k *kiosk) error {
+	w.say("%s: entries are withheld", k.name)
+	w.withheld = "entries"
+	return errors.Join(k.p.tell(k.p.box, unlock.CaseOpened{}), k.p.tell(k.p.box, unlock.CaseCleared{}))
 }
 
 // await has a fault happen in the visit that begins now.

@@ -45,6 +45,7 @@ type world struct {
 	restored   bool                // in this episode
 	withheld   string              // step of which no request arrives
 	cards      map[string]*plastic // that is served next, by kind
+	shown      map[string]int64    // how far the journals of kiosks went, as central has seen
 	made       int                 // cards
 	rng        *rand.Rand          // of the present episode
 	fault      *fault              // that is to happen; nil if none is
@@ -80,7 +81,7 @@ func (w *world) breaks(invariant, format string, args ...any) {
 }
 
 func newWorld(t *template, seed uint64, dir string) (*world, error) {
-	w := &world{template: t, seed: seed, dir: dir, began: time.Now(), cards: map[string]*plastic{}, mail: map[string][]string{}, cases: map[string]string{},
+	w := &world{template: t, seed: seed, dir: dir, began: time.Now(), cards: map[string]*plastic{}, shown: map[string]int64{}, mail: map[string][]string{}, cases: map[string]string{},
 		learnt: map[string]bool{}, codes: map[string]string{}, grants: map[string]string{}, hits: map[cell]int{},
 		rng: rand.New(rand.NewPCG(seed, 0))}
 	network.Store(w)
@@ -360,6 +361,14 @@ func (w *world) answered(r *request, status int, body []byte) {
 	}
 	key := r.header.Get(wires.IdempotencyHeader)
 	switch r.step() {
+	case "begin":
+		var said struct{ Journal wires.JournalHead }
+		if err := json.Unmarshal(r.body, &said); err != nil {
+			w.breaks(harness, "%v", err)
+		}
+		w.mu.Lock()
+		w.shown[r.kiosk.name] = max(w.shown[r.kiosk.name], said.Journal.Seq)
+		w.mu.Unlock()
 	case "check":
 		var said struct{ Code string }
 		if err := json.Unmarshal(r.body, &said); err != nil {
