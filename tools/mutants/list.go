@@ -47,6 +47,49 @@ var list = []mutant{
 		"Off by one: one try left looks like enough for one try.",
 	},
 	{
+		"tries-not-booked", bricked, simulator, "cmd/central/internal/cases/grant.go",
+		`Base: base, First: first, Tries: wanted, Booked: wanted,
+		IssuedAt: now,`,
+		`Base: base, First: first, Tries: wanted,
+		IssuedAt: now,`,
+		"The tries of a grant count only once its outcome is known.",
+	},
+	{
+		"second-candidate-whatever-is-left", bricked, simulator, "firmware/unlock/write.go",
+		"if f.TriesLeft >= minTriesLeft && w.grant.rotates()",
+		"if w.grant.rotates()",
+		"The other candidate is tried without a look at what 63CX says.",
+	},
+	{
+		"unknown-cost-taken-for-none", bricked, simulator, "firmware/unlock/write.go",
+		`	if tries >= 0 {
+		o.Tries = &tries
+	}`,
+		"	o.Tries = new(max(tries, 0))",
+		"A card that was pulled within a try is taken not to have counted it.",
+	},
+	{
+		"bookings-cleared-without-rotation", bricked, simulator, "cmd/central/internal/cases/grant.go",
+		"	if r.Profile.PUK.Restores && opened >= 0",
+		"	if opened >= 0",
+		"A right PUK is thought to restore its own count on every card.",
+	},
+	{
+		"two-grants-out", bricked, simulator, "cmd/central/internal/cases/grant.go",
+		"now.Before(g.ExpiresAt) && g.Kiosk != kiosk {",
+		"now.Before(g.ExpiresAt) && g.Case == c.ID {",
+		"Whether another kiosk has a grant of the card is not asked.",
+	},
+	{
+		"written-without-its-intent", bricked, simulator, "firmware/kiosk/kiosk.go",
+		`				k.step(unlock.JournalFailed{Reason: reason})
+				return
+`,
+		`				defer k.step(unlock.JournalFailed{Reason: reason})
+`,
+		"What fails to be recorded is told, and the card is written all the same.",
+	},
+	{
 		"unsure-taken-for-rotated", puk, simulator, "cmd/central/internal/cases/grant.go",
 		"case opened == g.Base && o.Rotated == wire.Yes:", "case opened == g.Base && o.Rotated != wire.No:",
 		"A fact has three values, and the third is forgotten.",
@@ -55,6 +98,62 @@ var list = []mutant{
 		"no-answer-taken-for-rotated", puk, simulator, "firmware/unlock/write.go",
 		"		rotated = audit.Unknown\n", "		rotated = audit.Yes\n",
 		"The card was pulled while it was given its next PUK, and what was asked is taken for done.",
+	},
+	{
+		"next-of-the-next", puk, simulator, "cmd/central/internal/api/grant.go",
+		"st.Vault.Derive(g.Card, g.Base+1,",
+		"st.Vault.Derive(g.Card, g.First+1,",
+		"The next PUK is derived from the candidate that is tried, rather than from the base.",
+	},
+	{
+		"another-card-written", puk, simulator, "firmware/kiosk/cards.go",
+		`func (c *served) step(number uint64, do func(card.Card) error) unlock.CardStepped {
+	if c.number != number {`,
+		`func (c *served) step(number uint64, do func(card.Card) error) unlock.CardStepped {
+	if c.Session == nil {`,
+		"Which session a command belongs to is not asked, if there is one.",
+	},
+	{
+		"opened-by-the-next-forgotten", puk, simulator, "cmd/central/internal/cases/grant.go",
+		`	case opened == g.Base+1:
+		r.Card.Settled = g.Base + 1
+`,
+		`	case opened == g.Base+1:
+`,
+		"An outcome by the second candidate settles nothing.",
+	},
+	{
+		"rotated-again-before-it-is-settled", puk, simulator, "firmware/unlock/write.go",
+		"		if w.trying == w.grant.Base && w.grant.rotates() {",
+		"		if w.grant.rotates() {",
+		"A card that was opened by the next PUK is rotated like any other.",
+	},
+	{
+		"recovered-past-what-is-known", puk, simulator, "cmd/central/internal/cases/recover.go",
+		"slices.ContainsFunc(r.Grants, func(g Grant) bool { return g.settles(r.Card.Settled) }) {",
+		"slices.ContainsFunc(r.Grants, func(g Grant) bool { return g.Base >= r.Card.Settled && g.Recovered }) {",
+		"After a restore every intent in a journal counts as a rotation.",
+	},
+	{
+		"restored-without-asking-journals", puk, simulator, "cmd/central/internal/api/grant.go",
+		`		if err := st.recover(&rec); err != nil {
+			return nil, err
+		}
+		g, err := c.Release`,
+		"		g, err := c.Release",
+		"A restored central serves cards by what its backup says.",
+	},
+	{
+		"late-outcome-settles", puk, simulator, "cmd/central/internal/cases/grant.go",
+		`	if g.Base != r.Card.Settled {
+		if o.Tries >= 0 {
+			g.Booked = min(g.Booked, o.Tries)
+		}
+		return
+	}
+`,
+		"",
+		"An outcome of a generation that is settled past sets the card back.",
 	},
 	{
 		"case-not-stored-at-release", twice, simulator, "cmd/central/internal/api/grant.go",
@@ -68,9 +167,71 @@ var list = []mutant{
 		"A repeated check is to get the same answer, and somebody writes that into the rules.",
 	},
 	{
+		"release-leaves-its-step", twice, simulator, "cmd/central/internal/cases/grant.go",
+		`	c.State, c.Nonce = Granted, nil
+`,
+		"",
+		"The case does not go on when its grant has left.",
+	},
+	{
+		"answer-not-kept", twice, simulator, "cmd/central/internal/api/once.go",
+		"return st.keep(a, out)", "return nil",
+		"The idempotency key is read and forgotten.",
+	},
+	{
+		"grant-twice-a-case", twice, simulator, "cmd/central/internal/cases/grant.go",
+		`	if err := c.at(now, Accepted); err != nil {
+		return Grant{}, err`,
+		`	if err := c.at(now, Accepted, Granted); err != nil {
+		return Grant{}, err`,
+		"A kiosk that lost its grant may ask for another in the same case.",
+	},
+	{
+		"case-not-stored-at-check", twice, simulator, "cmd/central/internal/api/walk.go",
+		"		if err := errors.Join(st.tx.SetCase(c), st.counted(before, rec)); err != nil {",
+		"		if err := st.counted(before, rec); err != nil {",
+		"A code that was right is booked nowhere.",
+	},
+	{
 		"pulled-taken-for-not-unlocked", told, simulator, "firmware/unlock/write.go",
 		"m.end(m.outcome(audit.Unknown, nil, audit.No, -1), ReasonUnknownOutcome)", "m.end(m.outcome(audit.Unknown, nil, audit.No, -1), ReasonNotUnlocked)",
 		"The card was pulled while its passcode was set, and the holder hears that it was not.",
+	},
+	{
+		"unlocked-before-the-card-says-so", told, simulator, "firmware/unlock/write.go",
+		`	case FailNoPUK:
+		m.end(m.outcome(audit.No, nil, audit.No, w.tries), Reason(wire.CodeCardReferred))
+	case FailPasscode`,
+		`	case FailNoPUK:
+		m.end(m.outcome(audit.No, nil, audit.No, w.tries), Reason(wire.CodeCardReferred))
+	case FailHung:
+		m.end(m.outcome(audit.Yes, nil, audit.No, -1), "")
+	case FailPasscode`,
+		"A card that is slow to answer is taken to have done as it was told.",
+	},
+	{
+		"pulled-at-rotation-taken-for-failed", told, simulator, "firmware/unlock/write.go",
+		`	m.end(o, "") // the passcode is on the card`,
+		`	if f.Kind == FailRemoved {
+		m.end(o, ReasonRemoved)
+		return
+	}
+	m.end(o, "") // the passcode is on the card`,
+		"The passcode is on the card and the PUK perhaps not; the holder hears of the second alone.",
+	},
+	{
+		"removal-heard-before-the-answer", told, simulator, "firmware/unlock/machine.go",
+		`	case phaseResetting, phaseConfirming, phaseRotating, phaseVerifying, phaseReplacing, phaseProbing:
+		return true`,
+		`	case phaseResetting, phaseRotating, phaseVerifying, phaseReplacing, phaseProbing:
+		return true`,
+		"A state is missing in the list of those in which the card may be in the middle of a change.",
+	},
+	{
+		"confirmation-lost-taken-for-no", told, simulator, "firmware/unlock/write.go",
+		"		m.end(m.outcome(audit.Unknown, nil, audit.No, w.tries), ReasonUnknownOutcome)",
+		"		m.end(m.outcome(audit.No, nil, audit.No, w.tries), ReasonNotUnlocked)",
+		"No confirmation is read as a refusal.",
 	},
 	{
 		"forgets-what-is-held", evidence, simulator, "firmware/kiosk/deliver.go",
@@ -81,5 +242,122 @@ var list = []mutant{
 		"no-sync", evidence, crashes, "firmware/journal/open.go",
 		"&bbolt.Options{Timeout: lockWait, NoFreelistSync: true,", "&bbolt.Options{Timeout: lockWait, NoSync: true, NoFreelistSync: true,",
 		"Syncs are slow, and somebody tries whether it goes without.",
+	},
+	{
+		"fork-not-noticed", evidence, simulator, "cmd/central/internal/ledger/ledger.go",
+		`		if same != at.Hash {
+			return nil, fmt.Errorf("%w: entry %d is held with other content", ErrDoesNotExtend, s.Seq)
+		}
+`,
+		`		_ = same
+`,
+		"Entries that are held already are skipped without a look.",
+	},
+	{
+		"receipt-of-a-restored-central-refused", evidence, simulator, "firmware/journal/deliver.go",
+		"	case epoch == j.state.Epoch && seq < j.state.Held:",
+		"	case seq < j.state.Held:",
+		"A central that holds less than before is not believed, whatever the epoch.",
+	},
+	{
+		"answer-not-waited-for", evidence, simulator, "firmware/kiosk/deliver.go",
+		"	if err := k.Journal.Held(receipt.Epoch, receipt.Held, [32]byte(receipt.Hash)); err != nil {",
+		"	if err := k.Journal.Held(receipt.Epoch, max(receipt.Held, head.Seq), [32]byte(head.Hash)); err != nil {",
+		"What was sent is marked as held, whatever the receipt says.",
+	},
+	{
+		"failed-commit-forgotten", evidence, simulator, "firmware/journal/journal.go",
+		`	if err := tx.Commit(); err != nil {
+		j.failed = err
+		return fmt.Errorf`,
+		`	if err := tx.Commit(); err != nil {
+		j.state, j.open = next, open
+		return fmt.Errorf`,
+		"A commit that failed is taken for one that did not: the journal goes on.",
+	},
+	{
+		"durable-before-it-is", evidence, simulator, "firmware/kiosk/kiosk.go",
+		`	if err := k.Journal.Append(entries...); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		k.Log.Info("walk", "kind", string(e.Kind), "case", e.Case, "reason", e.Reason)
+	}
+`,
+		`	for _, e := range entries {
+		k.Log.Info("walk", "kind", string(e.Kind), "case", e.Case, "reason", e.Reason)
+	}
+	if err := k.Journal.Append(entries...); err != nil {
+		return err
+	}
+`,
+		"An entry is told to be there before it is.",
+	},
+	{
+		"copy-not-synced", evidence, crashes, "firmware/journal/compact.go",
+		`		err = syncPath(temporary)
+	}
+	if err == nil {
+		err = os.Rename`,
+		"		err = os.Rename",
+		"A compacted journal takes the place of the old one before it is on the disk.",
+	},
+	{
+		"folder-not-synced-after-compaction", evidence, crashes, "firmware/journal/compact.go",
+		"errors.Join(syncPath(filepath.Dir(j.path)), old.Close())",
+		"old.Close()",
+		"A file that was renamed is thought to be there.",
+	},
+	{
+		"open-questions-on-their-own", evidence, crashes, "firmware/journal/journal.go",
+		`	if err := open.write(tx.Bucket(bucketOpen), j.open); err != nil {
+		return err
+	}
+	next.Open = len(open)
+	return next.write(tx)`,
+		`	next.Open = len(j.open)
+	if err := next.write(tx); err != nil {
+		return err
+	}
+	tx.OnCommit(func() {
+		again, err := j.db.Begin(true)
+		if err != nil {
+			return
+		}
+		next.Open = len(open)
+		if open.write(again.Bucket(bucketOpen), j.open) != nil || next.write(again) != nil || again.Commit() != nil {
+			j.failed = err
+		}
+	})
+	return nil`,
+		"Which card was about to be written is noted in a commit of its own, after the one with the entries.",
+	},
+	{
+		"journal-made-in-its-place", evidence, crashes, "firmware/journal/open.go",
+		`	temporary := j.path + newSuffix
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bbolt.Open(temporary, 0o600, options())
+	if err != nil {
+		return err
+	}
+	err = db.Update`,
+		`	temporary := j.path
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bbolt.Open(temporary, 0o600, options())
+	if err != nil {
+		return err
+	}
+	err = db.Update`,
+		"A new journal is written at its path, rather than beside it and moved there.",
+	},
+	{
+		"forgotten-beyond-the-mark", evidence, crashes, "firmware/journal/journal.go",
+		"	for n := 0; next.First <= j.forget && n",
+		"	for n := 0; next.First <= j.forget+1 && n",
+		"Off by one: the entry after the last that is backed up goes, too.",
 	},
 }

@@ -91,7 +91,7 @@ func init() {
 		"central's commit hidden": {netSteps, func(w *world, o *op, f *fault) error { w.central.store.after.Store(&errDisk); o.pass(); return nil }},
 		"central restored":        {quietSteps, restored},
 		"clock leaps forward":     {quietSteps, func(w *world, o *op, f *fault) error { f.spoils(); w.ahead.Add(2 * 3600e9); o.pass(); return nil }},
-		"clock leaps back":        {quietSteps, func(w *world, o *op, f *fault) error { f.spoils(); w.ahead.Add(-2 * 3600e9); o.pass(); return nil }},
+		"clock leaps back":        {quietSteps, leapsBack},
 		"kiosk opened":            {quietSteps, opened},
 		"card frozen":             {quietSteps, frozen},
 	}
@@ -411,6 +411,16 @@ func frozen(w *world, o *op, f *fault) error {
 	f.spoils()
 	w.update(func(tx *store.Tx) error { return tx.FreezeCard(f.card.serial, w.now()) })
 	w.frozen = append(w.frozen, f.card)
+	o.pass()
+	return nil
+}
+
+func leapsBack(w *world, o *op, f *fault) error {
+	f.spoils()
+	if now := w.now(); now.After(w.latest) {
+		w.latest = now
+	}
+	w.ahead.Add(-int64(2 * time.Hour))
 	o.pass()
 	return nil
 }

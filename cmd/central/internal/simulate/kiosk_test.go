@@ -409,6 +409,7 @@ type slot struct {
 	n int
 
 	stage string // of the last command
+	wrong bool   // the card has counted a wrong PUK
 }
 
 func (s *slot) gone() bool { return s.p.k.inserted != s.n || s.p.isDead() }
@@ -447,6 +448,7 @@ func (s *slot) Transmit(command []byte) ([]byte, error) {
 	answer, err := s.c.sim.Transmit(bytes.Clone(command))
 	_, after := s.c.sim.TriesLeft()
 	w.tried(s.c, stage, before, after)
+	s.wrong = s.wrong || after < before
 	if gated && v.hold {
 		o.done = true
 		if v = w.gate(context.Background(), o); v.err != nil {
@@ -457,6 +459,13 @@ func (s *slot) Transmit(command []byte) ([]byte, error) {
 		return nil, card.ErrRemoved
 	}
 	return answer, err
+}
+
+// mayTry: a PUK is about to be given to the card, right or wrong. Before the first, what others have tried may not be known.
+func (s *slot) mayTry() {
+	if _, left := s.c.sim.TriesLeft(); left == 1 && (s.wrong || !s.c.strangers) && !s.gone() {
+		s.p.k.w.breaks(cardIsNotBricked, "%s: a kiosk tries a PUK, and it is the last try", s.c.name)
+	}
 }
 
 // staged tells what a card is asked for.
@@ -475,6 +484,7 @@ func (c staged) Prove(d [32]byte) ([]byte, error) {
 
 func (c staged) Reset(puk, passcode secret.Value) error {
 	c.s.p.at("reset")
+	c.s.mayTry()
 	err := c.Card.Reset(puk, passcode)
 	c.s.p.did("reset")
 	return err

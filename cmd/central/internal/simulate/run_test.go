@@ -245,7 +245,7 @@ func (w *world) tryEpisode(first, second cell) error {
 		case visit > 0:
 			time.Sleep(20 * time.Second)
 			if said.Reason == unlock.Reason(wires.CodeGrantUnsettled) || recovering {
-				w.ahead.Add(int64(time.Hour)) // after a leap of the clock that is how long it can take
+				w.ahead.Add(int64(max(time.Hour, w.latest.Sub(w.now())))) // after leaps of the clock that is how long it can take
 			}
 		}
 		if visit > 1 && w.rng.IntN(2) == 0 {

@@ -31,6 +31,7 @@ type world struct {
 	began      time.Time
 	central    *central
 	ahead      atomic.Int64 // central's clock, nanoseconds
+	latest     time.Time    // by central's clock, when it leapt back
 	kiosks     []*kiosk
 	clones     []*kiosk
 	named      int        // kiosks
@@ -60,6 +61,7 @@ type world struct {
 
 	cases       map[string]string // names of cases, in the order of their appearance
 	codes       map[string]string // by case and code: the key of the request that was accepted
+	answers     map[string]string // by request: central's
 	learnt      map[string]bool   // cases whose outcome central has answered
 	grants      map[string]string // by case
 	unlocked    int
@@ -82,7 +84,7 @@ func (w *world) breaks(invariant, format string, args ...any) {
 
 func newWorld(t *template, seed uint64, dir string) (*world, error) {
 	w := &world{template: t, seed: seed, dir: dir, began: time.Now(), cards: map[string]*plastic{}, shown: map[string]int64{}, mail: map[string][]string{}, cases: map[string]string{},
-		learnt: map[string]bool{}, codes: map[string]string{}, grants: map[string]string{}, hits: map[cell]int{},
+		learnt: map[string]bool{}, answers: map[string]string{}, codes: map[string]string{}, grants: map[string]string{}, hits: map[cell]int{},
 		rng: rand.New(rand.NewPCG(seed, 0))}
 	network.Store(w)
 	path := filepath.Join(dir, "central.db")
@@ -369,6 +371,10 @@ func (w *world) answered(r *request, status int, body []byte) {
 		w.mu.Lock()
 		w.shown[r.kiosk.name] = max(w.shown[r.kiosk.name], said.Journal.Seq)
 		w.mu.Unlock()
+	case "check", "release": // asked again, it gets the same answer
+		w.once(w.answers, fmt.Sprintf("%d %s %s %s", w.restores, r.kiosk.name, r.step(), key), string(body), "a request")
+	}
+	switch r.step() {
 	case "check":
 		var said struct{ Code string }
 		if err := json.Unmarshal(r.body, &said); err != nil {
