@@ -59,7 +59,7 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&o.socket, "socket", "/run/latchkey/central.sock", "`path` of the socket of the central on this machine: [office] socket in its central.toml")
 	cmd.AddCommand(
-		group("audit", "The evidence: export, search, prove, verify", auditExport(&o), auditProve(&o), auditSearch(&o), auditVerify()),
+		group("audit", "The evidence: export, search, prove, verify, cosign", auditExport(&o), auditProve(&o), auditSearch(&o), auditVerify(), auditWitnessKey(), auditCosign()),
 		group("report", "What was done, in numbers", reportUnlocks(&o)),
 		manCommand())
 	return cmd

@@ -41,7 +41,7 @@ func TestCommandLine(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"edit": edit, "broken": broken},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"edit": edit, "broken": broken, "trees": trees, "serves": serves},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("K1", fmt.Sprintf("%x", sha256.Sum256(spki)))
 			for name, text := range map[string]string{

@@ -7,9 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/store"
+	"latchkey/firmware/audit"
 	"latchkey/firmware/wire"
 )
 
@@ -51,10 +55,20 @@ func (s *routes) GetCheckpoint(ctx context.Context, r wire.GetCheckpointRequestO
 
 func (r reply) VisitGetCheckpointResponse(w http.ResponseWriter) error { return r.write(w) }
 
-// checkpoint is for everybody: auditors, witnesses, other trusts.
+// checkpoint is for everybody: auditors, witnesses, other trusts. With ?from= it comes with the proof from an older size, whose hashes
+// tell nobody anything, in the form of a witness's (audit.Shown).
 func (s *Server) checkpoint(witnessed bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p, err := s.Tree.Newest(r.Context(), witnessed, 0)
+		var from int64
+		asked := r.URL.Query().Get("from")
+		if asked != "" {
+			var err error
+			if from, err = strconv.ParseInt(asked, 10, 64); err != nil || from < 0 {
+				http.Error(w, "from is the size of the checkpoint that you have, a number.", http.StatusBadRequest)
+				return
+			}
+		}
+		p, err := s.Tree.Newest(r.Context(), witnessed, from)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			http.Error(w, "There is no such checkpoint yet.", http.StatusNotFound)
@@ -65,6 +79,14 @@ func (s *Server) checkpoint(witnessed bool) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write(p.Note) // an error is that of a connection that nobody reads any more
+		body := p.Note
+		if asked != "" {
+			shown := audit.Shown{Old: from, Note: p.Note}
+			for _, h := range p.Proof {
+				shown.Proof = append(shown.Proof, tlog.Hash(h))
+			}
+			body = shown.Bytes()
+		}
+		_, _ = w.Write(body) // an error is that of a connection that nobody reads any more
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -188,6 +189,19 @@ func TestACheckpointIsPublishedAndCosigned(t *testing.T) {
 	two := w.signed()
 	if two.Size <= one.Size {
 		t.Error("that it was cosigned stands in no record")
+	}
+	status, body := w.publicly(fmt.Sprintf("/checkpoint?from=%d", one.Size))
+	shown, err := audit.ParseShown(body)
+	if err != nil || status != http.StatusOK || shown.Old != one.Size || !bytes.Equal(shown.Note, two.Note) {
+		t.Fatalf("with a proof: %d %s: %v", status, body, err)
+	}
+	if err := audit.CheckConsistency(one.Checkpoint, two.Checkpoint, shown.Proof); err != nil {
+		t.Error(err)
+	}
+	for from, want := range map[string]int{"0": http.StatusOK, "1000000": http.StatusOK, "-1": http.StatusBadRequest, "x": http.StatusBadRequest} {
+		if status, _ := w.publicly("/checkpoint?from=" + from); status != want {
+			t.Errorf("from %s: %d", from, status)
+		}
 	}
 	_, note = w.publicly("/checkpoint/witnessed")
 	if !bytes.Equal(note, file) {
