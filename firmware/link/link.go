@@ -240,7 +240,8 @@ func answer[T any](ok *T, problem *wire.Problem, r *http.Response) (*T, error) {
 	switch {
 	case ok != nil:
 		return ok, nil
-	case problem != nil:
+	case problem != nil && problem.Code != "" && r.StatusCode >= 400: // not whatever JSON: of a problem it is concluded what is not asked again
+		problem.Status = r.StatusCode
 		return nil, problem
 	}
 	return nil, fmt.Errorf("central answered %s and neither a result nor a problem", r.Status)

@@ -157,9 +157,41 @@ func (d duration) or(otherwise time.Duration) time.Duration {
 // ReadConfig reads a configuration and what it names. Relative paths count from its folder. help is the command that
 // prints Example, for those who left something out.
 func ReadConfig(path, help string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	c, err := parseConfig(text, path, help)
+	if err != nil {
+		return nil, err
+	}
+	if c.Profiles, err = profiles.Load(c.ProfilesFolder); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("configuration %s: data: %w", path, err)
+	}
+	if c.roots, err = roots(c.CentralCA); err != nil {
+		return nil, fmt.Errorf("central_ca: %w", err)
+	}
+	if c.IdentityFolder == "" {
+		return c, c.readKeys()
+	}
+	if c.enrolled, err = identity.Open(c.IdentityFolder, c.TPM); err != nil {
+		return nil, err
+	}
+	c.certificate = c.enrolled.TLS()
+	c.Identity = kiosk.Identity{
+		ID: c.enrolled.Name(), Key: c.enrolled.Key(), Certificates: c.enrolled.Certificates, CentralKey: c.enrolled.CentralKey(),
+	}
+	return c, nil
+}
+
+// parseConfig reads the settings, without what they name.
+func parseConfig(text []byte, path, help string) (*Config, error) {
 	c := &Config{TimeZone: "Europe/London", TPM: DefaultTPM}
 	c.setDefaults()
-	meta, err := toml.DecodeFile(path, c)
+	meta, err := toml.Decode(string(text), c)
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
@@ -195,29 +227,10 @@ func ReadConfig(path, help string) (*Config, error) {
 	if c.Zone, err = time.LoadLocation(c.TimeZone); err != nil {
 		return nil, fmt.Errorf("configuration %s: time_zone %q is not known; write one like Europe/London", path, c.TimeZone)
 	}
-	if c.Profiles, err = profiles.Load(c.ProfilesFolder); err != nil {
-		return nil, fmt.Errorf("configuration %s: %w", path, err)
-	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("configuration %s: data: %w", path, err)
-	}
 	c.Machine = unlock.DefaultConfig
 	c.Machine.Idle, c.Machine.CodeIdle = c.Idle.Walk.or(c.Machine.Idle), c.Idle.Code.or(c.Machine.CodeIdle)
 	c.Machine.Warn, c.Machine.Linger = c.Idle.Warn.or(c.Machine.Warn), c.Idle.Linger.or(c.Machine.Linger)
 	c.Machine.Feedback, c.Machine.Weak = c.Feedback.Ask, unlock.WeakPolicy(c.Passcode.Weak)
-	if c.roots, err = roots(c.CentralCA); err != nil {
-		return nil, fmt.Errorf("central_ca: %w", err)
-	}
-	if c.IdentityFolder == "" {
-		return c, c.readKeys()
-	}
-	if c.enrolled, err = identity.Open(c.IdentityFolder, c.TPM); err != nil {
-		return nil, err
-	}
-	c.certificate = c.enrolled.TLS()
-	c.Identity = kiosk.Identity{
-		ID: c.enrolled.Name(), Key: c.enrolled.Key(), Certificates: c.enrolled.Certificates, CentralKey: c.enrolled.CentralKey(),
-	}
 	return c, nil
 }
 
