@@ -34,12 +34,12 @@ func (m mutant) try(ctx context.Context, dir string, unlocks int) fate {
 	if m.seenBy == crashes {
 		return crash(ctx, binary)
 	}
-	return simulation(ctx, binary, unlocks)
+	return simulation(ctx, binary, unlocks, firstFault[m.name])
 }
 
 // simulation plays until an invariant breaks.
-func simulation(ctx context.Context, binary string, unlocks int) fate {
-	c := exec.CommandContext(ctx, binary, "-test.run=^TestSimulate$", "-test.timeout=0", "-part", "-broken=1", "-unlocks="+strconv.Itoa(unlocks))
+func simulation(ctx context.Context, binary string, unlocks int, about string) fate {
+	c := exec.CommandContext(ctx, binary, "-test.run=^TestSimulate$", "-test.timeout=0", "-part", "-broken=1", "-unlocks="+strconv.Itoa(unlocks), "-about="+about)
 	var out, cried bytes.Buffer
 	c.Stdout, c.Stderr = &out, &cried
 	err := c.Run()

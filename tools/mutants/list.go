@@ -29,6 +29,20 @@ type mutant struct {
 	why      string // somebody makes this mistake
 }
 
+// firstFault is what goes wrong first in every episode that the simulation plays to a mutant: those that need two faults one after the
+// other, in one card's way, are found by make simulate in 100,000 unlocks, and here sooner.
+var firstFault = map[string]string{
+	"intent-taken-for-nothing-written":   "rotate / killed after / piv",
+	"first-candidate-only":               "rotate / killed after / piv",
+	"rotated-again-before-it-is-settled": "rotate / killed after / piv",
+	"last-try-granted":                   pulledAtRotation,
+	"tries-not-booked":                   "reset / card pulled after / piv",
+	"unknown-cost-taken-for-none":        "reset / card pulled after / piv",
+	"bookings-cleared-without-rotation":  pulledAtRotation,
+}
+
+const pulledAtRotation = "rotate / card pulled before / piv"
+
 // list has the mutants, those of one invariant together. The first of each is one of the few.
 var list = []mutant{
 	{
@@ -75,21 +89,6 @@ var list = []mutant{
 		"A right PUK is thought to restore its own count on every card.",
 	},
 	{
-		"two-grants-out", bricked, simulator, "cmd/central/internal/cases/grant.go",
-		"now.Before(g.ExpiresAt) && g.Kiosk != kiosk {",
-		"now.Before(g.ExpiresAt) && g.Case == c.ID {",
-		"Whether another kiosk has a grant of the card is not asked.",
-	},
-	{
-		"written-without-its-intent", bricked, simulator, "firmware/kiosk/kiosk.go",
-		`				k.step(unlock.JournalFailed{Reason: reason})
-				return
-`,
-		`				defer k.step(unlock.JournalFailed{Reason: reason})
-`,
-		"What fails to be recorded is told, and the card is written all the same.",
-	},
-	{
 		"unsure-taken-for-rotated", puk, simulator, "cmd/central/internal/cases/grant.go",
 		"case opened == g.Base && o.Rotated == wire.Yes:", "case opened == g.Base && o.Rotated != wire.No:",
 		"A fact has three values, and the third is forgotten.",
@@ -100,27 +99,20 @@ var list = []mutant{
 		"The card was pulled while it was given its next PUK, and what was asked is taken for done.",
 	},
 	{
+		"unlocked-taken-for-rotated", puk, simulator, "cmd/central/internal/cases/grant.go",
+		"case opened == g.Base && o.Rotated == wire.Yes:", "case opened == g.Base && o.Passcode == wire.Yes:",
+		"Whoever unlocked the card will have replaced its PUK, too.",
+	},
+	{
+		"next-is-the-present", puk, simulator, "firmware/kiosk/grant.go",
+		"Next: c.Next.Value}, nil", "Next: c.Current.Value}, nil",
+		"Of two fields of one type the wrong one is copied.",
+	},
+	{
 		"next-of-the-next", puk, simulator, "cmd/central/internal/api/grant.go",
 		"st.Vault.Derive(g.Card, g.Base+1,",
 		"st.Vault.Derive(g.Card, g.First+1,",
 		"The next PUK is derived from the candidate that is tried, rather than from the base.",
-	},
-	{
-		"another-card-written", puk, simulator, "firmware/kiosk/cards.go",
-		`func (c *served) step(number uint64, do func(card.Card) error) unlock.CardStepped {
-	if c.number != number {`,
-		`func (c *served) step(number uint64, do func(card.Card) error) unlock.CardStepped {
-	if c.Session == nil {`,
-		"Which session a command belongs to is not asked, if there is one.",
-	},
-	{
-		"opened-by-the-next-forgotten", puk, simulator, "cmd/central/internal/cases/grant.go",
-		`	case opened == g.Base+1:
-		r.Card.Settled = g.Base + 1
-`,
-		`	case opened == g.Base+1:
-`,
-		"An outcome by the second candidate settles nothing.",
 	},
 	{
 		"rotated-again-before-it-is-settled", puk, simulator, "firmware/unlock/write.go",
@@ -129,68 +121,37 @@ var list = []mutant{
 		"A card that was opened by the next PUK is rotated like any other.",
 	},
 	{
-		"recovered-past-what-is-known", puk, simulator, "cmd/central/internal/cases/recover.go",
-		"slices.ContainsFunc(r.Grants, func(g Grant) bool { return g.settles(r.Card.Settled) }) {",
-		"slices.ContainsFunc(r.Grants, func(g Grant) bool { return g.Base >= r.Card.Settled && g.Recovered }) {",
-		"After a restore every intent in a journal counts as a rotation.",
-	},
-	{
-		"restored-without-asking-journals", puk, simulator, "cmd/central/internal/api/grant.go",
-		`		if err := st.recover(&rec); err != nil {
-			return nil, err
-		}
-		g, err := c.Release`,
-		"		g, err := c.Release",
-		"A restored central serves cards by what its backup says.",
-	},
-	{
-		"late-outcome-settles", puk, simulator, "cmd/central/internal/cases/grant.go",
-		`	if g.Base != r.Card.Settled {
-		if o.Tries >= 0 {
-			g.Booked = min(g.Booked, o.Tries)
-		}
-		return
-	}
-`,
-		"",
-		"An outcome of a generation that is settled past sets the card back.",
-	},
-	{
-		"case-not-stored-at-release", twice, simulator, "cmd/central/internal/api/grant.go",
-		"return out, errors.Join(st.tx.SetCase(c), st.tx.AddGrant(g),", "return out, errors.Join(st.tx.AddGrant(g),",
-		"The rules are right, and their result is not stored.",
-	},
-	{
 		"code-stays-good", twice, simulator, "cmd/central/internal/cases/code.go",
 		"if err := c.at(now, CodeSent); err != nil {\n		return err\n	}\n	if err := c.stillEligible(p, now, *r); err != nil {\n		return err\n	}\n	if lockedOut(p, r.Card, r.Holder) {\n		return c.end(wire.CodeHolderLockedOut)\n	}\n	if !c.Code.Out(now) {\n		return Refuse(wire.CodeCodeExpired)\n	}\n	c.Attempts++\n	if hmac.Equal(c.Code.MAC, mac) {\n		c.State, c.Code.MAC = Accepted, nil",
 		"if err := c.at(now, CodeSent, Accepted); err != nil {\n		return err\n	}\n	if err := c.stillEligible(p, now, *r); err != nil {\n		return err\n	}\n	if lockedOut(p, r.Card, r.Holder) {\n		return c.end(wire.CodeHolderLockedOut)\n	}\n	if !c.Code.Out(now) {\n		return Refuse(wire.CodeCodeExpired)\n	}\n	c.Attempts++\n	if hmac.Equal(c.Code.MAC, mac) {\n		c.State = Accepted",
 		"A repeated check is to get the same answer, and somebody writes that into the rules.",
 	},
 	{
-		"release-leaves-its-step", twice, simulator, "cmd/central/internal/cases/grant.go",
-		`	c.State, c.Nonce = Granted, nil
-`,
-		"",
-		"The case does not go on when its grant has left.",
+		"accepted-case-takes-any-code", twice, simulator, "cmd/central/internal/cases/code.go",
+		"	if err := c.at(now, CodeSent); err != nil {\n", "	if c.State == Accepted && c.Open(now) {\n		return nil\n	}\n	if err := c.at(now, CodeSent); err != nil {\n",
+		"To check a code again is thought to do no harm once one was right.",
+	},
+	{
+		"grant-given-again", twice, simulator, "cmd/central/internal/api/grant.go",
+		"st.rq.kiosk, r.Body.Proof, r.Body.Challenge)\n		if err != nil {\n			return nil, st.turnDown(",
+		`st.rq.kiosk, r.Body.Proof, r.Body.Challenge)
+		for _, had := range rec.Grants {
+			if err != nil && c.State == cases.Granted && had.Case == c.ID && had.Outcome == nil {
+				both, err := st.candidates(rec, had, r.Body.Challenge)
+				if err != nil {
+					return nil, err
+				}
+				return st.seal(st.rq, c, had, both)
+			}
+		}
+		if err != nil {
+			return nil, st.turnDown(`,
+		"A kiosk that says it lost its grant is given it again.",
 	},
 	{
 		"answer-not-kept", twice, simulator, "cmd/central/internal/api/once.go",
 		"return st.keep(a, out)", "return nil",
 		"The idempotency key is read and forgotten.",
-	},
-	{
-		"grant-twice-a-case", twice, simulator, "cmd/central/internal/cases/grant.go",
-		`	if err := c.at(now, Accepted); err != nil {
-		return Grant{}, err`,
-		`	if err := c.at(now, Accepted, Granted); err != nil {
-		return Grant{}, err`,
-		"A kiosk that lost its grant may ask for another in the same case.",
-	},
-	{
-		"case-not-stored-at-check", twice, simulator, "cmd/central/internal/api/walk.go",
-		"		if err := errors.Join(st.tx.SetCase(c), st.counted(before, rec)); err != nil {",
-		"		if err := st.counted(before, rec); err != nil {",
-		"A code that was right is booked nowhere.",
 	},
 	{
 		"pulled-taken-for-not-unlocked", told, simulator, "firmware/unlock/write.go",
@@ -266,16 +227,6 @@ var list = []mutant{
 		"What was sent is marked as held, whatever the receipt says.",
 	},
 	{
-		"failed-commit-forgotten", evidence, simulator, "firmware/journal/journal.go",
-		`	if err := tx.Commit(); err != nil {
-		j.failed = err
-		return fmt.Errorf`,
-		`	if err := tx.Commit(); err != nil {
-		j.state, j.open = next, open
-		return fmt.Errorf`,
-		"A commit that failed is taken for one that did not: the journal goes on.",
-	},
-	{
 		"durable-before-it-is", evidence, simulator, "firmware/kiosk/kiosk.go",
 		`	if err := k.Journal.Append(entries...); err != nil {
 		return err
@@ -304,9 +255,8 @@ var list = []mutant{
 	},
 	{
 		"folder-not-synced-after-compaction", evidence, crashes, "firmware/journal/compact.go",
-		"errors.Join(syncPath(filepath.Dir(j.path)), old.Close())",
-		"old.Close()",
-		"A file that was renamed is thought to be there.",
+		"errors.Join(syncPath(filepath.Dir(j.path)), old.Close())", "errors.Join(syncPath(filepath.Clean(j.path)), old.Close())",
+		"The file is synced where its folder should be, so that its new name may be lost.",
 	},
 	{
 		"open-questions-on-their-own", evidence, crashes, "firmware/journal/journal.go",
@@ -356,8 +306,7 @@ var list = []mutant{
 	},
 	{
 		"forgotten-beyond-the-mark", evidence, crashes, "firmware/journal/journal.go",
-		"	for n := 0; next.First <= j.forget && n",
-		"	for n := 0; next.First <= j.forget+1 && n",
+		"next.First <= j.forget && n", "next.First <= j.forget+1 && j.forget > 0 && n",
 		"Off by one: the entry after the last that is backed up goes, too.",
 	},
 }

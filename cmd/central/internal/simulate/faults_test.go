@@ -41,6 +41,7 @@ var (
 	netSteps     = []string{"begin", "proof", "code", "check", "release", "outcome", "entries"}
 	journalSteps = []string{"noting", "intent", "closing"}
 	quietSteps   = slices.Concat(cardSteps, netSteps) // at which the adversary has all the time that it wants
+	writing      = []string{"reset", "confirm", "rotate", "outcome"}
 	visitSteps   = slices.Concat(cardSteps, netSteps[:5])
 )
 

@@ -134,10 +134,17 @@ func (s *simulator) run(t *testing.T, seed uint64, p plan) *world {
 		for i := p.from; i < p.to && len(w.broken) == 0; i++ {
 			w.rng = rand.New(rand.NewPCG(seed, uint64(i)+1))
 			first := s.cells[(int(seed)*episodes+i)%len(s.cells)]
-			if at := seed >> ofOneCell; at > 0 {
+			if *about != "" {
+				first = s.named(t, *about)
+			} else if at := seed >> ofOneCell; at > 0 {
 				first = s.cells[(at-1)%uint64(len(s.cells))]
 			}
 			second := s.cells[w.rng.IntN(len(s.cells))]
+			if slices.Contains(writing, first.step) && w.rng.IntN(2) == 0 { // what went wrong goes wrong again
+				for !slices.Contains(writing, second.step) {
+					second = s.cells[w.rng.IntN(len(s.cells))]
+				}
+			}
 			if second.kind = first.kind; !p.second || s.steps[second.kind][second.step] == 0 || !second.possible() {
 				second = cell{}
 			}
@@ -189,6 +196,7 @@ func (w *world) tryEpisode(first, second cell) error {
 		}
 	}
 	var said unlock.View
+	referred := false
 	for visit := range 16 {
 		k := w.kiosks[place]
 		w.fault = nil
@@ -198,7 +206,7 @@ func (w *world) tryEpisode(first, second cell) error {
 		case visit == 1 && second.fault != "":
 			w.await(second, k, c)
 		}
-		restores := w.restores
+		restores, spoilt := w.restores, c.spoilt
 		if said, err = w.visit(k, c); err != nil {
 			return err
 		}
@@ -231,11 +239,15 @@ func (w *world) tryEpisode(first, second cell) error {
 		}
 		switch {
 		case unlocked:
-			c.spoilt = 0
+			if c.spoilt == spoilt { // else its PUK may not be replaced
+				c.spoilt = 0
+			}
 			return nil
 		case said.Reason == unlock.Reason(wires.CodeCardReferred) && (c.spoilt > 1 || c.strangers || w.restores > 0):
-			c.retired = true
-			return nil
+			if c.retired = referred; referred {
+				return nil
+			}
+			referred = true // the holder tries again, as people do
 		case said.Reason == unlock.ReasonPUKBlocked && c.strangers:
 			c.retired = true
 			return nil

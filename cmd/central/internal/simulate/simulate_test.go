@@ -23,6 +23,7 @@ var (
 	part      = flag.Bool("part", false, "be one of several processes: say in JSON what came of it")
 	want      = flag.Int("want", 0, "fail if a cell was hit less often")
 	enough    = flag.Int("broken", 3, "stop after so many seeds that break an invariant")
+	about     = flag.String("about", "", "a cell, as it is printed, that all first faults are")
 	calm      = flag.Bool("calm", false, "no faults, and PIV cards alone: for the benchmark")
 )
 
@@ -35,6 +36,16 @@ type tally struct {
 }
 
 func (c cell) String() string { return c.step + " / " + c.fault + " / " + c.kind }
+
+// named is the cell of a name.
+func (s *simulator) named(t *testing.T, name string) cell {
+	t.Helper()
+	i := slices.IndexFunc(s.cells, func(c cell) bool { return c.String() == name })
+	if i < 0 {
+		t.Fatalf("there is no cell %q", name)
+	}
+	return s.cells[i]
+}
 
 func (t *tally) add(w *world) {
 	t.Unlocks += w.unlocked

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"latchkey/cmd/central/internal/store"
@@ -358,10 +359,21 @@ func (w *world) answered(r *request, status int, body []byte) {
 		w.learnt[r.caseID()] = true
 		w.mu.Unlock()
 	}
-	if status >= 300 || r.method != http.MethodPost {
+	if r.method != http.MethodPost {
 		return
 	}
 	key := r.header.Get(wires.IdempotencyHeader)
+	request := fmt.Sprintf("%d %s %s %s", w.restores, r.kiosk.name, r.step(), key)
+	if bytes.Contains(body, []byte(`"`+wires.CodeWrongStep+`"`)) {
+		w.mu.Lock()
+		if _, is := w.answers[request]; is {
+			w.breaks(nothingTwice, "a request that was sent again was taken for another")
+		}
+		w.mu.Unlock()
+	}
+	if status >= 300 {
+		return
+	}
 	switch r.step() {
 	case "begin":
 		var said struct{ Journal wires.JournalHead }
@@ -372,7 +384,7 @@ func (w *world) answered(r *request, status int, body []byte) {
 		w.shown[r.kiosk.name] = max(w.shown[r.kiosk.name], said.Journal.Seq)
 		w.mu.Unlock()
 	case "check", "release": // asked again, it gets the same answer
-		w.once(w.answers, fmt.Sprintf("%d %s %s %s", w.restores, r.kiosk.name, r.step(), key), string(body), "a request")
+		w.once(w.answers, request, string(body), "a request")
 	}
 	switch r.step() {
 	case "check":
