@@ -51,6 +51,11 @@ else
 	@bin/simulate -test.run '^TestSimulate$$' -test.timeout 0 -seed $(SEED)
 endif
 
+ONLY ?=
+.PHONY: mutants
+mutants: deps-build ## put bugs into the code, one at a time, that simulate and crash must notice; ONLY=names, or few for one of each invariant
+	@$(GO) run ./tools/mutants -only '$(ONLY)'
+
 .PHONY: e2e
 e2e: deps-run build ## walk up as a person would, and ask independent card tools whether it is true; central on SQLite and on PostgreSQL
 	@bin/e2e --on sqlite,postgresql

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,19 +28,56 @@ func (m mutant) try(ctx context.Context, dir string, unlocks int) fate {
 	}
 	binary := filepath.Join(dir, m.name+".test")
 	defer os.Remove(binary)
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, string(m.seenBy))
-	if out, err := build.CombinedOutput(); err != nil {
-		return fate{err: fmt.Errorf("it does not build, so it is no mutant: %w\n%s", err, out)}
+	if err := build(ctx, binary, m.seenBy, "-overlay", overlay); err != nil {
+		return fate{err: fmt.Errorf("it does not build, so it is no mutant: %w", err)}
 	}
 	if m.seenBy == crashes {
-		return crash(ctx, binary)
+		return crash(ctx, binary, 64, 8, 1)
 	}
-	return simulation(ctx, binary, unlocks, firstFault[m.name])
+	about := "-about=" + firstFault[m.name]
+	f := simulation(ctx, binary, about, "-broken=1", "-unlocks="+strconv.Itoa(unlocks))
+	if f.seed == "" {
+		return f
+	}
+	switch sane := simulation(ctx, filepath.Join(dir, unchanged), about, "-seed="+f.seed); {
+	case sane.err != nil:
+		return sane
+	case sane.by != "":
+		return fate{err: fmt.Errorf("seed %s breaks the code without the bug, too (%s)", f.seed, sane.by)}
+	}
+	return f
+}
+
+func build(ctx context.Context, binary string, h harness, how ...string) error {
+	c := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-c", "-ldflags=-s -w", "-o", binary}, how, []string{string(h)})...)
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
+
+// unchanged is the simulation of the code as it is: a seed that kills a mutant must not break that.
+const unchanged = "unchanged.test"
+
+// asItIs builds what the mutants are held against, and sees that the journal starts without a bug.
+func asItIs(ctx context.Context, dir string) error {
+	if err := build(ctx, filepath.Join(dir, unchanged), simulator); err != nil {
+		return err
+	}
+	binary := filepath.Join(dir, "unchanged-journal.test")
+	if err := build(ctx, binary, crashes); err != nil {
+		return err
+	}
+	f := crash(ctx, binary, 64)
+	if f.by != "" {
+		return fmt.Errorf("without any bug, %s", f.by)
+	}
+	return f.err
 }
 
 // simulation plays until an invariant breaks.
-func simulation(ctx context.Context, binary string, unlocks int, about string) fate {
-	c := exec.CommandContext(ctx, binary, "-test.run=^TestSimulate$", "-test.timeout=0", "-part", "-broken=1", "-unlocks="+strconv.Itoa(unlocks), "-about="+about)
+func simulation(ctx context.Context, binary string, how ...string) fate {
+	c := exec.CommandContext(ctx, binary, append([]string{"-test.run=^TestSimulate$", "-test.timeout=0", "-part"}, how...)...)
 	var out, cried bytes.Buffer
 	c.Stdout, c.Stderr = &out, &cried
 	err := c.Run()
@@ -75,9 +113,9 @@ var (
 )
 
 // crash starts the journal from few states, then from more, until a start goes wrong.
-func crash(ctx context.Context, binary string) fate {
+func crash(ctx context.Context, binary string, points ...int) fate {
 	tried := 0
-	for _, oneIn := range []int{64, 8, 1} {
+	for _, oneIn := range points {
 		c := exec.CommandContext(ctx, binary, "-test.run=^TestCrashStates$", "-test.timeout=0", "-one-in="+strconv.Itoa(oneIn))
 		out, err := c.CombinedOutput()
 		m := crashLine.FindSubmatch(out)

@@ -159,16 +159,10 @@ var list = []mutant{
 		"The card was pulled while its passcode was set, and the holder hears that it was not.",
 	},
 	{
-		"unlocked-before-the-card-says-so", told, simulator, "firmware/unlock/write.go",
-		`	case FailNoPUK:
-		m.end(m.outcome(audit.No, nil, audit.No, w.tries), Reason(wire.CodeCardReferred))
-	case FailPasscode`,
-		`	case FailNoPUK:
-		m.end(m.outcome(audit.No, nil, audit.No, w.tries), Reason(wire.CodeCardReferred))
-	case FailHung:
-		m.end(m.outcome(audit.Yes, nil, audit.No, -1), "")
-	case FailPasscode`,
-		"A card that is slow to answer is taken to have done as it was told.",
+		"slow-taken-for-done", told, simulator, "firmware/unlock/write.go",
+		"	case FailRemoved, FailReset, FailHung, FailUnknown:\n		m.end(m.outcome(audit.Unknown, nil, audit.No, -1), ReasonUnknownOutcome)",
+		"	case FailHung:\n		m.end(m.outcome(audit.Yes, nil, audit.No, -1), \"\")\n	case FailRemoved, FailReset, FailUnknown:\n		m.end(m.outcome(audit.Unknown, nil, audit.No, -1), ReasonUnknownOutcome)",
+		"A card that does not answer in time is taken to have done as it was told.",
 	},
 	{
 		"pulled-at-rotation-taken-for-failed", told, simulator, "firmware/unlock/write.go",
@@ -305,8 +299,8 @@ var list = []mutant{
 		"A new journal is written at its path, rather than beside it and moved there.",
 	},
 	{
-		"forgotten-beyond-the-mark", evidence, crashes, "firmware/journal/journal.go",
-		"next.First <= j.forget && n", "next.First <= j.forget+1 && j.forget > 0 && n",
-		"Off by one: the entry after the last that is backed up goes, too.",
+		"moved-aside-before-there-is-another", evidence, crashes, "firmware/journal/open.go",
+		"err := os.Link(j.path, quarantined)", "err := os.Rename(j.path, quarantined)",
+		"A damaged journal is moved aside, and for a moment there is none: the next start begins as if nothing had been.",
 	},
 }

@@ -6,7 +6,7 @@
 // A mutant is an edit of one file (list.go), of the kind that somebody makes by mistake, that breaks one of the invariants that no
 // fault may break. It is built with go test -overlay: no file of the tree is touched. It counts as killed only if the simulation
 // (cmd/central/internal/simulate) finds an invariant broken, or a start from one of the journal's crash states
-// (firmware/journal) goes wrong; that a program does not build, panics or hangs does not count, and no unit test is run. One that
+// (firmware/journal) goes wrong; that a program does not build, panics or hangs does not count, nor a seed that breaks the code without the bug, and no unit test is run. One that
 // would have no effect at all is no mutant: it is replaced by another, not excused.
 //
 // It is a tool for development, and runs at the top of the repository.
@@ -68,6 +68,9 @@ func run(ctx context.Context, only string, unlocks, atOnce int) error {
 	defer os.RemoveAll(dir)
 
 	began := time.Now()
+	if err := asItIs(ctx, dir); err != nil {
+		return err
+	}
 	fates := make([]fate, len(chosen))
 	next := make(chan int)
 	var workers sync.WaitGroup
