@@ -136,13 +136,15 @@ func (f *Face) Handle(ev tcell.Event, now time.Time) unlock.Input {
 // tap is where and when a finger was lifted.
 type tap struct {
 	x, y   int
-	at     time.Time
-	before bool // on a screen that has gone
+	first  time.Time // when it acted
+	at     time.Time // of its last echo
+	before bool      // on a screen that has gone
 }
 
 // Another tap so soon, and no further away, is the same finger's, of a hand that trembles. The cells are about 12 mm.
 const (
 	bounce        = 400 * time.Millisecond
+	trembling     = time.Second // for no longer: who taps on and on means it
 	bounceColumns = 4
 	bounceRows    = 2
 )
@@ -183,14 +185,14 @@ func (f *Face) mouse(ev *tcell.EventMouse) unlock.Input {
 		f.pressed, f.shown = "", time.Time{}
 		switch {
 		case was != nil && was.r.near(x, y):
-			f.last = tap{x: x, y: y, at: f.now}
+			f.last = tap{x: x, y: y, first: f.now, at: f.now}
 			if was.id != showID {
 				return was.act()
 			}
 		case was == nil && f.page.at(x, y) == nil:
 			return f.tapBeside(y)
-		default:
-			f.last.at = f.now // it still trembles
+		case f.now.Sub(f.last.first) < trembling:
+			f.last.at = f.now
 		}
 		return unlock.Touched{}
 	case ev.Buttons() != tcell.ButtonNone:

@@ -129,3 +129,20 @@ func TestAQuickFingerIsNotTakenForATremblingOne(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// Who taps on and on, three times a second, is no hand that trembles.
+func TestTappingOnIsHeeded(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 50, 15)
+	s.Show(samples.Of(unlock.ScreenConsent, ""), samples.Now)
+	x, y := s.page.find(string(unlock.PressContinue)).r.centre()
+	acted := 0
+	for after := time.Duration(0); after < 5*time.Second; after += 300 * time.Millisecond {
+		if s.tapAt(x/2, y/2, after) == (unlock.Pressed{Button: unlock.PressContinue}) {
+			acted++
+		}
+	}
+	if acted < 3 || acted > 5 {
+		t.Errorf("of 17 taps in five seconds %d acted, want one in each or so", acted)
+	}
+}

@@ -99,6 +99,7 @@ func (m *Machine) answered(input Input) {
 	case CodeSent:
 		if m.phase == phaseSending {
 			m.walk.code, m.walk.looking = &in.Code, 0
+			m.walk.again = nil // to send again is another request, not the same once more
 			m.toCode()
 			return
 		}
