@@ -4,7 +4,7 @@ import "strings"
 
 // Words of the Welsh screens (ui/messages/cy.toml).
 const (
-	attractInWelsh  = "Rhowch eich cerdyn clyfar i mewn"
+	attractInWelsh  = "Yn barod"
 	consentInWelsh  = "Ai eich cerdyn clyfar chi yw hwn?"
 	channelInWelsh  = "Dewiswch i ble yr anfonwn eich cod"
 	codeInWelsh     = "Rhowch y cod a anfonwyd i"
