@@ -29,10 +29,9 @@ var welshWalks = []walk{
 		v.enterByTap(wrong(v.code(1), 1))
 		v.see(wrongInWelsh)
 		v.see("2 gynnig ar ôl.")
-		v.tapEither("English", "EN")
+		v.tap(v.either("English", "EN"))
 		v.see(code, wrongCode)
-		v.tapEither("Cymraeg", "CY")
-		v.see(wrongInWelsh)
+		v.tapUntil(v.either("Cymraeg", "CY"), wrongInWelsh) // so soon it is a trembling hand's
 		v.enterByTap(v.code(1))
 		v.see(passcodeInWelsh)
 		v.enterByTap(newPasscode)
@@ -42,10 +41,10 @@ var welshWalks = []walk{
 	}}.unlocks().says(unlockedInWelsh),
 }
 
-// tapEither taps the key of a language, which has room for no more than its tag on a small screen where codes are typed.
-func (v *visit) tapEither(name, tag string) {
+// either is how the key of a language is called, which has room for no more than its tag on a small screen where codes are typed.
+func (v *visit) either(name, tag string) string {
 	if strings.Contains(v.terminal.screen(), name) {
-		tag = name
+		return name
 	}
-	v.tap(tag)
+	return tag
 }
