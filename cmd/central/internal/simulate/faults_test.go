@@ -266,6 +266,7 @@ func cloned(w *world, o *op, f *fault) error {
 	if err != nil {
 		return err
 	}
+	f.spoils() // the copy knows of an intent alone
 	o.pass()
 	k.forked, k.behind = true, true
 	clone := &kiosk{w: w, name: k.name, key: k.key, leaf: k.leaf, forked: true, copies: 1000}
