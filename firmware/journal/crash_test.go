@@ -45,7 +45,7 @@ func TestCrashStates(t *testing.T) {
 	for w := range workers {
 		all.Go(func() {
 			c := exec.Command("/proc/self/exe")
-			c.Args = []string{statesName, dir, fmt.Sprintf("%d/%d/%d", w, workers, oneIn)}
+			c.Args = []string{statesName, dir, fmt.Sprintf("%d/%d/%d", w, workers, oneIn), inMemory(t)}
 			var said, cried bytes.Buffer
 			c.Stdout, c.Stderr = &said, &cried
 			err := c.Run()
@@ -75,6 +75,16 @@ func TestCrashStates(t *testing.T) {
 	if count < atLeast {
 		t.Errorf("%d states were tried, want %d", count, atLeast)
 	}
+}
+
+// inMemory is a folder for thousands of starts, none of which is to wait for a disk. It is the test's own: a child may end at any of them.
+func inMemory(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "latchkey-crash-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // same holds the recording against what the run left: a call that was missed would make all states untrue.
@@ -108,8 +118,8 @@ func same(t *testing.T, dir string, r run) {
 	}
 }
 
-// statesName is argument 0 of a child that tries a share of the states: the folder of the recordings, and which share of how many,
-// of one point in how many.
+// statesName is argument 0 of a child that tries a share of the states: the folder of the recordings, which share of how many,
+// of one point in how many, and a folder to work in.
 const statesName = "journal-crash-states"
 
 // All points are tried, or one in so many; and that makes at least so many states.
@@ -123,20 +133,11 @@ const most = 64
 // asAKiosk: one state in so many is opened as a kiosk does, with a child of its own.
 const asAKiosk = 500
 
-func states(recordings, share string) {
+func states(recordings, share, dir string) {
 	var part, parts int
 	if _, err := fmt.Sscanf(share, "%d/%d/%d", &part, &parts, &oneIn); err != nil {
 		panic(err)
 	}
-	under := "/dev/shm" // thousands of starts, none of which is to wait for a disk
-	if _, err := os.Stat(under); err != nil {
-		under = ""
-	}
-	dir, err := os.MkdirTemp(under, "latchkey-crash-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
 	tried, point := 0, 0
 	for _, r := range runs() {
 		calls, err := r.calls(recordings)
@@ -175,7 +176,6 @@ func states(recordings, share string) {
 		}
 	}
 	fmt.Println("tried", tried)
-	os.RemoveAll(dir)
 	os.Exit(0)
 }
 

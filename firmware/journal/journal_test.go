@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		recorded(os.Args[1], os.Args[2])
 	}
 	if len(os.Args) > 1 && os.Args[0] == statesName {
-		states(os.Args[1], os.Args[2])
+		states(os.Args[1], os.Args[2], os.Args[3])
 	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // the children end at once under the race detector, too
 	goleak.VerifyTestMain(m)
