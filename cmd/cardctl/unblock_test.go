@@ -202,7 +202,7 @@ func TestUnblockChanges(t *testing.T) {
 	d.asked("New passcode:", "123456")
 	d.asked("That passcode is easy to guess: it is a sequence", "perhaps")
 	d.asked("Type yes or no.", "no")
-	d.asked("New passcode:", chosenPasscode)
+	d.asked("(yes or no)? no Choose a passcode: 6 to 8 digits. It is not shown. New passcode:", chosenPasscode) // the second time
 	d.asked("The same again:", chosenPasscode)
 	d.sees("The passcode is changed.")
 	d.ends(0)
