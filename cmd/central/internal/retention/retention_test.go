@@ -31,7 +31,9 @@ func TestWhatWasKeptLongEnoughIsErased(t *testing.T) {
 	g := &tree.Grower{Store: s, Log: log, Now: k.Now}
 	event := func(note string, at time.Time) {
 		t.Helper()
-		if err := s.Update(t.Context(), func(tx *store.Tx) error { return tx.AppendEvent(ledger.Event{At: at, Kind: ledger.Imported, Note: note}) }); err != nil {
+		if err := s.Update(t.Context(), func(tx *store.Tx) error {
+			return tx.AppendEvent(ledger.Event{At: at, Kind: ledger.Imported, Note: note})
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
