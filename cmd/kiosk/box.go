@@ -16,6 +16,7 @@ import (
 
 	"latchkey/board"
 	"latchkey/cmd/internal/device"
+	"latchkey/firmware/durable"
 	"latchkey/firmware/unlock"
 )
 
@@ -147,11 +148,7 @@ func mark(dir, name string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.SyncDir(dir)
 }
 
 // askToClear is an engineer's word that the case was looked at.

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/firmware/audit"
+	"latchkey/firmware/durable"
 )
 
 func auditWitnessKey() *cobra.Command {
@@ -148,19 +149,11 @@ func (w *witness) cosign(cmd *cobra.Command, args []string) (err error) {
 	}
 	err = next.Close()
 	next = nil
-	if err = errors.Join(err, syncDir(filepath.Dir(w.kept))); err != nil {
+	if err = errors.Join(err, durable.SyncDir(filepath.Dir(w.kept))); err != nil {
 		return fmt.Errorf("cosign: %w", err)
 	}
 	_, err = cmd.OutOrStdout().Write(note)
 	return err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // goesOn says why a checkpoint does not go on from the one that is kept; nothing if it does.

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"latchkey/firmware/audit"
+	"latchkey/firmware/durable"
 	"latchkey/firmware/wire"
 )
 
@@ -92,7 +93,7 @@ func Open(dir string, central *ecdsa.PublicKey) (_ *Store, damaged string, err e
 	if err := s.read(b); err != nil {
 		s.kept, s.newest = kept{Version: storeVersion}, audit.Signed{}
 		damaged = path + ".damaged"
-		if err := errors.Join(os.Rename(path, damaged), syncDir(dir)); err != nil {
+		if err := errors.Join(os.Rename(path, damaged), durable.SyncDir(dir)); err != nil {
 			return nil, "", fmt.Errorf("checkpoint: set the damaged file aside: %w", err)
 		}
 	}
@@ -221,25 +222,9 @@ func (s *Store) take(k kept, newest audit.Signed) (err error) {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	path := filepath.Join(s.dir, storeFile)
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = errors.Join(os.Rename(path+".new", path), syncDir(s.dir))
-	}
-	if err != nil {
+	if err := durable.Write(path, b); err != nil {
 		return fmt.Errorf("checkpoint: write %s: %w", path, err)
 	}
 	s.kept, s.newest = k, newest
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"latchkey/firmware/durable"
 	"latchkey/firmware/wire"
 )
 
@@ -252,11 +253,7 @@ func write(dir, name string, content []byte, place func(from, to string) error) 
 	if err != nil {
 		return fmt.Errorf("identity: write %s: %w", filepath.Join(dir, name), err)
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("identity: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return fmt.Errorf("identity: write %s: %w", filepath.Join(dir, name), err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/firmware/durable"
 	"latchkey/firmware/secret"
 )
 
@@ -65,7 +66,7 @@ func Open(dir, kiosk string, central *ecdsa.PublicKey) (_ *Store, damaged string
 	var k kept
 	if err := json.Unmarshal(b, &k); err != nil || k.Version != storeVersion || !k.sound() {
 		damaged = path + ".damaged"
-		if err := errors.Join(os.Rename(path, damaged), syncDir(dir)); err != nil {
+		if err := errors.Join(os.Rename(path, damaged), durable.SyncDir(dir)); err != nil {
 			return nil, "", fmt.Errorf("service codes: set the damaged file aside: %w", err)
 		}
 		return s, damaged, nil
@@ -233,24 +234,8 @@ func (s *Store) write(k kept) (err error) {
 		return fmt.Errorf("service codes: %w", err)
 	}
 	path := filepath.Join(s.dir, storeFile)
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("service codes: %w", err)
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = errors.Join(os.Rename(path+".new", path), syncDir(s.dir))
-	}
-	if err != nil {
+	if err := durable.Write(path, b); err != nil {
 		return fmt.Errorf("service codes: write %s: %w", path, err)
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -12,6 +12,7 @@ import (
 
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
+	"latchkey/firmware/durable"
 )
 
 // Backup writes the database into a new file, mode 0600, while others serve from it. When it is durable, kiosks are told that
@@ -39,19 +40,11 @@ func Backup(ctx context.Context, s store.Store, path, by string, now time.Time) 
 	if err := os.Link(partial, path); err != nil { // a rename would overwrite
 		return b, fmt.Errorf("back up: %w", err)
 	}
-	if err := syncFolder(path); err != nil {
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		return b, fmt.Errorf("back up: %w", err)
 	}
 	err = s.Update(ctx, func(tx *store.Tx) error { return tx.RecordBackup(b, by, now) })
 	return b, err
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Restored is what the RA has to put right after a restore.
