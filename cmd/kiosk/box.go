@@ -122,20 +122,21 @@ func (b *box) inputs(ctx context.Context) <-chan unlock.Input {
 }
 
 // clear takes the kiosk back into service. The files go when the journal has it: the loop takes the second input only when it is
-// done with the first.
+// done with the first. The engineer's word goes first, and durably: one that outlived the case that it was for would clear the next.
 func (b *box) clear(send func(unlock.Input)) {
-	names := []string{openedFile, clearedFile}
-	if b.open.Load() {
+	open := b.open.Load()
+	if open {
 		b.log.Error("board: the case was cleared, and is open: shut it and clear it again")
-		names = names[1:]
 	} else {
 		send(unlock.CaseCleared{})
 		send(unlock.Tick{})
 	}
-	for _, name := range names {
-		if err := os.Remove(filepath.Join(b.data, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			b.log.Error("board", "err", err)
-		}
+	err := errors.Join(os.Remove(filepath.Join(b.data, clearedFile)), durable.SyncDir(b.data))
+	if err == nil && !open {
+		err = os.Remove(filepath.Join(b.data, openedFile))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.log.Error("board", "err", err)
 	}
 }
 

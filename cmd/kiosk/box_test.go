@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +101,26 @@ func TestAnOpenedCaseStaysSoUntilItIsCleared(t *testing.T) {
 		}
 		stop()
 		b.close(true)
+	})
+}
+
+// The word of an engineer that cannot be taken away would clear the next opening, too: then the case stays opened.
+func TestAClearedCaseStaysOpenedAsLongAsTheWordIsThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		_, b := testBox(t, dir)
+		defer b.close(true)
+		if err := mark(dir, openedFile); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, clearedFile, "stuck"), 0o700); err != nil { // os.Remove takes no folder that holds something
+			t.Fatal(err)
+		}
+		b.clear(func(unlock.Input) {})
+		if !b.wasOpened() {
+			t.Error("the case is no longer opened, and the word is still there")
+		}
 	})
 }
 
