@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -32,17 +33,23 @@ var Panel = image.Pt(800, 480)
 // Config of a machine.
 type Config struct {
 	Dir string // the machine's own: sockets, the log of its serial console; a short path, since unix sockets live in it
-	// Kernel, Initrd and Append are booted directly. Without a kernel the machine boots what Args give it.
+	// Kernel, Initrd and Append are booted directly. Without a kernel the machine boots its disk through UEFI (Firmware), or what Args give it.
 	Kernel, Initrd, Append string
-	Screen                 image.Point    // its size, in pixels
-	Lines                  map[int]string // names of the lines of its GPIO chip, 0 to 7, as a device tree gives them
-	Args                   []string       // more of QEMU's command line
+	// Firmware is the folder of Debian's UEFI for such machines (package qemu-efi-aarch64). What it remembers is kept in Dir from one start to the next.
+	Firmware string
+	Disk     string         // file of the raw disk, which is written to; "" is none
+	Network  bool           // one wired card, on which this machine's loopback is HostAddress
+	Reader   bool           // USB, and on it a card reader: DialReader
+	TPM      string         // control socket of a software TPM; "" is none
+	Screen   image.Point    // its size, in pixels
+	Lines    map[int]string // names of the lines of its GPIO chip, 0 to 7, as a device tree gives them
+	Args     []string       // more of QEMU's command line
 }
 
 // The machine, without what is to run on it. Its interrupt controller and processor are the least that Debian's kernel boots on.
 var machine = []string{
 	"-nodefaults", "-no-user-config", "-display", "none", "-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "512",
-	"-rtc", "base=utc", "-nic", "none",
+	"-rtc", "base=utc",
 	"-device", "virtio-tablet-pci", "-device", "virtio-keyboard-pci",
 	"-device", "i6300esb", "-action", "watchdog=reset",
 	"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent",
@@ -59,6 +66,7 @@ type Machine struct {
 	dir     string
 	command *exec.Cmd
 	qmp     *qmp
+	serial  io.WriteCloser // into the serial console
 	ended   chan struct{}
 	log     *os.File
 
@@ -82,13 +90,20 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 	if c.Kernel != "" {
 		args = append(args, "-kernel", c.Kernel, "-initrd", c.Initrd, "-append", c.Append)
 	}
-	for _, name := range []string{"qmp", "agent"} {
+	for _, name := range []string{"qmp", "agent", "reader"} {
 		if err := os.RemoveAll(m.path(name)); err != nil {
 			return nil, fmt.Errorf("qemu: %w", err)
 		}
-		args = append(args, "-chardev", "socket,server=on,wait=off,id="+name+",path="+m.path(name))
+		if name != "reader" || c.Reader {
+			args = append(args, "-chardev", "socket,server=on,wait=off,id="+name+",path="+m.path(name))
+		}
 	}
 	args = append(args, "-mon", "chardev=qmp,mode=control")
+	more, err := c.devices(m)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, more...)
 	if m.log, err = os.Create(m.path("console.log")); err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
@@ -96,7 +111,10 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 	m.command = exec.CommandContext(ctx, Program, append(args, c.Args...)...)
 	m.command.Stdout, m.command.Stderr = m.log, &complaint
 	m.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := m.command.Start(); err != nil {
+	if m.serial, err = m.command.StdinPipe(); err == nil {
+		err = m.command.Start()
+	}
+	if err != nil {
 		m.log.Close()
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
@@ -203,6 +221,7 @@ func (m *Machine) Close() {
 		_ = m.command.Process.Kill()
 		<-m.ended
 		_ = m.log.Close()
+		_ = m.serial.Close()
 		if m.qmp != nil {
 			_ = m.qmp.conn.Close()
 		}

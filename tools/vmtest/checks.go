@@ -15,6 +15,7 @@ import (
 
 	"latchkey/firmware/unlock"
 	"latchkey/tools/qemu"
+	"latchkey/tools/qemu/letters"
 )
 
 // check is one thing that must be so. What it adds to its line is a figure.
@@ -172,7 +173,7 @@ func (l *lab) memory(ctx context.Context, pid int, kind string) (string, error) 
 
 // start runs a kiosk and waits for its page.
 func (l *lab) start(ctx context.Context, config string, v unlock.View) (err error) {
-	if l.double, err = newDouble(l.Size.X/cellWidth, l.Size.Y/cellHeight, l.large); err != nil {
+	if l.double, err = newDouble(l.Size.X/letters.CellWidth, l.Size.Y/letters.CellHeight, l.large); err != nil {
 		return err
 	}
 	if l.kiosk, err = l.Run(ctx, "/bin/kiosk", "--config", "/etc/latchkey/"+config); err != nil {
@@ -213,7 +214,7 @@ func (l *lab) tap(ctx context.Context, text, name string) error {
 	}
 	scale := l.double.scale
 	l.double.tap(column, row)
-	x, y := (2*column+1)*cellWidth*scale/2, (2*row+1)*cellHeight*scale/2
+	x, y := (2*column+1)*letters.CellWidth*scale/2, (2*row+1)*letters.CellHeight*scale/2
 	err = errors.Join(l.touch(ctx, x, y), l.shows(ctx, name))
 	l.tapped = time.Now()
 	return err

@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/tools/qemu"
+	"latchkey/tools/qemu/letters"
 )
 
 func main() {
@@ -49,7 +50,7 @@ func main() {
 // lab is the machine and what is known of it.
 type lab struct {
 	*qemu.Machine
-	font     font
+	font     letters.Font
 	pictures string // folder
 	out      io.Writer
 
@@ -80,7 +81,7 @@ func run(ctx context.Context, bin string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	font, err := readFont(fontFile)
+	font, err := letters.ReadFont(fontFile)
 	if err != nil {
 		return err
 	}
