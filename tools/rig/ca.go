@@ -36,6 +36,9 @@ func newAuthority(dir string) (*authority, error) {
 	return a, err
 }
 
+// guestHost is this machine as an emulated one reaches it (QEMU's user network).
+var guestHost = net.IPv4(10, 0, 2, 2)
+
 // server issues NAME.pem and NAME.key for a server on loopback.
 func (a *authority) server(name string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -50,7 +53,7 @@ func (a *authority) server(name string) error {
 		return err
 	}
 	_, err = a.sign(name, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), guestHost},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, a.cert, key)
 	return err

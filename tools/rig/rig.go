@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -49,6 +50,7 @@ type Config struct {
 	PostgreSQL bool
 	Centrals   int  // processes of central, on one database behind a balancer that deals connections out in turn; 0 is one
 	TPM        bool // the kiosk's key is in a software TPM, else in a file
+	NoKiosk    bool // none is let in: it is in an emulated machine, and comes by itself
 	Log        io.Writer
 }
 
@@ -124,7 +126,13 @@ func Start(ctx context.Context, c Config) (_ *Rig, err error) {
 	if err := r.StartCentral(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(r.enrol(KioskID, "kiosk", "kiosk"), r.importCards()); err != nil {
+	if err := r.importCards(); err != nil {
+		return nil, err
+	}
+	if c.NoKiosk {
+		return r, nil
+	}
+	if err := r.enrol(KioskID, "kiosk", "kiosk"); err != nil {
 		return nil, err
 	}
 	return r, r.configureDevice("kiosk", r.Idle)
@@ -337,6 +345,15 @@ func (r *Rig) KioskData() string { return r.path("kiosk", "data") }
 
 // CentralData is central's folder with database, keys and log.
 func (r *Rig) CentralData() string { return r.path("central") }
+
+// GuestURL is where an emulated machine finds what listens on this one's loopback at an address.
+func GuestURL(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return "https://" + net.JoinHostPort(guestHost.String(), port)
+}
+
+// CAFile is the certificate of who vouches for central's server.
+func (r *Rig) CAFile() string { return r.authority.path("ca.pem") }
 
 // Browser reaches central's pages as people do, and takes central's certificate from the rig's authority alone.
 func (r *Rig) Browser() *http.Client {
