@@ -1,0 +1,107 @@
+// Command init is process 1 of the image, twice: from the initial RAM disk it finds the disk that the machine booted from, has dm-verity check
+// the root of the slot that was chosen, and goes over to it (stage 1); from there it mounts, opens /data, and keeps the kiosk's services
+// alive (stage 2). There is no shell and no way to be given other work.
+//
+// It restarts the machine rather than run from a root that is not what was signed, and it never erases /data before central was told.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"latchkey/image/disk"
+	"latchkey/image/slot"
+)
+
+// machine is what the early part found out, for the services.
+type machine struct {
+	slot slot.Slot
+	disk *disk.Disk // the one that booted
+	lost bool       // /data could not be saved: what is there is in memory, and a copy of the kiosk's identity
+}
+
+// outcome is how the services end.
+type outcome int
+
+const (
+	restart outcome = iota
+	powerOff
+)
+
+func main() {
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "init: this is process 1 of the image, and does nothing else")
+		os.Exit(1)
+	}
+	if inInitramfs() {
+		die(stage1())
+	}
+	end, err := stage2()
+	if err != nil {
+		die(err)
+	}
+	stop(end)
+}
+
+// stage2 runs the machine until it is to end.
+func stage2() (outcome, error) {
+	// Ctrl-Alt-Del comes as SIGINT (reboot(2)); it is read as SIGTERM is.
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
+		say("ctrl-alt-del: %v", err)
+	}
+	ctx, done := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer done()
+	if err := mounts(); err != nil {
+		return restart, err
+	}
+	m, err := findMachine(ctx)
+	if err != nil {
+		return restart, err
+	}
+	if err := m.data(ctx); err != nil {
+		return restart, err
+	}
+	return services(ctx, m), nil
+}
+
+// stop ends the machine: nothing is lost that was said to be written.
+func stop(end outcome) {
+	if err := closeData(); err != nil {
+		say("%v", err)
+	}
+	unix.Sync()
+	how := unix.LINUX_REBOOT_CMD_RESTART
+	if end == powerOff {
+		how = unix.LINUX_REBOOT_CMD_POWER_OFF
+	}
+	say("stop: %v", unix.Reboot(how)) // returns only when it failed
+	select {}
+}
+
+// deathTime is how long somebody can read why the machine restarts.
+const deathTime = 10 * time.Second
+
+// die tells why the machine cannot go on, on the screen and in the kernel's log, and restarts it. The boot loader counts such starts.
+func die(err error) {
+	say("%v", err)
+	// The screen may be missing; the kernel's log has it.
+	if tty, open := os.OpenFile("/dev/tty1", os.O_WRONLY|unix.O_NOCTTY, 0); open == nil {
+		fmt.Fprintf(tty, "\r\n This kiosk cannot start: %v.\r\n It tries again in %d seconds.\r\n", err, int(deathTime.Seconds()))
+		tty.Close()
+	}
+	<-time.After(deathTime)
+	stop(restart)
+}
+
+// say writes a line into the kernel's log, which the serial console shows and the services keep.
+func say(format string, args ...any) {
+	if log, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0); err == nil {
+		fmt.Fprintf(log, "<5>init: "+format+"\n", args...)
+		log.Close()
+	}
+}

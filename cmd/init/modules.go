@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// modules are the kernel's, found by the tables that depmod makes of them (modules.alias(5), modules.dep(5), in their text forms).
+type modules struct {
+	dir string // /usr/lib/modules/VERSION
+
+	aliases map[string][]alias  // by the bus, which is what stands before the colon
+	paths   map[string]string   // of a module, below dir
+	needs   map[string][]string // paths, in the order in which they are loaded
+
+	mu     sync.Mutex
+	loaded map[string]bool // by path; true, too, if it cannot be
+
+	insert func(path string) error
+}
+
+type alias struct{ pattern, module string }
+
+// openModules reads the tables in dir.
+func openModules(dir string) (*modules, error) {
+	aliases, err := os.ReadFile(filepath.Join(dir, "modules.alias"))
+	if err != nil {
+		return nil, fmt.Errorf("modules: %w", err)
+	}
+	deps, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
+	if err != nil {
+		return nil, fmt.Errorf("modules: %w", err)
+	}
+	m := &modules{
+		dir: dir, aliases: map[string][]alias{}, paths: map[string]string{}, needs: map[string][]string{}, loaded: map[string]bool{}, insert: insertModule,
+	}
+	for line := range strings.Lines(string(aliases)) {
+		f := strings.Fields(line)
+		if len(f) != 3 || f[0] != "alias" {
+			continue // a comment
+		}
+		bus, _, _ := strings.Cut(f[1], ":")
+		m.aliases[bus] = append(m.aliases[bus], alias{f[1], f[2]})
+	}
+	for line := range strings.Lines(string(deps)) {
+		file, needs, is := strings.Cut(line, ":")
+		if !is {
+			continue
+		}
+		m.paths[moduleName(file)] = file
+		all := strings.Fields(needs)
+		for n := len(all) - 1; n >= 0; n-- { // depmod has the deepest last
+			m.needs[file] = append(m.needs[file], all[n])
+		}
+	}
+	return m, nil
+}
+
+// moduleName is a module's, as the kernel spells it.
+func moduleName(file string) string {
+	name, _, _ := strings.Cut(path.Base(file), ".")
+	return strings.ReplaceAll(name, "-", "_")
+}
+
+// find are the files of what a modalias, an alias without a colon, or a module's name asks for.
+func (m *modules) find(name string) (files []string) {
+	bus, _, _ := strings.Cut(name, ":")
+	for _, a := range m.aliases[bus] {
+		if matches(a.pattern, name) {
+			if f, is := m.paths[moduleName(a.module)]; is {
+				files = append(files, f)
+			}
+		}
+	}
+	if f, is := m.paths[moduleName(name)]; is && len(files) == 0 {
+		files = append(files, f)
+	}
+	return files
+}
+
+// matches is fnmatch(3) without flags, as depmod's patterns are meant: a slash is a character like another.
+func matches(pattern, name string) bool {
+	const slash = "\x01" // path.Match has it for folders
+	is, err := path.Match(strings.ReplaceAll(pattern, "/", slash), strings.ReplaceAll(name, "/", slash))
+	return err == nil && is
+}
+
+// load loads what name asks for, with what that needs. A name that asks for nothing here is no error: most devices' drivers
+// are built in, or not in the image.
+func (m *modules) load(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var failed []error
+	for _, file := range m.find(name) {
+		for _, f := range append(m.needs[file], file) {
+			if m.loaded[f] {
+				continue
+			}
+			m.loaded[f] = true
+			if err := m.insert(filepath.Join(m.dir, f)); err != nil {
+				failed = append(failed, fmt.Errorf("module %s: %w", moduleName(f), err))
+				break
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func insertModule(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = unix.FinitModule(int(f.Fd()), "", 0)
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENODEV) {
+		return nil // loaded before, as in stage 1; or its device is not here after all
+	}
+	return err
+}
+
+// kernelModules are those of the kernel that runs.
+func kernelModules() (*modules, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return nil, fmt.Errorf("uname: %w", err)
+	}
+	return openModules(filepath.Join("/usr/lib/modules", unix.ByteSliceToString(u.Release[:])))
+}
+
+// asModprobe answers the kernel when it asks for a module by name, such as a file system's code page: it starts what stands in
+// /proc/sys/kernel/modprobe as "PROGRAM -q -- NAME" (kernel/module/kmod.c).
+func asModprobe(args []string) (int, bool) {
+	if len(args) != 4 || args[1] != "-q" || args[2] != "--" {
+		return 0, false
+	}
+	m, err := kernelModules()
+	if err == nil {
+		err = m.load(args[3])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "init: as modprobe:", err)
+		return 1, true
+	}
+	return 0, true
+}
+
+// beModprobe has the kernel ask this program for modules.
+func beModprobe(log *slog.Logger) {
+	if err := os.WriteFile("/proc/sys/kernel/modprobe", []byte("/sbin/init"), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Error("modules that the kernel asks for by name will be missing", "err", err)
+	}
+}
