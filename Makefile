@@ -119,7 +119,7 @@ build: $(addprefix bin/,$(PROGRAMS))
 clean: ## remove what was built
 	rm -rf bin
 
-SOURCES = cmd firmware board card ui tools
+SOURCES = cmd firmware board card ui image tools
 
 .PHONY: deps-build deps-run deps-arm64 deps-deb deps-vm
 deps-build deps-run deps-arm64 deps-deb deps-vm:
