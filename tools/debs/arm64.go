@@ -26,15 +26,10 @@ func Arm64Backports(ctx context.Context, log io.Writer, packages ...string) (Sys
 
 // source has apt know the suite alone, which systems seldom have among their sources, from wherever the system has its release.
 func (p set) source(ctx context.Context, tmp string) (conf string, err error) {
-	release, err := os.ReadFile("/etc/os-release")
+	name, err := codename()
 	if err != nil {
 		return "", err
 	}
-	_, rest, found := strings.Cut(string(release), "VERSION_CODENAME=")
-	if !found {
-		return "", errors.New("/etc/os-release names no release of Debian (VERSION_CODENAME)")
-	}
-	name, _, _ := strings.Cut(rest, "\n")
 	places, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Release: "+name, "Component: main").Output()
 	if err != nil {
 		return "", fmt.Errorf("ask where Debian's %s comes from: %w", name, err)
@@ -63,8 +58,26 @@ func (p set) architecture() string {
 	if p.foreign == "" {
 		return ""
 	}
+	return foreignApt(p.foreign)
+}
+
+func foreignApt(architecture string) string {
 	// What is installed here is another architecture's.
-	return fmt.Sprintf("APT::Architecture %q;\n#clear APT::Architectures;\nAPT::Architectures { %q; };\nDir::State::status \"/dev/null\";\n", p.foreign, p.foreign)
+	return fmt.Sprintf("APT::Architecture %q;\n#clear APT::Architectures;\nAPT::Architectures { %q; };\nDir::State::status \"/dev/null\";\n", architecture, architecture)
+}
+
+// codename is that of Debian's release on this machine.
+func codename() (string, error) {
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return "", err
+	}
+	_, rest, found := strings.Cut(string(release), "VERSION_CODENAME=")
+	if !found {
+		return "", errors.New("/etc/os-release names no release of Debian (VERSION_CODENAME)")
+	}
+	name, _, _ := strings.Cut(rest, "\n")
+	return name, nil
 }
 
 // fetchForeign downloads the packages alone into dir.

@@ -121,25 +121,11 @@ func (p set) build(ctx context.Context, cache, dest string, log io.Writer) error
 
 // fetch downloads the packages and what they need beyond the system's own, and returns the .deb files.
 func (p set) fetch(ctx context.Context, tmp string) ([]string, error) {
-	for _, d := range []string{"state/lists/partial", "cache/archives/partial"} {
-		if err := os.MkdirAll(filepath.Join(tmp, d), 0o755); err != nil {
-			return nil, err
-		}
+	conf, err := privateApt(tmp)
+	if err != nil {
+		return nil, err
 	}
-	// Hooks of the system's configuration would clean the system's own cache. The sandbox user could not write here.
-	conf := fmt.Sprintf(`#clear APT::Update::Pre-Invoke;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-Dir::State %q;
-Dir::State::lists %q;
-Dir::Cache %q;
-Dir::Cache::archives %q;
-APT::Sandbox::User "root";
-APT::Get::Assume-Yes "true";
-APT::Install-Recommends "false";
-Acquire::Languages "none";
-Debug::NoLocking "true";
-%s`, tmp+"/state", tmp+"/state/lists", tmp+"/cache", tmp+"/cache/archives", p.architecture())
+	conf += p.architecture()
 	if p.suite != "" {
 		source, err := p.source(ctx, tmp)
 		if err != nil {
@@ -165,7 +151,7 @@ Debug::NoLocking "true";
 		return p.fetchForeign(ctx, file, filepath.Join(tmp, "cache/archives"), updated)
 	}
 	// With --reinstall the packages themselves are fetched even where the system has them; their dependencies are not.
-	err := apt(append([]string{"install", "--download-only", "--reinstall"}, p.packages...)...)
+	err = apt(append([]string{"install", "--download-only", "--reinstall"}, p.packages...)...)
 	if err != nil {
 		return nil, fmt.Errorf("fetch the Debian packages of the %s (is there a network, and are Debian's sources in /etc/apt?): %w", p.what, errors.Join(err, updated))
 	}
@@ -177,6 +163,29 @@ Debug::NoLocking "true";
 		return nil, fmt.Errorf("apt-get fetched %d packages where at least %d are needed", len(archives), len(p.packages))
 	}
 	return archives, nil
+}
+
+// privateApt makes folders for an apt of its own below tmp and returns its configuration.
+func privateApt(tmp string) (conf string, err error) {
+	for _, d := range []string{"state/lists/partial", "cache/archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(tmp, d), 0o755); err != nil {
+			return "", err
+		}
+	}
+	// Hooks of the system's configuration would clean the system's own cache. The sandbox user could not write here.
+	return fmt.Sprintf(`#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Dir::State %q;
+Dir::State::lists %q;
+Dir::Cache %q;
+Dir::Cache::archives %q;
+APT::Sandbox::User "root";
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+Acquire::Languages "none";
+Debug::NoLocking "true";
+`, tmp+"/state", tmp+"/state/lists", tmp+"/cache", tmp+"/cache/archives"), nil
 }
 
 // check tells whether every program finds its libraries.

@@ -2,14 +2,12 @@ package qemu
 
 import (
 	"bufio"
-	"bytes"
 	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -91,110 +89,6 @@ func first(root string, patterns ...string) (string, error) {
 
 // KernelImage finds the kernel in a tree of Debian's packages.
 func KernelImage(packages string) (string, error) { return first(packages, "boot/vmlinuz-*") }
-
-// AddModules takes modules of the kernel in a tree of Debian's packages, by name, and those that they need, and lists them in /modules in the
-// order in which they are to be loaded. Those that the kernel has built in need nothing.
-func (t Tree) AddModules(packages string, names ...string) error {
-	root, err := first(packages, "lib/modules/*", "usr/lib/modules/*")
-	if err != nil {
-		return err
-	}
-	builtin, err := os.ReadFile(filepath.Join(root, "modules.builtin"))
-	if err != nil {
-		return err
-	}
-	files := map[string]string{}
-	for line := range strings.Lines(string(builtin)) {
-		files[moduleName(strings.TrimSpace(line))] = ""
-	}
-	err = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
-		if err == nil && (strings.HasSuffix(file, ".ko") || strings.HasSuffix(file, ".ko.xz")) {
-			files[moduleName(file)] = file
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	var list []string
-	var add func(string) error
-	add = func(name string) error {
-		file, is := files[name]
-		if !is {
-			return fmt.Errorf("the kernel has no module %s", name)
-		}
-		in := "modules.d/" + name + ".ko"
-		if _, is := t[in]; is || file == "" {
-			return nil
-		}
-		b, err := readModule(file)
-		if err != nil {
-			return err
-		}
-		t[in] = File{0o644, b}
-		needs, err := moduleNeeds(b)
-		if err != nil {
-			return fmt.Errorf("module %s: %w", name, err)
-		}
-		for _, n := range needs {
-			if err := add(n); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		}
-		list = append(list, "/"+in)
-		return nil
-	}
-	for _, name := range names {
-		if err := add(moduleName(name)); err != nil {
-			return err
-		}
-	}
-	t["modules"] = File{0o644, []byte(strings.Join(list, "\n") + "\n")}
-	return nil
-}
-
-// moduleName: the kernel takes - and _ for the same.
-func moduleName(file string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(path.Base(file), ".xz"), ".ko"), "-", "_")
-}
-
-// readModule reads a module as the guest loads it: not compressed, as Debian's newer kernels have them.
-func readModule(file string) ([]byte, error) {
-	if !strings.HasSuffix(file, ".xz") {
-		return os.ReadFile(file)
-	}
-	b, err := exec.Command("xz", "-dc", file).Output()
-	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", file, err)
-	}
-	return b, nil
-}
-
-// moduleNeeds are the modules that one names in its section .modinfo; Debian's package has no modules.dep, which depmod makes.
-func moduleNeeds(module []byte) ([]string, error) {
-	f, err := elf.NewFile(bytes.NewReader(module))
-	if err != nil {
-		return nil, err
-	}
-	section := f.Section(".modinfo")
-	if section == nil {
-		return nil, errors.New("it has no section .modinfo")
-	}
-	b, err := section.Data()
-	if err != nil {
-		return nil, err
-	}
-	for entry := range strings.SplitSeq(string(b), "\x00") {
-		if needs, is := strings.CutPrefix(entry, "depends="); is && needs != "" {
-			names := strings.Split(needs, ",")
-			for i := range names {
-				names[i] = moduleName(names[i])
-			}
-			return names, nil
-		}
-	}
-	return nil, nil
-}
 
 // Archive writes the tree as the kernel takes it: a cpio archive of the "newc" kind
 // (Documentation/driver-api/early-userspace/buffer-format.rst), always the same bytes for the same tree. It has a /dev/console, without which
