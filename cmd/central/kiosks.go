@@ -16,7 +16,7 @@ import (
 )
 
 func kioskCommand(o *options) *cobra.Command {
-	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskShow(o), kioskRelease(o), kioskServiceCode(o), kioskServiceRenew(o), kioskNewLog(o))
+	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskProvision(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskShow(o), kioskRelease(o), kioskServiceCode(o), kioskServiceRenew(o), kioskNewLog(o))
 }
 
 func kioskEnrol(o *options) *cobra.Command {
@@ -35,10 +35,8 @@ For a kiosk that is known already it makes a code for the key that the kiosk has
 		Args: takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body.Name, body.Kind = args[0], ra.KioskKind(kind)
-			if at := cmd.Flags().Changed("latitude"); at != cmd.Flags().Changed("longitude") {
-				return errors.New("--latitude and --longitude belong together: write both or neither")
-			} else if at {
-				body.Place = &place
+			if err := placed(cmd, &place, &body.Place); err != nil {
+				return err
 			}
 			c, err := o.running()
 			if err != nil {
@@ -58,9 +56,25 @@ For a kiosk that is known already it makes a code for the key that the kiosk has
 	}
 	cmd.Flags().StringVar(&kind, "kind", string(ra.KioskKindKiosk), "what it is, kiosk or desk")
 	cmd.Flags().StringVar(&body.Site, "site", "", "where it stands, as people call it")
+	placeFlags(cmd, &place)
+	return cmd
+}
+
+func placeFlags(cmd *cobra.Command, place *ra.Place) {
 	cmd.Flags().Float64Var(&place.Latitude, "latitude", 0, "where it stands, in degrees north")
 	cmd.Flags().Float64Var(&place.Longitude, "longitude", 0, "where it stands, in degrees east")
-	return cmd
+}
+
+// placed takes the place if its flags were given.
+func placed(cmd *cobra.Command, place *ra.Place, to **ra.Place) error {
+	at := cmd.Flags().Changed("latitude")
+	if at != cmd.Flags().Changed("longitude") {
+		return errors.New("--latitude and --longitude belong together: write both or neither")
+	}
+	if at {
+		*to = place
+	}
+	return nil
 }
 
 func kioskConfirm(o *options) *cobra.Command {

@@ -125,7 +125,7 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	staff := &office.Server{Store: of.store, Vault: v, Profiles: c.Profiles, Policies: c.Policies, Tree: growing, Zone: c.TimeZone, Log: logger, Now: time.Now}
+	staff := &office.Server{Store: of.store, Vault: v, Signing: signing, Profiles: c.Profiles, Policies: c.Policies, Tree: growing, Zone: c.TimeZone, Log: logger, Now: time.Now}
 	drained := make(chan struct{})
 	parts := []func(context.Context) error{
 		func(ctx context.Context) error {

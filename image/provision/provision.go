@@ -159,6 +159,22 @@ func flawed(f Flaw, format string, args ...any) error {
 	return &Error{f, fmt.Errorf(format, args...)}
 }
 
+// Template reads settings that somebody wrote: a file of which any part may be missing, without a signature. Only its form is checked;
+// Sign checks the rest. What it returns may hold secrets: Wipe it. text is the caller's to wipe. Every error is an *Error.
+func Template(text []byte) (*File, error) {
+	if len(text) > MaxSize {
+		return nil, flawed(FlawForm, "it has more than the %d bytes that one may have", MaxSize)
+	}
+	return parse(text)
+}
+
+// Text is a File as Template reads it. It holds the secrets: wipe it.
+func (f *File) Text() []byte {
+	w := writer{bytes.NewBuffer(make([]byte, 0, MaxSize))} // does not grow for any file that is let out: a copy would stay behind
+	w.settings(f)
+	return w.Bytes()
+}
+
 // Sign writes the file, signed with central's key, which must be on P-256. What it returns holds the secrets: wipe it.
 func (f *File) Sign(key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
@@ -169,7 +185,7 @@ func (f *File) Sign(key crypto.Signer) ([]byte, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	text := f.text()
+	text := f.signedPart()
 	sum := signed(text)
 	signature, err := key.Sign(rand.Reader, sum[:], crypto.SHA256)
 	if err != nil {
@@ -254,11 +270,15 @@ func parse(body []byte) (_ *File, err error) {
 	}
 	meta, err := toml.Decode(string(rest), f)
 	if err != nil {
-		// What the parser says can quote the file, and a secret where none should stand.
-		return nil, flawed(FlawForm, "it is not as central writes one: copy the file again, or have central make another")
+		// What the parser says can quote the text, and a secret where none should stand.
+		at := ""
+		if bad := (toml.ParseError{}); errors.As(err, &bad) {
+			at = fmt.Sprintf("line %d ", bad.Position.Line)
+		}
+		return nil, flawed(FlawForm, "%sis not TOML as it stands in such a file", at)
 	}
 	if extra := meta.Undecoded(); len(extra) > 0 {
-		return nil, flawed(FlawForm, "there is no setting %.60q: have central make another, or take an image as new as central", extra[0])
+		return nil, flawed(FlawForm, "there is no setting %.60q", extra[0])
 	}
 	take := func(name string, to *secret.Value) {
 		*to = values[name]
@@ -272,7 +292,7 @@ func parse(body []byte) (_ *File, err error) {
 		take("password", &f.EAP.Password)
 	}
 	if len(values) > 0 {
-		return nil, flawed(FlawForm, "it has a passphrase without [wifi], or a password without [eap]")
+		return nil, flawed(FlawForm, "there is a passphrase without [wifi], or a password without [eap]")
 	}
 	return f, nil
 }
@@ -285,7 +305,7 @@ func cut(text *[]byte, name string) (value secret.Value, found bool, err error) 
 		return value, false, nil
 	}
 	if bytes.Count(*text, begin) > 1 {
-		return value, false, flawed(FlawForm, "it sets %s twice", name)
+		return value, false, flawed(FlawForm, "%s is set twice", name)
 	}
 	from := at + len(begin)
 	length := bytes.IndexByte((*text)[from:], '\n')
@@ -299,7 +319,7 @@ func cut(text *[]byte, name string) (value secret.Value, found bool, err error) 
 		switch {
 		case c == '"' && i == len(quoted)-1:
 			value = secret.New(plain)
-			shorter := append(bytes.Clone((*text)[:at]), (*text)[from+length:]...)
+			shorter := append(bytes.Clone((*text)[:at+1]), (*text)[from+length:]...) // an empty line stays, for who counts them
 			clear(*text)
 			*text = shorter
 			return value, true, nil
@@ -308,12 +328,12 @@ func cut(text *[]byte, name string) (value secret.Value, found bool, err error) 
 			c = quoted[i]
 		case c < ' ', c == '"', c == '\\', c == 0x7f:
 			clear(plain)
-			return value, false, flawed(FlawForm, "its %s is not written as central writes one", name)
+			return value, false, flawed(FlawForm, "%s is not a text in quotes, with no more on its line", name)
 		}
 		plain = append(plain, c)
 	}
 	clear(plain)
-	return value, false, flawed(FlawForm, "its %s is not written as central writes one", name)
+	return value, false, flawed(FlawForm, "%s is not a text in quotes, with no more on its line", name)
 }
 
 // parseKey reads central's key.

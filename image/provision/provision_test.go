@@ -199,10 +199,10 @@ func TestASettingThatIsNotKnownIsAnError(t *testing.T) {
 	text := sign(t, ward7(t), key)
 	for to, want := range map[string]string{
 		"colour = \"red\"\nversion = 1\n": `there is no setting "colour"`,
-		"code = \"AAAA\"\nversion = 1\n":  "sets code twice",
+		"code = \"AAAA\"\nversion = 1\n":  "code is set twice",
 		"version = 2\n":                   "version 2",
-		"passphrase = \"\\q\"\n":          "passphrase is not written",
-		"passphrase = \"12345678\n":       "passphrase is not written",
+		"passphrase = \"\\q\"\n":          "passphrase is not a text in quotes",
+		"passphrase = \"12345678\n":       "passphrase is not a text in quotes",
 		"\"code\" = \"A\"\nversion = 1\n": "there is no setting \"code\"",
 	} {
 		var e *Error
@@ -213,6 +213,27 @@ func TestASettingThatIsNotKnownIsAnError(t *testing.T) {
 	var e *Error
 	if _, err := Open(bytes.Replace(text, []byte("provisioning-v1 "), []byte("provisioning-v2 "), 1)); !errors.As(err, &e) || e.Flaw != FlawVersion {
 		t.Error(err)
+	}
+}
+
+func TestSettingsThatSomebodyWrote(t *testing.T) {
+	t.Parallel()
+	f, err := Template([]byte("help = \"x4050\"\nlanguage = \"cy\"\n[wifi]\nssid = \"ward\"\npassphrase = \"correct horse\"\n"))
+	if err != nil || f.Help != "x4050" || string(f.WiFi.Passphrase.Reveal()) != "correct horse" {
+		t.Fatal(f, err)
+	}
+	again, err := Template(f.Text())
+	if err != nil || again.Language != "cy" || string(again.WiFi.Passphrase.Reveal()) != "correct horse" || !again.Expires.IsZero() {
+		t.Error(again, err)
+	}
+	for text, want := range map[string]string{
+		"\ncode = \"A\"\nhelp = x4050\n": "line 3 ",
+		"halp = \"x4050\"\n":             "there is no setting \"halp\"",
+		"\npassphrase = \"12345678\"\n":  "without [wifi]",
+	} {
+		if _, err := Template([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 

@@ -2,18 +2,27 @@ package provision
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// text is the file without its signature, for people to read, too. The result holds the secrets.
-func (f *File) text() []byte {
-	w := writer{bytes.NewBuffer(make([]byte, 0, MaxSize))} // does not grow in any file that Sign lets out: a copy would stay behind
+// signedPart is the file without its signature, for people to read, too. It holds the secrets.
+func (f *File) signedPart() []byte {
+	w := writer{bytes.NewBuffer(make([]byte, 0, MaxSize))} // as in Text
 	w.comment("Provisioning file of the Latchkey kiosk " + f.Kiosk + ", made and signed by central. Change nothing in it: a file")
 	w.comment("that was changed is refused. It holds a one-time code: hand it over as you would a key, and delete it when the kiosk is")
 	w.comment("set up. Flash it with the image (flash --provision), or put it as " + StickName + " into the root of a USB stick")
 	w.comment("with a FAT file system, and plug that into the kiosk.")
-	w.WriteString("version = 1\n")
+	w.settings(f)
+	return w.Bytes()
+}
+
+// settings are all that the file says.
+func (w writer) settings(f *File) {
+	if f.Version != 0 {
+		w.WriteString("version = " + strconv.Itoa(f.Version) + "\n")
+	}
 	w.set("kiosk", f.Kiosk)
 	w.set("site", f.Site)
 	w.set("board", f.Board)
@@ -22,7 +31,9 @@ func (f *File) text() []byte {
 	w.set("enrol", f.Enrol)
 	w.set("central_key", f.CentralKey)
 	w.secret("code", f.Code.Reveal())
-	w.WriteString("expires = " + f.Expires.UTC().Format(time.RFC3339) + "\n")
+	if !f.Expires.IsZero() {
+		w.WriteString("expires = " + f.Expires.UTC().Format(time.RFC3339) + "\n")
+	}
 	w.set("help", f.Help)
 	w.set("help_cy", f.HelpWelsh)
 	w.set("next_kiosk", f.NextKiosk)
@@ -49,7 +60,6 @@ func (f *File) text() []byte {
 		w.secret("password", f.EAP.Password.Reveal())
 		w.pem("ca", f.EAP.CA)
 	}
-	return w.Bytes()
 }
 
 // writer writes TOML v1.0.0. What is empty is left out.
@@ -57,8 +67,8 @@ type writer struct{ *bytes.Buffer }
 
 func (w writer) comment(text string) { w.WriteString("# " + text + "\n") }
 
-// escapes are those of a basic string that can occur in a text of one line.
-var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+// escapes are those of a basic string, so far as check lets through what needs them or says what is wrong with it.
+var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
 func (w writer) set(name, value string) {
 	if value != "" {
@@ -93,5 +103,8 @@ func (w writer) list(name string, values []string) {
 
 // pem writes a literal string of several lines, in which nothing needs to be escaped.
 func (w writer) pem(name, value string) {
+	if value == "" {
+		return
+	}
 	w.WriteString(name + " = '''\n" + strings.Trim(value, "\n") + "\n'''\n")
 }

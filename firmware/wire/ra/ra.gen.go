@@ -522,6 +522,20 @@ type NewLog struct {
 	Log  int64 `json:"log"`
 }
 
+// NewProvisioning defines model for NewProvisioning.
+type NewProvisioning struct {
+	Name string `json:"name"`
+
+	// Place WGS 84, in degrees.
+	Place *Place `json:"place,omitempty"`
+
+	// Settings What else the file says, as TOML, in base64 (RFC 4648, section 4). It may hold a password of the network.
+	Settings wire.Secret `json:"settings"`
+
+	// Site As people call it.
+	Site string `json:"site,omitempty"`
+}
+
 // NewServiceCard Of certificate and key_sha256 there is one.
 type NewServiceCard struct {
 	// Certificate Of its key that signs without a passcode (PIV 9E), DER.
@@ -581,6 +595,18 @@ type Problem struct {
 
 	// Title The HTTP status in words.
 	Title string `json:"title"`
+}
+
+// Provisioning defines model for Provisioning.
+type Provisioning struct {
+	// CentralFingerprint Of central's key, as people compare it.
+	CentralFingerprint string `json:"central_fingerprint"`
+
+	// ExpiresAt Of the code.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// File Signed, in base64 (RFC 4648, section 4). It holds the code.
+	File wire.Secret `json:"file"`
 }
 
 // Rewrapped defines model for Rewrapped.
@@ -866,6 +892,9 @@ type ConfirmKioskJSONRequestBody = Confirmation
 
 // GiveServiceCodeJSONRequestBody defines body for GiveServiceCode for application/json ContentType.
 type GiveServiceCodeJSONRequestBody = ServiceNumber
+
+// ProvisionKioskJSONRequestBody defines body for ProvisionKiosk for application/json ContentType.
+type ProvisionKioskJSONRequestBody = NewProvisioning
 
 // AddServiceCardJSONRequestBody defines body for AddServiceCard for application/json ContentType.
 type AddServiceCardJSONRequestBody = NewServiceCard
@@ -1194,6 +1223,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 	ListOrganisations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ProvisionKioskWithBody Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
+	ProvisionKioskWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
+	ProvisionKiosk(ctx context.Context, body ProvisionKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReportUnlocks Visits and unlocks in numbers; nobody is named.
 	//
@@ -1896,6 +1939,40 @@ func (c *Client) RenewServiceCodes(ctx context.Context, name Name, reqEditors ..
 // Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 func (c *Client) ListOrganisations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOrganisationsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ProvisionKioskWithBody Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
+func (c *Client) ProvisionKioskWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewProvisionKioskRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
+func (c *Client) ProvisionKiosk(ctx context.Context, body ProvisionKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewProvisionKioskRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3608,6 +3685,46 @@ func NewListOrganisationsRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewProvisionKioskRequest calls the generic ProvisionKiosk builder with application/json body
+func NewProvisionKioskRequest(server string, body ProvisionKioskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewProvisionKioskRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewProvisionKioskRequestWithBody constructs an http.Request for the ProvisionKiosk method, with any body, and a specified content type
+func NewProvisionKioskRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/provisionings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewReportUnlocksRequest constructs an http.Request for the ReportUnlocks method
 func NewReportUnlocksRequest(server string, params *ReportUnlocksParams) (*http.Request, error) {
 	var err error
@@ -4127,6 +4244,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 	ListOrganisationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOrganisationsResponse, error)
+
+	// ProvisionKioskWithBodyWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
+	ProvisionKioskWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ProvisionKioskResponse, error)
+
+	// ProvisionKioskWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
+	ProvisionKioskWithResponse(ctx context.Context, body ProvisionKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*ProvisionKioskResponse, error)
 
 	// ReportUnlocksWithResponse Visits and unlocks in numbers; nobody is named.
 	//
@@ -5870,6 +6001,54 @@ func (r ListOrganisationsResponse) ContentType() string {
 	return ""
 }
 
+type ProvisionKioskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Provisioning
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ProvisionKioskResponse) GetJSON201() *Provisioning {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ProvisionKioskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ProvisionKioskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ProvisionKioskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ProvisionKioskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ProvisionKioskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ReportUnlocksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6627,6 +6806,32 @@ func (c *ClientWithResponses) ListOrganisationsWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseListOrganisationsResponse(rsp)
+}
+
+// ProvisionKioskWithBodyWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
+func (c *ClientWithResponses) ProvisionKioskWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ProvisionKioskResponse, error) {
+	rsp, err := c.ProvisionKioskWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseProvisionKioskResponse(rsp)
+}
+
+// ProvisionKioskWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
+func (c *ClientWithResponses) ProvisionKioskWithResponse(ctx context.Context, body ProvisionKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*ProvisionKioskResponse, error) {
+	rsp, err := c.ProvisionKiosk(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseProvisionKioskResponse(rsp)
 }
 
 // ReportUnlocksWithResponse Visits and unlocks in numbers; nobody is named.
@@ -7869,6 +8074,39 @@ func ParseListOrganisationsResponse(rsp *http.Response) (*ListOrganisationsRespo
 	return response, nil
 }
 
+// ParseProvisionKioskResponse parses an HTTP response from a ProvisionKioskWithResponse call
+func ParseProvisionKioskResponse(rsp *http.Response) (*ProvisionKioskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ProvisionKioskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Provisioning
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseReportUnlocksResponse parses an HTTP response from a ReportUnlocksWithResponse call
 func ParseReportUnlocksResponse(rsp *http.Response) (*ReportUnlocksResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8114,6 +8352,9 @@ type ServerInterface interface {
 	// ListOrganisations All organisations, by id.
 	// (GET /v1/organisations)
 	ListOrganisations(w http.ResponseWriter, r *http.Request)
+	// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	// (POST /v1/provisionings)
+	ProvisionKiosk(w http.ResponseWriter, r *http.Request)
 	// ReportUnlocks Visits and unlocks in numbers; nobody is named.
 	// (GET /v1/reports/unlocks)
 	ReportUnlocks(w http.ResponseWriter, r *http.Request, params ReportUnlocksParams)
@@ -9323,6 +9564,20 @@ func (siw *ServerInterfaceWrapper) ListOrganisations(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// ProvisionKiosk operation middleware
+func (siw *ServerInterfaceWrapper) ProvisionKiosk(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProvisionKiosk(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ReportUnlocks operation middleware
 func (siw *ServerInterfaceWrapper) ReportUnlocks(w http.ResponseWriter, r *http.Request) {
 
@@ -9561,6 +9816,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks", wrapper.AddKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/disable", wrapper.DisableKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/enrolments", wrapper.EnrolKiosk)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/provisionings", wrapper.ProvisionKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/confirm", wrapper.ConfirmKiosk)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/service-code", wrapper.GiveServiceCode)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/kiosks/{name}/service-codes/renew", wrapper.RenewServiceCodes)
@@ -11053,6 +11309,45 @@ func (response ListOrganisationsdefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type ProvisionKioskRequestObject struct {
+	Body *ProvisionKioskJSONRequestBody
+}
+
+type ProvisionKioskResponseObject interface {
+	VisitProvisionKioskResponse(w http.ResponseWriter) error
+}
+
+type ProvisionKiosk201JSONResponse Provisioning
+
+func (response ProvisionKiosk201JSONResponse) VisitProvisionKioskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProvisionKioskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProvisionKioskdefaultApplicationProblemPlusJSONResponse) VisitProvisionKioskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReportUnlocksRequestObject struct {
 	Params ReportUnlocksParams
 }
@@ -11321,6 +11616,9 @@ type StrictServerInterface interface {
 	// ListOrganisations All organisations, by id.
 	// (GET /v1/organisations)
 	ListOrganisations(ctx context.Context, request ListOrganisationsRequestObject) (ListOrganisationsResponseObject, error)
+	// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	// (POST /v1/provisionings)
+	ProvisionKiosk(ctx context.Context, request ProvisionKioskRequestObject) (ProvisionKioskResponseObject, error)
 	// ReportUnlocks Visits and unlocks in numbers; nobody is named.
 	// (GET /v1/reports/unlocks)
 	ReportUnlocks(ctx context.Context, request ReportUnlocksRequestObject) (ReportUnlocksResponseObject, error)
@@ -12358,6 +12656,37 @@ func (sh *strictHandler) ListOrganisations(w http.ResponseWriter, r *http.Reques
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListOrganisationsResponseObject); ok {
 		if err := validResponse.VisitListOrganisationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProvisionKiosk operation middleware
+func (sh *strictHandler) ProvisionKiosk(w http.ResponseWriter, r *http.Request) {
+	var request ProvisionKioskRequestObject
+
+	var body ProvisionKioskJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProvisionKiosk(ctx, request.(ProvisionKioskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProvisionKiosk")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProvisionKioskResponseObject); ok {
+		if err := validResponse.VisitProvisionKioskResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -43,12 +43,24 @@ func (s *routes) DisableKiosk(ctx context.Context, r ra.DisableKioskRequestObjec
 }
 
 func (s *routes) EnrolKiosk(ctx context.Context, r ra.EnrolKioskRequestObject) (ra.EnrolKioskResponseObject, error) {
-	e := Enrolment{Name: r.Body.Name, Kind: store.KioskKind(r.Body.Kind), Site: r.Body.Site}
-	if p := r.Body.Place; p != nil {
-		e.Place = &store.Place{Latitude: int64(math.Round(p.Latitude * 1e6)), Longitude: int64(math.Round(p.Longitude * 1e6))}
-	}
+	e := Enrolment{Name: r.Body.Name, Kind: store.KioskKind(r.Body.Kind), Site: r.Body.Site, Place: placeOf(r.Body.Place)}
 	code, until, err := EnrolKiosk(ctx, s.Store, s.Vault, e, callerOf(ctx), s.Now())
 	return ra.EnrolKiosk201JSONResponse{Code: wire.Secret{Value: code}, ExpiresAt: until}, err
+}
+
+func (s *routes) ProvisionKiosk(ctx context.Context, r ra.ProvisionKioskRequestObject) (ra.ProvisionKioskResponseObject, error) {
+	e := Enrolment{Name: r.Body.Name, Kind: store.KindKiosk, Site: r.Body.Site, Place: placeOf(r.Body.Place)}
+	defer r.Body.Settings.Wipe()
+	p, err := ProvisionKiosk(ctx, s.Store, s.Vault, s.Signing, e, r.Body.Settings.Value, callerOf(ctx), s.Now())
+	return ra.ProvisionKiosk201JSONResponse{File: wire.Secret{Value: p.File}, ExpiresAt: p.Until, CentralFingerprint: p.Fingerprint}, err
+}
+
+// placeOf is a place as it is kept; nil if it was not told.
+func placeOf(p *ra.Place) *store.Place {
+	if p == nil {
+		return nil
+	}
+	return &store.Place{Latitude: int64(math.Round(p.Latitude * 1e6)), Longitude: int64(math.Round(p.Longitude * 1e6))}
 }
 
 func (s *routes) ConfirmKiosk(ctx context.Context, r ra.ConfirmKioskRequestObject) (ra.ConfirmKioskResponseObject, error) {

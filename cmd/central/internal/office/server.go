@@ -2,6 +2,7 @@ package office
 
 import (
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +25,8 @@ import (
 type Server struct {
 	Store    store.Store
 	Vault    *vault.Vault
-	Profiles profiles.Set // that cards can have
+	Signing  crypto.Signer // central's own key, which signs provisioning files
+	Profiles profiles.Set  // that cards can have
 	Policies cases.Policies
 	Tree     *tree.Grower
 	Zone     *time.Location // whose days and hours reports have
