@@ -4,10 +4,11 @@
 // The face decides nothing. It owns what is being typed until that is submitted, and which key has the focus; all else
 // is the machine's. It is made for one Linux console with a touch panel of 50×15 cells or more, and for fingers in
 // gloves: every screen can be used by taps alone, by keys alone, and by an assistive keypad of four keys. It speaks English,
-// and Welsh for a walk whose holder chooses it, by its key or by F2. F1 is help, which offers high contrast and, where the
-// console can, large print and a voice; F5 is the voice alone. Text and what marks it have a contrast of 7:1 in every theme
-// (WCAG 2.2, 1.4.6), and nothing is said by colour alone. It draws only characters of the font
-// Lat38-TerminusBold32x16 (console-setup) and only the first eight colours. It reads no clock and starts no goroutine.
+// and Welsh for a walk whose holder chooses it, by its key or by F2; or the other way round, where the house says so. F1 is
+// help, which offers high contrast and, where the console can, large print and a voice; F5 is the voice alone. Text and what
+// marks it have a contrast of 7:1 in every theme (WCAG 2.2, 1.4.6), and nothing is said by colour alone. It draws only
+// characters of the font Lat38-TerminusBold32x16 (console-setup) and only the first eight colours. It reads no clock and
+// starts no goroutine.
 //
 // It refuses to say or to keep a passcode: on the screen there are dots but while the holder holds the key that shows it.
 package ui
@@ -28,6 +29,7 @@ type Options struct {
 	Help      string         // who helps, after "Need help?", such as "x4050 or the walk-in centre"; "" shows no such line
 	HelpWelsh string         // the same in Welsh; "" is Help
 	Zone      *time.Location // of the clock times; nil is UTC
+	Language  string         // that a walk begins in; Welsh, or else English
 
 	NextKiosk      string // where the next kiosk is, such as "by the main entrance"; "" says nothing of it
 	NextKioskWelsh string // the same in Welsh; "" is NextKiosk
@@ -85,7 +87,8 @@ func New(screen tcell.Screen, opts Options) *Face {
 	if opts.Zone == nil {
 		opts.Zone = time.UTC
 	}
-	f := &Face{screen: screen, opts: opts, words: english(), typed: newField()}
+	f := &Face{screen: screen, opts: opts, typed: newField()}
+	f.words = f.first()
 	f.page = &page{}
 	return f
 }

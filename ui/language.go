@@ -6,7 +6,7 @@ import (
 	"latchkey/firmware/unlock"
 )
 
-// The language is the holder's for one walk. Nothing but the face knows it, and the next holder finds English.
+// The language is the holder's for one walk. Nothing but the face knows it, and the next holder finds the house's first.
 
 // chosenFor is how long a language stands that was chosen before any card was in.
 const chosenFor = time.Minute
@@ -33,7 +33,15 @@ func (f *Face) turn() unlock.Input {
 	return unlock.Touched{}
 }
 
-// forget goes back to English when the walk has ended, or when nobody came after it was chosen. It tells whether it did.
+// first is the language that a walk begins in.
+func (f *Face) first() *words {
+	if f.opts.Language == Welsh {
+		return welsh()
+	}
+	return english()
+}
+
+// forget goes back to the first language when the walk has ended, or when nobody came after it was chosen. It tells whether it did.
 func (f *Face) forget(next unlock.View, now time.Time) bool {
 	over := ended(f.view.Screen) && next.Screen != f.view.Screen && !goesOn(f.view.Screen, next.Screen)
 	left := vacant(next.Screen) && !vacant(f.view.Screen)
@@ -41,7 +49,7 @@ func (f *Face) forget(next unlock.View, now time.Time) bool {
 	if !over && !left && !late {
 		return false
 	}
-	f.words = english()
+	f.words = f.first()
 	return true
 }
 

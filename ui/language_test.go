@@ -242,6 +242,27 @@ func TestALanguageIsRememberedForTheWalk(t *testing.T) {
 	speaks(s, "a walk that broke off", english())
 }
 
+// Where the house begins in Welsh, so does every walk, and English is a key away.
+func TestAHouseMayBeginInWelsh(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 50, 15)
+	s.opts.Language = Welsh
+	s.Face.words = s.first()
+	s.Show(samples.Of(unlock.ScreenAttract, ""), samples.Now)
+	if !strings.Contains(s.text(), welsh().say("name")) {
+		t.Errorf("the first screen:\n%s", s.text())
+	}
+	s.tap(t, "English")
+	if !strings.Contains(s.text(), english().say("name")) {
+		t.Errorf("after the key:\n%s", s.text())
+	}
+	s.Show(samples.Of(unlock.ScreenConsent, ""), samples.Now)
+	s.Show(samples.Of(unlock.ScreenAttract, ""), samples.Now.Add(time.Second))
+	if !strings.Contains(s.text(), welsh().say("name")) {
+		t.Errorf("after a walk in English:\n%s", s.text())
+	}
+}
+
 // Enter does nothing where there is nothing to do but to change the language: who presses it in haste stays with their own.
 func TestEnterAloneDoesNotChangeTheLanguage(t *testing.T) {
 	t.Parallel()

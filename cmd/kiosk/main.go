@@ -95,13 +95,14 @@ func serve(ctx context.Context, path string) error {
 
 	options := ui.Options{
 		Help: c.Help, HelpWelsh: c.HelpWelsh, Zone: c.Zone, NextKiosk: c.NextKiosk, NextKioskWelsh: c.NextKioskWelsh, Kiosk: c.Identity.ID,
+		Language: c.Language,
 	}
 	chip := box.board.Health().Clock
 	known := clock{d.Central.Clock, func() bool { return chip || synchronised() }}
 	box.quiet = known.in(c.QuietAt)
 	options.Quiet = box.quiet
 	defer openConsole(c.Console.Font, d.Log, &options)() // before the screen, which asks for its size
-	screen, err := tcell.NewScreen()
+	screen, err := openTerminal()
 	if err != nil {
 		return fmt.Errorf("open the terminal (is this run on one?): %w", err)
 	}

@@ -29,6 +29,7 @@ identity = "data/identity"       # folder that "kiosk enrol" filled; the certifi
 data = "data"                    # folder for the journal and the log
 help = "Call extension 4050."    # who helps, as holders are told
 #help_cy = ""                    # the same on the kiosk's Welsh screens, such as "Ffoniwch estyniad 4050."; help if it is not set
+#language = "en"                 # that the screens begin in: en or cy; a holder can have the other
 #time_zone = "Europe/London"
 #profiles = ""                   # folder with card profiles of your own; central needs the same
 #next_kiosk = ""                 # where the next kiosk is, said when this one cannot serve, such as "the main entrance, level 1"
@@ -76,7 +77,8 @@ help = "Call extension 4050."    # who helps, as holders are told
 #font = "/usr/share/consolefonts/Lat38-TerminusBold32x16.psf.gz"   # of a Linux console; "" keeps the one that is there
 
 [service]
-#export = ""     # folder for what the engineer's page exports, such as where a USB stick is mounted; the data folder if it is not set`
+#export = ""     # folder for what the engineer's page exports, such as where a USB stick is mounted; the data folder if it is not set
+#logs = ""       # folder with more logs, of the machine itself, that are exported, too`
 
 // Config is a device's configuration file; Example says what each setting is. What stands below the settings was read from
 // the files that they name.
@@ -91,6 +93,7 @@ type Config struct {
 	Data           string `toml:"data"`
 	Help           string `toml:"help"`
 	HelpWelsh      string `toml:"help_cy"`
+	Language       string `toml:"language"`
 	TimeZone       string `toml:"time_zone"`
 	ProfilesFolder string `toml:"profiles"`
 	NextKiosk      string `toml:"next_kiosk"`
@@ -124,6 +127,7 @@ type Config struct {
 	} `toml:"console"`
 	Service struct {
 		Export string `toml:"export"`
+		Logs   string `toml:"logs"`
 	} `toml:"service"`
 
 	Identity kiosk.Identity `toml:"-"`
@@ -189,7 +193,7 @@ func ReadConfig(path, help string) (*Config, error) {
 
 // parseConfig reads the settings, without what they name.
 func parseConfig(text []byte, path, help string) (*Config, error) {
-	c := &Config{TimeZone: "Europe/London", TPM: DefaultTPM}
+	c := &Config{Language: "en", TimeZone: "Europe/London", TPM: DefaultTPM}
 	c.setDefaults()
 	meta, err := toml.Decode(string(text), c)
 	if err != nil {
@@ -210,7 +214,7 @@ func parseConfig(text []byte, path, help string) (*Config, error) {
 			return nil, fmt.Errorf("configuration %s: %s is not set; %q shows every setting", path, s.name, help)
 		}
 	}
-	for _, file := range []*string{&c.CentralCA, &c.IdentityFolder, &c.CentralKey, &c.Certificate, &c.Key, &c.Data, &c.ProfilesFolder, &c.Console.Font, &c.Service.Export} {
+	for _, file := range []*string{&c.CentralCA, &c.IdentityFolder, &c.CentralKey, &c.Certificate, &c.Key, &c.Data, &c.ProfilesFolder, &c.Console.Font, &c.Service.Export, &c.Service.Logs} {
 		if *file != "" && !filepath.IsAbs(*file) {
 			*file = filepath.Join(filepath.Dir(path), *file)
 		}

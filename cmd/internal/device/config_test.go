@@ -34,7 +34,7 @@ func TestTheExampleIsWhole(t *testing.T) {
 	}
 	shown := unlock.Config{Idle: time.Duration(c.Idle.Walk), CodeIdle: time.Duration(c.Idle.Code), Warn: time.Duration(c.Idle.Warn),
 		Linger: time.Duration(c.Idle.Linger), Feedback: c.Feedback.Ask, Weak: unlock.WeakPolicy(c.Passcode.Weak)}
-	if shown != unlock.DefaultConfig || c.TimeZone != "Europe/London" || c.Board.Name != "none" {
+	if shown != unlock.DefaultConfig || c.TimeZone != "Europe/London" || c.Language != "en" || c.Board.Name != "none" {
 		t.Errorf("it says %+v and %s; the defaults are %+v", shown, c.TimeZone, unlock.DefaultConfig)
 	}
 }
@@ -93,6 +93,7 @@ func TestQuietHours(t *testing.T) {
 func TestASettingOfTheFaceThatIsWrongSaysWhatAndHow(t *testing.T) {
 	t.Parallel()
 	for settings, says := range map[string]string{
+		"language = \"fr\"":                                  `language is en or cy, not "fr"`,
 		"[touch]\nrotation = 45":                             "rotation is 0, 90, 180 or 270, not 45",
 		"[touch]\npanels = [\"[\"]":                          `"[" is neither a name nor a pattern`,
 		"[keypad]\nup = \"KEY_F13\"\ndown = \"KEY_F13\"":     "up and down have the same key",
@@ -101,7 +102,7 @@ func TestASettingOfTheFaceThatIsWrongSaysWhatAndHow(t *testing.T) {
 		"[quiet]\nfrom = \"ten o'clock\"\nuntil = \"06:00\"": "is no time of the day; write one like 22:00",
 		"[passcode]\nweak = \"forbid\"":                      `weak is allow, warn or refuse, not "forbid"`,
 	} {
-		var c Config
+		c := Config{Language: "en"}
 		c.setDefaults()
 		_, err := toml.Decode(settings, &c)
 		if err == nil {

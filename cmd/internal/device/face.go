@@ -94,6 +94,9 @@ func (c *Config) checkFace() error {
 		}
 		keys[k[1]] = k[0]
 	}
+	if c.Language != "en" && c.Language != "cy" {
+		return fmt.Errorf("language is en or cy, not %q", c.Language)
+	}
 	if c.Quiet.From.set != c.Quiet.Until.set {
 		return errors.New("quiet: from and until belong together; set both, or neither")
 	}
