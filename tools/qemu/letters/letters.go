@@ -102,10 +102,10 @@ func (p Page) String() string { return strings.Join(p, "\n") }
 // Flat is the page's words, without the lines that they are broken into.
 func (p Page) Flat() string { return strings.Join(strings.Fields(strings.Join(p, " ")), " ") }
 
-// Find is the pixel in the middle of a text that stands in one row; false if none has it.
-func (p Page) Find(text string) (at image.Point, found bool) {
-	for y, row := range p {
-		if before, _, is := strings.Cut(row, text); is {
+// FindLast is the pixel in the middle of a text that stands in one row, the lowest that has it; false if none has.
+func (p Page) FindLast(text string) (at image.Point, found bool) {
+	for y := len(p) - 1; y >= 0; y-- {
+		if before, _, is := strings.Cut(p[y], text); is {
 			x := 2*utf8.RuneCountInString(before) + utf8.RuneCountInString(text)
 			return image.Pt(x*CellWidth/2, (2*y+1)*CellHeight/2), true
 		}

@@ -53,10 +53,10 @@ func TestAPictureIsRead(t *testing.T) {
 	if got := page.String(); got != "▌h\uFFFD\n i\uFFFD" {
 		t.Errorf("with a pixel of a third colour it reads %q", got)
 	}
-	if at, found := page.Find("i"); !found || at != image.Pt(CellWidth+CellWidth/2, CellHeight+CellHeight/2) {
+	if at, found := page.FindLast("i"); !found || at != image.Pt(CellWidth+CellWidth/2, CellHeight+CellHeight/2) {
 		t.Errorf("the i is at %v, %t", at, found)
 	}
-	if _, found := page.Find("x"); found {
+	if _, found := page.FindLast("x"); found {
 		t.Error("an x is found that is not there")
 	}
 }

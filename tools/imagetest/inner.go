@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// inner are the checks of what can be seen from inside alone, in the debug image, on a machine with a TPM.
+var inner = []check{
+	{"with a provisioning file from the flasher, it enrols itself at its first start, and the RA confirms what the screen shows", false, func(ctx context.Context, l *lab) (string, error) {
+		file, err := l.provisioning(ctx)
+		if err != nil {
+			return "", err
+		}
+		if err := errors.Join(l.fillSetup(file), l.powerOn(ctx), l.confirm(ctx)); err != nil {
+			return "", err
+		}
+		_, err = l.see(ctx, "ready", attract)
+		return "", err
+	}},
+	{"the screen says that it is a debug image", false, func(ctx context.Context, l *lab) (string, error) {
+		_, err := l.see(ctx, "", "DEBUG IMAGE")
+		return "", err
+	}},
+	{"the setup partition is empty again", false, func(ctx context.Context, l *lab) (string, error) {
+		b, err := l.read("setup", mib)
+		if err == nil && strings.Trim(string(b), "\x00") != "" {
+			err = errors.New("it holds something")
+		}
+		return "", err
+	}},
+	{"root is erofs, read-only, on dm-verity", false, rootIsSealed},
+	{"/data is ext4 with nosuid, nodev and noexec, on dm-crypt", false, dataIsConfined},
+	{"the kiosk does not run as root, and has few capabilities", false, kioskIsConfined},
+	{"pcscd is killed: it comes back, and the next card is read", false, killReaderStack},
+	{"memory of the whole system, with the kiosk ready", false, memory},
+	{"nothing of what the kiosk keeps stands in clear on the disk", false, sealedDisk},
+}
+
+// shell has the debug image's serial shell run a command, and returns what it says.
+func (l *lab) shell(ctx context.Context, command string) (string, error) {
+	l.shells++
+	begin, end := fmt.Sprintf("<<%d<<", l.shells), fmt.Sprintf(">>%d>>", l.shells)
+	// The words are put together by the shell, so that its echo of the line does not hold them.
+	if err := l.Type(fmt.Sprintf("echo '<''<%d<''<'; %s; echo '>''>%d>''>' $?\r", l.shells, command, l.shells)); err != nil {
+		return "", err
+	}
+	whole := regexp.MustCompile(regexp.QuoteMeta(begin) + `((?s:.*))` + regexp.QuoteMeta(end) + ` (\d+)`)
+	var m []string
+	if _, err := l.AwaitConsole(ctx, func(log string) bool { m = whole.FindStringSubmatch(log); return m != nil }); err != nil {
+		return "", fmt.Errorf("%s: %w", command, err)
+	}
+	said := strings.TrimSpace(strings.ReplaceAll(m[1], "\r", ""))
+	if m[2] != "0" {
+		return said, fmt.Errorf("%s ended with %s: %s", command, m[2], said)
+	}
+	return said, nil
+}
+
+// mounted is a line of /proc/mounts, by where.
+func (l *lab) mounted(ctx context.Context, where string) (device, kind, options string, err error) {
+	all, err := l.shell(ctx, "cat /proc/mounts")
+	if err != nil {
+		return "", "", "", err
+	}
+	for line := range strings.Lines(all) {
+		if f := strings.Fields(line); len(f) > 3 && f[1] == where {
+			device, kind, options = f[0], f[2], f[3] // the last covers the others
+		}
+	}
+	if device == "" {
+		err = fmt.Errorf("nothing is mounted at %s: %s", where, all)
+	}
+	return device, kind, options, err
+}
+
+// mapped is what a device-mapper device is: its name and UUID, which begins with the target's kind.
+func (l *lab) mapped(ctx context.Context) (string, error) {
+	return l.shell(ctx, "for d in /sys/block/dm-*; do cat $d/dm/name $d/dm/uuid; cat $d/ro; done")
+}
+
+func rootIsSealed(ctx context.Context, l *lab) (string, error) {
+	device, kind, options, err := l.mounted(ctx, "/")
+	if err != nil {
+		return "", err
+	}
+	if kind != "erofs" || !strings.HasPrefix(options, "ro") {
+		return "", fmt.Errorf("it is %s, %s", kind, options)
+	}
+	if said, err := l.shell(ctx, "touch /etc/here 2>&1"); err == nil || !strings.Contains(said, "Read-only") {
+		return "", fmt.Errorf("a file in /etc: %q, %w", said, err)
+	}
+	dm, err := l.mapped(ctx)
+	return fmt.Sprintf(": %s; %s", device, strings.Join(strings.Fields(dm), " ")), err
+}
+
+func dataIsConfined(ctx context.Context, l *lab) (string, error) {
+	device, kind, options, err := l.mounted(ctx, "/data")
+	if err != nil {
+		return "", err
+	}
+	for _, want := range []string{"rw", "nosuid", "nodev", "noexec"} {
+		if !strings.Contains(","+options+",", ","+want+",") {
+			err = fmt.Errorf("it is not %s: %s", want, options)
+		}
+	}
+	if kind != "ext4" {
+		err = fmt.Errorf("it is %s", kind)
+	}
+	return ": " + device, err
+}
+
+// process is the number of a program's first process.
+func (l *lab) process(ctx context.Context, name string) (string, error) {
+	said, err := l.shell(ctx, "pidof "+name)
+	list := strings.Fields(said)
+	if err != nil || len(list) == 0 {
+		return "", fmt.Errorf("there is no %s: %w", name, err)
+	}
+	return list[len(list)-1], nil // pidof says the youngest first
+}
+
+func kioskIsConfined(ctx context.Context, l *lab) (string, error) {
+	said := ""
+	for _, name := range []string{"kiosk", "pcscd"} {
+		pid, err := l.process(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		status, err := l.shell(ctx, "grep -E '^(Uid|CapEff|NoNewPrivs)' /proc/"+pid+"/status")
+		if err != nil {
+			return "", err
+		}
+		m := regexp.MustCompile(`(?s)Uid:\s+(\d+).*CapEff:\s+([0-9a-f]+).*NoNewPrivs:\s+(\d)`).FindStringSubmatch(status)
+		if m == nil {
+			return "", fmt.Errorf("%s: %q", name, status)
+		}
+		said += fmt.Sprintf("; %s uid %s, capabilities %s", name, m[1], strings.TrimLeft(m[2], "0"))
+		if name == "kiosk" && (m[1] == "0" || m[3] != "1" || len(strings.TrimLeft(m[2], "0")) > 8) {
+			return "", fmt.Errorf("%s: %s", name, status)
+		}
+	}
+	return strings.Replace(said, ";", ":", 1), nil
+}
+
+func killReaderStack(ctx context.Context, l *lab) (string, error) {
+	pid, err := l.process(ctx, "pcscd")
+	if err != nil {
+		return "", err
+	}
+	if _, err := l.shell(ctx, "kill -9 "+pid); err != nil {
+		return "", err
+	}
+	if err := l.until(ctx, func() error {
+		again, err := l.process(ctx, "pcscd")
+		if err == nil && again == pid {
+			err = errors.New("it still runs")
+		}
+		return err
+	}); err != nil {
+		return "", err
+	}
+	if _, err := l.see(ctx, "", attract); err != nil {
+		return "", err
+	}
+	if err := l.insert(ctx, openCard); err != nil {
+		return "", err
+	}
+	if _, err := l.see(ctx, "", notLocked); err != nil {
+		return "", err
+	}
+	return "", l.reader.Eject(ctx)
+}
+
+// memory is what the machine was given less what is available: the kernel and what it reserves count, too.
+func memory(ctx context.Context, l *lab) (string, error) {
+	said, err := l.shell(ctx, "grep -E 'MemTotal|MemAvailable' /proc/meminfo")
+	if err != nil {
+		return "", err
+	}
+	m := regexp.MustCompile(`(?s)MemTotal:\s+(\d+).*MemAvailable:\s+(\d+)`).FindStringSubmatch(said)
+	if m == nil {
+		return "", fmt.Errorf("it says %q", said)
+	}
+	total, _ := strconv.Atoi(m[1])
+	available, _ := strconv.Atoi(m[2])
+	const given, aim = 512, 128 // MiB
+	used := given - available/1024
+	if used > aim {
+		err = fmt.Errorf("%d MiB, and %d is the aim", used, aim)
+	}
+	return fmt.Sprintf(": %d MiB of %d, %d without what the kernel reserved for itself", used, given, (total-available)/1024), err
+}
+
+// sealedDisk looks for what is on /data in clear where there is no TPM.
+func sealedDisk(ctx context.Context, l *lab) (string, error) {
+	if _, err := l.shell(ctx, "grep -q central_ca /data/kiosk/kiosk.toml && sync"); err != nil {
+		return "", fmt.Errorf("what is looked for is not there: %w", err)
+	}
+	l.powerOff()
+	for _, text := range []string{"central_ca", "BEGIN CERTIFICATE", "kiosk.toml"} {
+		if found, err := l.holds(text); err != nil || found {
+			return "", fmt.Errorf("%q stands on the disk in clear: %w", text, err)
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"latchkey/tools/cardsim"
+	"latchkey/tools/qemu"
+	"latchkey/tools/qemu/letters"
+	"latchkey/tools/rig"
+	"latchkey/tools/swtpm"
+)
+
+// lab is a machine with its disk, and the central that it comes to.
+type lab struct {
+	*qemu.Machine // nil while it is off
+	name          string
+	dir           string // short, for sockets
+	bin           string
+	firmware      string
+	disk          string // file
+	letters       *letters.Reader
+	album         *album
+	out           interface{ Write([]byte) (int, error) }
+
+	rig     *rig.Rig
+	tpm     *swtpm.TPM // nil for none
+	reader  *cardsim.QEMUReader
+	booting time.Time // of the last start
+	shown   image.Image
+	tapped  time.Time
+	shells  int // commands of the debug image's shell so far
+	starts  int
+
+	confirmed time.Time // by the RA
+}
+
+// furnish copies the image's disk and starts central.
+func (l *lab) furnish(ctx context.Context, img string, tpm bool) (err error) {
+	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+		return err
+	}
+	if _, err := os.Stat(img); err != nil {
+		return fmt.Errorf("there is no image; make it with make image BOARD=uefi-arm64, and again with DEBUG=1: %w", err)
+	}
+	l.disk = filepath.Join(l.dir, "disk.img")
+	if err := qemu.CopyDisk(l.disk, img); err != nil {
+		return err
+	}
+	if tpm {
+		if l.tpm, err = swtpm.StartMachine(ctx, os.Stderr); err != nil {
+			return err
+		}
+	}
+	l.rig, err = rig.Start(ctx, rig.Config{Dir: filepath.Join(l.dir, "r"), Bin: l.bin, Issues: issues(), NoKiosk: true, Log: os.Stderr})
+	return err
+}
+
+func (l *lab) close() {
+	l.powerOff()
+	if l.rig != nil {
+		l.rig.Close()
+	}
+	if l.tpm != nil {
+		l.tpm.Close()
+	}
+}
+
+// powerOn starts the machine.
+func (l *lab) powerOn(ctx context.Context) (err error) {
+	c := qemu.Config{Dir: filepath.Join(l.dir, "m"), Screen: qemu.Panel, Firmware: l.firmware, Disk: l.disk, Network: true, Reader: true}
+	if l.tpm != nil {
+		c.TPM = l.tpm.Socket
+	}
+	l.starts++
+	l.booting = time.Now()
+	if l.Machine, err = qemu.Start(context.WithoutCancel(ctx), c); err != nil {
+		l.Machine = nil
+		return err
+	}
+	return l.plugReader(ctx)
+}
+
+func (l *lab) plugReader(ctx context.Context) error {
+	conn, err := l.DialReader(ctx)
+	if err != nil {
+		return err
+	}
+	l.reader, err = cardsim.PlugQEMU(ctx, conn)
+	return err
+}
+
+// unplugReader pulls the card and the reader's cable.
+func (l *lab) unplugReader(ctx context.Context) error {
+	err := errors.Join(l.reader.Eject(ctx), l.UnplugReader(ctx), l.reader.Close())
+	l.reader = nil
+	return err
+}
+
+// powerOff takes the power away: nothing is asked to end.
+func (l *lab) powerOff() {
+	if l.Machine == nil {
+		return
+	}
+	if l.reader != nil {
+		l.reader.Close()
+		l.reader = nil
+	}
+	if log, err := l.ConsoleLog(); err == nil { // the next start makes another
+		name := filepath.Join(l.album.dir, fmt.Sprintf("%s-%d.log", l.name, l.starts))
+		_ = os.WriteFile(name, []byte(log), 0o600)
+	}
+	l.Close()
+	l.Machine = nil
+}
+
+// page is what stands on the screen now.
+func (l *lab) page(ctx context.Context) (letters.Page, error) {
+	picture, err := l.Screen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.shown = picture
+	return l.letters.Read(picture), nil
+}
+
+// see waits until the screen says all the texts, which may be broken into lines, and keeps its picture under a name; "" keeps none.
+func (l *lab) see(ctx context.Context, name string, texts ...string) (page letters.Page, err error) {
+	return l.look(ctx, name, func(p letters.Page) error {
+		flat := p.Flat()
+		for _, text := range texts {
+			if !strings.Contains(flat, text) {
+				return fmt.Errorf("the screen does not say %q", text)
+			}
+		}
+		return nil
+	})
+}
+
+func (l *lab) look(ctx context.Context, name string, wanted func(letters.Page) error) (page letters.Page, err error) {
+	l.shown, err = l.Look(ctx, func(i image.Image) error {
+		page = l.letters.Read(i)
+		return wanted(page)
+	})
+	if err == nil && name != "" {
+		err = l.keep(name)
+	}
+	return page, err
+}
+
+// keep puts the screen's last picture into the album.
+func (l *lab) keep(name string) error { return l.album.add(l.name+"-"+name, l.shown) }
+
+// tapsApart is more than lies between two taps of a hand that trembles, of which the kiosk heeds one (ui.Face).
+const tapsApart = 500 * time.Millisecond
+
+// touch taps at a pixel.
+func (l *lab) touch(ctx context.Context, at image.Point) error {
+	return errors.Join(l.Touch(ctx, at.X, at.Y), l.Lift(ctx))
+}
+
+// tap taps on a text: on the lowest if it stands there twice, for buttons stand below what is said of them.
+func (l *lab) tap(ctx context.Context, text string) error {
+	page, err := l.see(ctx, "", text)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-time.After(time.Until(l.tapped.Add(tapsApart))):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	at, found := page.FindLast(text)
+	if !found {
+		return fmt.Errorf("%q is broken into lines, and cannot be tapped on", text)
+	}
+	err = l.touch(ctx, at)
+	l.tapped = time.Now()
+	return err
+}
+
+// enter types digits on the on-screen keypad, each seen before the next, and OK.
+func (l *lab) enter(ctx context.Context, digits string) error {
+	for _, d := range digits {
+		page, err := l.page(ctx)
+		if err != nil {
+			return err
+		}
+		at, err := keyOf(page, d)
+		if err != nil {
+			return err
+		}
+		if err := l.touch(ctx, at); err != nil {
+			return err
+		}
+		before := page.String()
+		if _, err := l.look(ctx, "", func(p letters.Page) error {
+			if p.String() == before {
+				return fmt.Errorf("key %c does nothing", d)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return l.tap(ctx, "OK")
+}
+
+// keyOf finds a digit of the on-screen keypad, which stands in the right half: where the digit stands alone in a row of three, or the
+// zero between its neighbours.
+func keyOf(page letters.Page, digit rune) (image.Point, error) {
+	bare := func(cells []rune, x int) bool {
+		return x >= len(cells) || cells[x] == ' ' || cells[x] >= 0x2500 && cells[x] < 0x2600
+	}
+	for y, row := range page {
+		cells := []rune(row)
+		alone, at := 0, -1
+		for x := len(cells) / 2; x < len(cells); x++ {
+			if c := cells[x]; c >= '0' && c <= '9' && bare(cells, x-1) && bare(cells, x+1) {
+				alone++
+				if c == digit {
+					at = x
+				}
+			}
+		}
+		if at >= 0 && (alone == 3 || digit == '0' && alone == 1) {
+			return image.Pt((2*at+1)*letters.CellWidth/2, (2*y+1)*letters.CellHeight/2), nil
+		}
+	}
+	return image.Point{}, fmt.Errorf("there is no key %c on the screen:\n%s", digit, page)
+}
