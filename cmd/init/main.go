@@ -35,6 +35,9 @@ const (
 
 func main() {
 	if os.Getpid() != 1 {
+		if code, is := asModprobe(os.Args); is {
+			os.Exit(code)
+		}
 		fmt.Fprintln(os.Stderr, "init: this is process 1 of the image, and does nothing else")
 		os.Exit(1)
 	}

@@ -41,7 +41,7 @@ func openModules(dir string) (*modules, error) {
 		return nil, fmt.Errorf("modules: %w", err)
 	}
 	m := &modules{
-		dir: dir, aliases: map[string][]alias{}, paths: map[string]string{}, needs: map[string][]string{}, loaded: map[string]bool{}, insert: insertModule,
+		dir: dir, aliases: map[string][]alias{}, paths: map[string]string{}, needs: map[string][]string{}, loaded: map[string]bool{}, insert: loadModule,
 	}
 	for line := range strings.Lines(string(aliases)) {
 		f := strings.Fields(line)
@@ -106,26 +106,15 @@ func (m *modules) load(name string) error {
 				continue
 			}
 			m.loaded[f] = true
-			if err := m.insert(filepath.Join(m.dir, f)); err != nil {
-				failed = append(failed, fmt.Errorf("module %s: %w", moduleName(f), err))
+			if err := m.insert(filepath.Join(m.dir, f)); errors.Is(err, unix.ENODEV) {
+				break // what it drives is not here after all
+			} else if err != nil {
+				failed = append(failed, err)
 				break
 			}
 		}
 	}
 	return errors.Join(failed...)
-}
-
-func insertModule(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	err = unix.FinitModule(int(f.Fd()), "", 0)
-	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENODEV) {
-		return nil // loaded before, as in stage 1; or its device is not here after all
-	}
-	return err
 }
 
 // kernelModules are those of the kernel that runs.

@@ -1,9 +1,343 @@
 package main
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/BurntSushi/toml"
+	"golang.org/x/sys/unix"
+
+	"latchkey/image"
+	"latchkey/image/provision"
+)
+
+const (
+	runFolder  = "/run/latchkey"
+	logFolder  = runFolder + "/log"
+	factsFile  = runFolder + "/facts.toml"
+	imageFile  = "/etc/latchkey/image.toml"
+	resolvFile = "/run/resolv.conf" // where the image's /etc/resolv.conf points to
+)
+
+// imageFacts are what an image says of itself.
+type imageFacts struct {
+	Board   string    `toml:"board"`
+	Version string    `toml:"version"`
+	Built   time.Time `toml:"built"`
+	Debug   bool      `toml:"debug"`
+}
+
+// system is what the services share.
+type system struct {
+	machine *machine
+	image   imageFacts
+	log     *slog.Logger
+	logs    logs
+	ps      *processes
+	rights  *rights
+	modules *modules // nil: without tables nothing is loaded
+	sticks  *sticks
+	network *network
+	clock   *timekeeper
+	life    *kioskLife
+	kiosk   *boundedLog // what the kiosk complains of
+
+	serving atomic.Bool  // it is set up, so that there must be a kiosk
+	end     chan outcome // room for one
+	good    chan struct{}
+}
 
 // services keeps the kiosk alive until the machine is to end.
 func services(ctx context.Context, m *machine) outcome {
-	<-ctx.Done()
-	return restart
+	s, err := prepare(m)
+	if err != nil {
+		say("%v", err)
+		return restart
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, unix.SIGCHLD)
+	reaping := make(chan struct{})
+	go func() {
+		defer close(reaping)
+		for range children {
+			s.ps.reap()
+		}
+	}()
+	end := s.run(ctx, &beside)
+	s.log.Info("the machine ends")
+	stop()
+	beside.Wait()
+	signal.Stop(children)
+	close(children)
+	<-reaping
+	return end
+}
+
+// prepare makes what everything else needs.
+func prepare(m *machine) (*system, error) {
+	for _, dir := range []string{logFolder, exportFolder} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	s := &system{machine: m, logs: logs{logFolder, kioskUser}, ps: newProcesses(), end: make(chan outcome, 1), good: make(chan struct{}, 1)}
+	own, err := s.logs.open("init")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := toml.DecodeFile(imageFile, &s.image); err != nil {
+		return nil, fmt.Errorf("%s: %w", imageFile, err)
+	}
+	var to io.Writer = own
+	if s.image.Debug {
+		to = io.MultiWriter(own, os.Stderr) // the serial console
+	}
+	s.log = newLog(to)
+	s.log.Info("this image", "board", s.image.Board, "version", s.image.Version, "slot", string(m.slot), "debug", s.image.Debug)
+	for name, value := range map[string]string{
+		// As the kiosk wants them, which has not the right to set them; and a kernel that has failed cannot be trusted to go on.
+		"kernel/sysrq": "0", "kernel/ctrl-alt-del": "0", "kernel/printk": "1", "kernel/panic_on_oops": "1", "kernel/panic": "10",
+		// What nobody here needs to see.
+		"kernel/dmesg_restrict": "1", "kernel/kptr_restrict": "2",
+	} {
+		if err := os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0); err != nil {
+			s.log.Error("a setting of the kernel's", "err", err)
+		}
+	}
+	if err := forbidGain(); err != nil {
+		s.log.Error("processes could gain rights", "err", err)
+	}
+	if s.modules, err = kernelModules(); err != nil {
+		s.log.Error("no drivers are loaded", "err", err)
+	} else {
+		beModprobe(s.log)
+	}
+	s.rights = &rights{groups: groupNumbers(s.log), log: s.log}
+	s.sticks = newSticks(m.disk.Name, s.log)
+	s.clock = newTimekeeper(s.log, s.image.Built)
+	s.network = &network{
+		resolv: resolvFile, log: s.log, settings: make(chan provision.Network, 1), servers: s.clock.set,
+		tell: func(n networkFacts) {
+			if err := (facts{s.image.Board, s.image.Version, n}).write(factsFile); err != nil {
+				s.log.Error("facts", "err", err)
+			}
+		},
+	}
+	if s.kiosk, err = s.logs.open("kiosk"); err != nil {
+		return nil, err
+	}
+	s.life = &kioskLife{log: s.log, ready: s.ready}
+	s.life.alive()
+	return s, nil
+}
+
+// run is the machine's life. It returns when ctx ends, or something asks for the end.
+func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
+	events, err := openEvents()
+	if err != nil {
+		s.log.Error("devices that are plugged in will not be seen", "err", err)
+	} else {
+		context.AfterFunc(ctx, func() { events.close() })
+	}
+	kernel, err := s.logs.open("kernel")
+	if err != nil {
+		s.log.Error("kernel's log", "err", err)
+	} else {
+		beside.Go(func() {
+			if err := keepKernelLog(ctx, kernel); err != nil {
+				s.log.Error("kernel's log", "err", err)
+			}
+		})
+	}
+	beside.Go(func() {
+		if err := s.network.run(ctx); err != nil {
+			s.log.Error("network", "err", err)
+			s.finish(restart)
+		}
+	})
+	if err := coldplug("", func(e uevent) { s.device(ctx, e) }); err != nil {
+		s.log.Error("devices", "err", err)
+	}
+	if events != nil {
+		beside.Go(func() { s.devices(ctx, events) })
+	}
+	startClock(s.log, s.image.Built)
+	beside.Go(func() { s.clock.run(ctx) })
+	beside.Go(func() { s.reader(ctx) })
+	if s.image.Debug {
+		beside.Go(func() { s.ps.keep(ctx, s.log, shellUnit(s.ps)) })
+	}
+	beside.Go(func() { s.serve(ctx) })
+	return s.watch(ctx)
+}
+
+// devices handles what the kernel tells, until ctx ends.
+func (s *system) devices(ctx context.Context, events *eventSocket) {
+	for ctx.Err() == nil {
+		e, err := events.read()
+		switch {
+		case err == errMissed:
+			s.log.Warn("devices: the kernel told more than was heard; all are looked at again")
+			if err := coldplug("", func(e uevent) { s.device(ctx, e) }); err != nil {
+				s.log.Error("devices", "err", err)
+			}
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.log.Error("devices", "err", err)
+			return
+		default:
+			s.device(ctx, e)
+			if err := events.relay(e); err != nil {
+				s.log.Error("devices: the reader stack was not told", "err", err)
+			}
+		}
+	}
+}
+
+// device handles one that came, changed or went.
+func (s *system) device(ctx context.Context, e uevent) {
+	if alias := e.get("MODALIAS"); alias != "" && e.get("ACTION") != "remove" && s.modules != nil {
+		if err := s.modules.load(alias); err != nil {
+			s.log.Error("devices", "err", err)
+		}
+	}
+	s.rights.give(e)
+	s.sticks.heed(e)
+	watchPower(ctx, s.log, e, func() {
+		s.log.Info("the power button was pressed")
+		s.finish(powerOff)
+	})
+}
+
+// reader keeps the reader stack.
+func (s *system) reader(ctx context.Context) {
+	log, err := s.logs.open("pcscd")
+	if err != nil {
+		s.log.Error("pcscd", "err", err)
+		return
+	}
+	s.ps.keep(ctx, s.log, pcscdUnit(s.ps, log))
+}
+
+// groups are those of the kiosk's user.
+func (s *system) groups() (list []uint32) {
+	for _, name := range kioskGroups {
+		if n, is := s.rights.groups[name]; is {
+			list = append(list, uint32(n))
+		}
+	}
+	return list
+}
+
+// serve has the machine become a kiosk, if it is none yet, and keeps that alive.
+func (s *system) serve(ctx context.Context) {
+	if err := ownFolder(kioskFolder); err != nil {
+		s.log.Error("kiosk", "err", err)
+	}
+	var env []string
+	if s.image.Debug {
+		env = append(env, "LATCHKEY_DEBUG=1")
+	}
+	notify, err := listenNotify(notifyPath, kioskUser)
+	if err != nil {
+		s.log.Error("kiosk", "err", err)
+		s.finish(restart)
+		return
+	}
+	s.life.signs = notify.signs(ctx)
+	set := &setup{
+		partition: s.machine.disk.Partition(image.Setup), sticks: s.sticks, log: s.log, network: s.network.set, ps: s.ps,
+		start: func() (*process, error) {
+			return startKiosk(s.ps, s.kiosk, s.groups(), env, "setup", "--from", setupFile, "--dir", kioskFolder)
+		},
+	}
+	if isSetUp() {
+		set.finishAfterCut()
+		settings, err := keptNetwork(networkFile)
+		if err != nil {
+			s.log.Error("network: DHCP is asked", "err", err)
+		}
+		s.network.set(settings)
+	} else {
+		s.network.set(provision.Network{Mode: provision.DHCP}) // until a file says otherwise
+		set.run(ctx)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	s.life.alive()
+	s.serving.Store(true)
+	s.sticks.serve(true)
+	defer s.sticks.serve(false)
+	s.ps.keep(ctx, s.log, kioskUnit(s.ps, s.kiosk, s.groups(), env, s.life, func() {
+		s.log.Error("the kiosk fails again and again: the machine is restarted", "times", mostFailures)
+		s.finish(restart)
+	}))
+}
+
+// ready is called when a kiosk serves: the slot has shown that it does.
+func (s *system) ready() {
+	select {
+	case s.good <- struct{}{}:
+	default:
+	}
+}
+
+// finish has the machine end.
+func (s *system) finish(how outcome) {
+	select {
+	case s.end <- how:
+	default: // it ends already
+	}
+}
+
+// watch is init's own loop, and kicks the hardware's watchdog as long as it turns.
+func (s *system) watch(ctx context.Context) outcome {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, unix.SIGUSR2) // what "poweroff" of a debug image's busybox sends
+	defer signal.Stop(asked)
+	tick := time.NewTicker(kickEvery)
+	defer tick.Stop()
+	var dog *hardWatchdog
+	for {
+		if dog == nil {
+			var err error
+			if dog, err = openWatchdog("/dev/watchdog0"); dog != nil {
+				s.log.Info("the hardware's watchdog watches", "timeout", hardTimeout.String(), "err", err)
+			}
+		}
+		if dog != nil && !(s.serving.Load() && s.life.silent() > kioskBound) {
+			if err := dog.kick(); err != nil {
+				s.log.Error("watchdog", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return restart
+		case <-asked:
+			return powerOff
+		case how := <-s.end:
+			return how
+		case <-tick.C:
+		}
+	}
+}
+
+// ownFolder makes a folder that is the kiosk's.
+func ownFolder(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	return os.Chown(path, kioskUser, kioskUser)
 }

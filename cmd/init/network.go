@@ -1,0 +1,340 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/BurntSushi/toml"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"latchkey/image/provision"
+)
+
+// network has one wired interface at a time on the network: the one that the settings name, or the first that has a link. It
+// keeps to that until the link is lost. IPv6 is the kernel's own (SLAAC), but for a static address.
+type network struct {
+	resolv   string                 // path of what becomes resolv.conf
+	log      *slog.Logger           //
+	servers  func([]string)         // told of the NTP servers whenever they change; none is nil
+	tell     func(networkFacts)     // told of what is known of the network whenever that changes
+	settings chan provision.Network // room for one: the newest
+}
+
+// networkFacts are what the screens and logs tell of the network.
+type networkFacts struct {
+	Interface string   `toml:"interface"` // "" while none has a link
+	MAC       string   `toml:"mac"`
+	Link      bool     `toml:"link"`
+	Address   string   `toml:"address"` // with its prefix; "" while there is none
+	Gateway   string   `toml:"gateway"`
+	DNS       []string `toml:"dns"`
+	NTP       []string `toml:"ntp"`
+}
+
+// facts are what "kiosk setup" shows of this machine.
+type facts struct {
+	Board   string       `toml:"board"`
+	Version string       `toml:"version"`
+	Network networkFacts `toml:"network"`
+}
+
+func (f facts) write(path string) error {
+	b, err := toml.Marshal(f)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", b, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// set has the network use other settings.
+func (n *network) set(s provision.Network) {
+	for {
+		select {
+		case n.settings <- s:
+			return
+		case <-n.settings: // which nobody has seen yet
+		}
+	}
+}
+
+// run keeps the network until ctx ends.
+func (n *network) run(ctx context.Context) error {
+	updates, done := make(chan netlink.LinkUpdate), make(chan struct{})
+	failed := make(chan error, 1)
+	if err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{
+		ErrorCallback: func(err error) {
+			select {
+			case failed <- err:
+			default:
+			}
+		},
+	}); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	defer func() {
+		close(done)
+		for range updates {
+		}
+	}()
+	if lo, err := netlink.LinkByName("lo"); err == nil {
+		_ = netlink.LinkSetUp(lo) // nothing here needs it
+	}
+	var (
+		settings provision.Network
+		known    bool
+		now      *session
+	)
+	defer func() { now.end() }()
+	for {
+		if known {
+			link := n.choose(settings.Interface, now)
+			if !now.is(link) {
+				now.end()
+				now = n.begin(ctx, link, settings)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("network: %w", err)
+		case <-updates:
+		case settings = <-n.settings:
+			known = true
+			now.end() // also when it is as before: somebody wants it anew
+			now = nil
+		}
+	}
+}
+
+// choose is the interface that shall be used, or nil. All that could be are set up, since one that is not knows of no link.
+func (n *network) choose(wanted string, now *session) netlink.Link {
+	links, err := netlink.LinkList()
+	if err != nil {
+		n.log.Error("network", "err", err)
+		return nil
+	}
+	var can []netlink.Link
+	for _, l := range links {
+		a := l.Attrs()
+		if a.EncapType != "ether" || a.Flags&net.FlagLoopback != 0 || wanted != "" && a.Name != wanted {
+			continue
+		}
+		if a.Flags&net.FlagUp == 0 {
+			if err := netlink.LinkSetUp(l); err != nil {
+				n.log.Error("network", "interface", a.Name, "err", err)
+			}
+			continue // what becomes of it is told
+		}
+		if a.RawFlags&unix.IFF_LOWER_UP != 0 {
+			can = append(can, l)
+		}
+	}
+	if len(can) == 0 {
+		return nil
+	}
+	if i := slices.IndexFunc(can, now.is); i >= 0 {
+		return can[i]
+	}
+	return slices.MinFunc(can, func(a, b netlink.Link) int { return cmp.Compare(a.Attrs().Index, b.Attrs().Index) })
+}
+
+// session is the use of one interface, or of none.
+type session struct {
+	index int // 0: there is no link
+	stop  context.CancelFunc
+	ended sync.WaitGroup
+}
+
+func (s *session) is(l netlink.Link) bool {
+	if s == nil {
+		return false
+	}
+	if l == nil {
+		return s.index == 0
+	}
+	return s.index == l.Attrs().Index
+}
+
+// end returns when nothing of it is left.
+func (s *session) end() {
+	if s != nil {
+		s.stop()
+		s.ended.Wait()
+	}
+}
+
+func (n *network) begin(ctx context.Context, link netlink.Link, settings provision.Network) *session {
+	ctx, stop := context.WithCancel(ctx)
+	s := &session{stop: stop}
+	if link == nil {
+		n.log.Warn("network: no link; is the cable in?", "interface", settings.Interface)
+		n.tell(networkFacts{})
+		return s
+	}
+	a := link.Attrs()
+	s.index = a.Index
+	n.log.Info("network: link", "interface", a.Name, "mac", a.HardwareAddr.String(), "mode", settings.Mode)
+	n.tell(networkFacts{Interface: a.Name, MAC: a.HardwareAddr.String(), Link: true})
+	s.ended.Go(func() {
+		defer n.clear(link)
+		if settings.Mode == provision.Static {
+			n.static(ctx, link, settings)
+			return
+		}
+		n.dhcp(ctx, link, settings)
+	})
+	return s
+}
+
+// binding is what an interface is given.
+type binding struct {
+	address netip.Prefix
+	gateway netip.Addr // the zero value for none
+	dns     []netip.Addr
+	search  string
+	ntp     []string
+}
+
+func (n *network) static(ctx context.Context, link netlink.Link, s provision.Network) {
+	b, err := staticBinding(s)
+	if err == nil {
+		err = n.apply(link, b)
+	}
+	if err != nil {
+		n.log.Error("network: the static settings", "err", err)
+	}
+	<-ctx.Done()
+}
+
+func staticBinding(s provision.Network) (b binding, err error) {
+	if b.address, err = netip.ParsePrefix(s.Address); err != nil {
+		return b, err
+	}
+	if s.Gateway != "" {
+		if b.gateway, err = netip.ParseAddr(s.Gateway); err != nil {
+			return b, err
+		}
+	}
+	return b, b.prefer(s)
+}
+
+// prefer takes the servers that the settings name in place of those that the network gave.
+func (b *binding) prefer(s provision.Network) error {
+	if len(s.NTP) > 0 {
+		b.ntp = s.NTP
+	}
+	if len(s.DNS) == 0 {
+		return nil
+	}
+	b.dns = nil
+	for _, text := range s.DNS {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return err
+		}
+		b.dns = append(b.dns, a)
+	}
+	return nil
+}
+
+// apply gives the interface what is bound to it, in place of what it had. The same again is no change.
+func (n *network) apply(link netlink.Link, b binding) error {
+	name := link.Attrs().Name
+	address := &netlink.Addr{IPNet: ipNet(b.address)}
+	had, err := netlink.AddrList(link, family(b.address.Addr()))
+	if err != nil {
+		return fmt.Errorf("addresses of %s: %w", name, err)
+	}
+	if err := netlink.AddrReplace(link, address); err != nil {
+		return fmt.Errorf("address %s of %s: %w", b.address, name, err)
+	}
+	for _, old := range had {
+		if !old.Equal(*address) && !old.IP.IsLinkLocalUnicast() {
+			_ = netlink.AddrDel(link, &old) // it may have gone by itself
+		}
+	}
+	if b.gateway.IsValid() {
+		everywhere := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		if b.gateway.Is6() {
+			everywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		if err := netlink.RouteReplace(&netlink.Route{
+			LinkIndex: link.Attrs().Index, Dst: ipNet(everywhere), Gw: b.gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
+		}); err != nil {
+			return fmt.Errorf("route by %s: %w", b.gateway, err)
+		}
+	}
+	if err := n.writeResolv(b); err != nil {
+		return err
+	}
+	f := networkFacts{Interface: name, MAC: link.Attrs().HardwareAddr.String(), Link: true, Address: b.address.String(), NTP: b.ntp}
+	if b.gateway.IsValid() {
+		f.Gateway = b.gateway.String()
+	}
+	for _, a := range b.dns {
+		f.DNS = append(f.DNS, a.String())
+	}
+	n.log.Info("network: address", "interface", name, "address", f.Address, "gateway", f.Gateway, "dns", strings.Join(f.DNS, " "), "ntp", strings.Join(f.NTP, " "))
+	n.tell(f)
+	n.servers(b.ntp)
+	return nil
+}
+
+// clear takes everything from an interface that was given to it.
+func (n *network) clear(link netlink.Link) {
+	had, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		n.log.Error("network", "err", err)
+	}
+	for _, old := range had {
+		if !old.IP.IsLinkLocalUnicast() {
+			_ = netlink.AddrDel(link, &old) // its routes go with it
+		}
+	}
+	if err := n.writeResolv(binding{}); err != nil {
+		n.log.Error("network", "err", err)
+	}
+	n.servers(nil)
+}
+
+func (n *network) writeResolv(b binding) error {
+	var text strings.Builder
+	if b.search != "" {
+		fmt.Fprintf(&text, "search %s\n", b.search)
+	}
+	for _, a := range b.dns {
+		fmt.Fprintf(&text, "nameserver %s\n", a)
+	}
+	if err := os.WriteFile(n.resolv+".new", []byte(text.String()), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(n.resolv+".new", n.resolv)
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return netlink.FAMILY_V4
+	}
+	return netlink.FAMILY_V6
+}

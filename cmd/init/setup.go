@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/BurntSushi/toml"
+	"golang.org/x/sys/unix"
+
+	"latchkey/firmware/durable"
+	"latchkey/image/provision"
+)
+
+const (
+	setupFile   = "/run/latchkey/setup.toml"
+	networkFile = "/data/network.toml"
+)
+
+// exitRefused is what "kiosk setup" ends with when the file will never do.
+const exitRefused = 3
+
+// setup makes a kiosk of a freshly flashed machine: it brings the provisioning file from where it is found to "kiosk setup", and
+// wipes it once the kiosk is enrolled.
+type setup struct {
+	partition string // the setup partition's device
+	sticks    *sticks
+	log       *slog.Logger
+	network   func(provision.Network) // told as soon as a file says it
+	ps        *processes
+	start     func() (*process, error) // kiosk setup
+
+	mu      sync.Mutex
+	offered *offer
+	refused [][sha256.Size]byte // files that kiosk setup has refused
+	running *process
+}
+
+// offer is a file that lies at setupFile.
+type offer struct {
+	text   []byte
+	stick  string // where it came from; "" is the partition
+	parsed *provision.File
+}
+
+func (o *offer) sum() [sha256.Size]byte { return sha256.Sum256(o.text) }
+
+// isSetUp tells whether the machine is a kiosk already.
+func isSetUp() bool {
+	_, err := os.Stat(kioskConfig)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// run returns when the kiosk is set up, or ctx ends.
+func (s *setup) run(ctx context.Context) {
+	s.look()
+	looking, stop := context.WithCancel(ctx)
+	var looked sync.WaitGroup
+	looked.Go(func() {
+		for {
+			select {
+			case <-looking.Done():
+				return
+			case <-s.sticks.appeared:
+				s.look()
+			}
+		}
+	})
+	defer looked.Wait()
+	defer stop()
+	s.ps.keep(ctx, s.log, unit{
+		name: "setup", patience: endPatience,
+		start: func() (*process, error) {
+			p, err := s.start()
+			s.mu.Lock()
+			s.running = p
+			s.mu.Unlock()
+			return p, err
+		},
+		ended: func(p *process, _ int) bool { return s.again(p) },
+	})
+	if ctx.Err() == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.finish(s.offered)
+		s.offered = nil
+	}
+}
+
+// again decides after kiosk setup has ended.
+func (s *setup) again(p *process) bool {
+	s.mu.Lock()
+	s.running = nil
+	if p == nil || p.status.Signaled() {
+		s.mu.Unlock()
+		return true
+	}
+	if p.status.ExitStatus() == 0 && isSetUp() {
+		s.mu.Unlock()
+		return false
+	}
+	refused := p.status.ExitStatus() == exitRefused && s.offered != nil
+	if refused {
+		s.refused = append(s.refused, s.offered.sum())
+		s.withdraw()
+	}
+	s.mu.Unlock()
+	if refused {
+		s.look() // another stick may have a better one
+	}
+	return true
+}
+
+// look offers the first file that was not refused: a stick's goes first, since somebody has just put it in.
+func (s *setup) look() {
+	found := false
+	s.sticks.find(func(text []byte, device string) bool {
+		found = s.offer(&offer{text: text, stick: device})
+		return found
+	})
+	s.mu.Lock()
+	have := s.offered != nil
+	s.mu.Unlock()
+	if found || have {
+		return
+	}
+	text, err := readPartition(s.partition)
+	switch {
+	case errors.Is(err, provision.ErrNone):
+	case err != nil:
+		s.log.Error("setup partition", "err", err)
+	default:
+		s.offer(&offer{text: text})
+	}
+}
+
+// offer puts a file where kiosk setup looks. One that is damaged goes there, too: the screen says what is wrong with it.
+func (s *setup) offer(o *offer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.refused {
+		if r == o.sum() {
+			clear(o.text)
+			return false
+		}
+	}
+	if s.offered != nil && bytes.Equal(s.offered.text, o.text) {
+		clear(o.text)
+		return true
+	}
+	parsed, err := provision.Open(o.text)
+	if err == nil {
+		parsed.Code.Wipe() // is kiosk setup's
+		o.parsed = parsed
+		s.network(parsed.Network)
+	} else {
+		s.log.Error("a provisioning file is no good", "stick", o.stick, "err", err)
+	}
+	if s.offered != nil && s.running != nil {
+		s.ps.signal(s.running, syscall.SIGTERM) // it works on the other one
+	}
+	s.withdraw()
+	if err := placeFile(setupFile, o.text); err != nil {
+		s.log.Error("provisioning file", "err", err)
+		return false
+	}
+	s.log.Info("a provisioning file was found", "stick", o.stick)
+	s.offered = o
+	return true
+}
+
+// withdraw takes the file away from kiosk setup. Its caller has the lock.
+func (s *setup) withdraw() {
+	if s.offered == nil {
+		return
+	}
+	if s.offered.parsed != nil {
+		s.offered.parsed.Wipe()
+	}
+	clear(s.offered.text)
+	s.offered = nil
+	if err := os.Remove(setupFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Error("provisioning file", "err", err)
+	}
+}
+
+// finish keeps what the file says of the network, and wipes it wherever it lies: its code was used. It may be repeated.
+func (s *setup) finish(o *offer) {
+	if o == nil {
+		return
+	}
+	if o.parsed != nil {
+		if err := keepNetwork(o.parsed.Network); err != nil {
+			s.log.Error("the network's settings are kept until the machine is restarted, and no longer", "err", err)
+			return // the file is still there, and finish is repeated
+		}
+		o.parsed.Wipe()
+	}
+	if err := wipePartition(s.partition); err != nil {
+		s.log.Error("setup partition: the provisioning file stays", "err", err)
+	}
+	if o.stick != "" {
+		if err := s.sticks.wipe(o.stick, o.text); err != nil {
+			s.log.Error("setup", "err", err)
+		}
+	}
+	clear(o.text)
+	if err := os.Remove(setupFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Error("setup", "err", err)
+	}
+	s.log.Info("this kiosk is set up")
+}
+
+// finishAfterCut does what a power cut after the enrolment has left to do.
+func (s *setup) finishAfterCut() {
+	text, err := readPartition(s.partition)
+	if errors.Is(err, provision.ErrNone) {
+		return
+	}
+	if err != nil {
+		s.log.Error("setup partition", "err", err)
+		return
+	}
+	o := &offer{text: text}
+	if parsed, err := provision.Open(text); err == nil {
+		o.parsed = parsed
+	}
+	s.finish(o)
+}
+
+// placeFile gives the kiosk's user a file, whole or not at all.
+func placeFile(path string, text []byte) error {
+	temporary := path + ".new"
+	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if os.Geteuid() == 0 {
+		err = errors.Join(err, f.Chown(kioskUser, kioskUser))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
+}
+
+func readPartition(device string) ([]byte, error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	head := make([]byte, provision.PartitionHead)
+	defer clear(head)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	text, err := provision.Unpack(head[:n])
+	return bytes.Clone(text), err
+}
+
+// wipePartition writes zeros over all that ever holds something, the beginning last: until then there is a file to be wiped.
+func wipePartition(device string) error {
+	f, err := os.OpenFile(device, os.O_WRONLY|unix.O_SYNC, 0)
+	if err != nil {
+		return err
+	}
+	const block = 4096
+	zeros := make([]byte, (provision.PartitionHead+block-1)/block*block)
+	_, err = f.WriteAt(zeros[block:], block)
+	if err == nil {
+		_, err = f.WriteAt(zeros[:block], 0)
+	}
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// keepNetwork writes the network's settings to where they outlive the provisioning file.
+func keepNetwork(n provision.Network) error {
+	b, err := toml.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return durable.Write(networkFile, b)
+}
+
+// keptNetwork are the settings of a kiosk that was set up. Without them it asks DHCP, which is what most networks have.
+func keptNetwork(path string) (provision.Network, error) {
+	anywhere := provision.Network{Mode: provision.DHCP}
+	var n provision.Network
+	meta, err := toml.DecodeFile(path, &n)
+	if err == nil && len(meta.Undecoded()) > 0 {
+		err = fmt.Errorf("there is no setting %q", meta.Undecoded()[0])
+	}
+	if err == nil {
+		err = n.Check()
+	}
+	if err != nil {
+		return anywhere, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return n, nil
+}
