@@ -96,17 +96,26 @@ generate: deps-build ## make again what is made from something: wire types, pict
 screens: bin/screens ## make the pictures of the kiosk from the code that draws it
 	bin/screens --sheet ui/testdata/kiosk.png --out bin/screens-pictures
 
+ARM64 = GOOS=linux GOARCH=arm64 CC=aarch64-linux-gnu-gcc PKG_CONFIG_PATH=/usr/lib/aarch64-linux-gnu/pkgconfig
+
 .PHONY: arm64
 arm64: deps-arm64 ## build the kiosk for 64-bit ARM into bin/arm64/kiosk
-	CGO_ENABLED=1 GOOS=linux GOARCH=arm64 CC=aarch64-linux-gnu-gcc \
-	  PKG_CONFIG_PATH=/usr/lib/aarch64-linux-gnu/pkgconfig \
-	  $(BUILD) -o bin/arm64/kiosk ./cmd/kiosk
+	CGO_ENABLED=1 $(ARM64) $(BUILD) -o bin/arm64/kiosk ./cmd/kiosk
 	@readelf -h bin/arm64/kiosk | grep -q 'Machine: *AArch64' || { echo 'arm64: bin/arm64/kiosk is not for AArch64' >&2; exit 1; }
 	@echo 'arm64: bin/arm64/kiosk is built and linked for AArch64'
 
 .PHONY: vm-test
 vm-test: deps-vm arm64 bin/arm64/guest bin/vmtest ## boot Debian's kernel on an emulated board, and check the kiosk on its real drivers; pictures in bin/vm-test
 	@bin/vmtest
+
+DEBUG ?=
+.PHONY: image
+image: deps-image bin/mkimage bin/arm64/image/init bin/arm64/image/kiosk ## what a kiosk's medium is flashed with: BOARD=uefi-arm64, pi4 or pi5; DEBUG=1 with a shell on the serial line
+	@bin/mkimage build --board '$(BOARD)' $(if $(DEBUG),--debug)
+
+.PHONY: image-lock
+image-lock: deps-build bin/mkimage ## pin the newest versions of the image's Debian packages, and show what changed
+	@bin/mkimage lock
 
 .PHONY: deb
 deb: deps-deb bin/central bin/ractl ## make central's Debian package, and look at its unit's sandbox
@@ -121,15 +130,20 @@ clean: ## remove what was built
 
 SOURCES = cmd firmware board card ui image tools
 
-.PHONY: deps-build deps-run deps-arm64 deps-deb deps-vm
-deps-build deps-run deps-arm64 deps-deb deps-vm:
+.PHONY: deps-build deps-run deps-arm64 deps-deb deps-vm deps-image
+deps-build deps-run deps-arm64 deps-deb deps-vm deps-image:
 	@tools/deps $(@:deps-%=%)
 
 bin/kiosk bin/central bin/ractl bin/cardctl: SOURCE = ./cmd/$(@F)
-bin/run bin/e2e bin/screens bin/vmtest: SOURCE = ./tools/$(@F)
+bin/run bin/e2e bin/screens bin/vmtest bin/mkimage: SOURCE = ./tools/$(@F)
 bin/cardsim bin/devmail: SOURCE = ./tools/$(@F)/cmd
 bin/arm64/guest: FORCE
 	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o $@ ./tools/qemu/guest
+# Without symbols and what debuggers ask for: that is a third of them.
+bin/arm64/image/kiosk: FORCE
+	@CGO_ENABLED=1 $(ARM64) $(BUILD) -ldflags='-s -w' -o $@ ./cmd/kiosk
+bin/arm64/image/init: FORCE
+	@CGO_ENABLED=0 $(ARM64) $(BUILD) -ldflags='-s -w' -o $@ ./cmd/init
 bin/%: FORCE
 	@$(BUILD) -o $@ $(SOURCE)
 

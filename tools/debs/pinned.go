@@ -89,7 +89,9 @@ func (a archives) base(suite string) string {
 
 // Newest finds the newest version of packages of 64-bit ARM in suites. A release's name stands for it with its updates and its security archive;
 // another suite's, such as trixie-backports, for itself. wanted has package names by suite. apt checks the archives' signatures, as always.
-func Newest(ctx context.Context, log io.Writer, wanted map[string][]string) (map[string][]Package, error) {
+//
+// The answer has, by suite and by name, the package; one of a kernel, such as linux-image-arm64, with those of the same version that it needs.
+func Newest(ctx context.Context, log io.Writer, wanted map[string][]string) (map[string]map[string][]Package, error) {
 	places, err := findArchives(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("debs: %w", err)
@@ -129,18 +131,17 @@ func Newest(ctx context.Context, log io.Writer, wanted map[string][]string) (map
 	if err != nil {
 		return nil, fmt.Errorf("debs: %w", err)
 	}
-	found := map[string][]Package{}
+	found := map[string]map[string][]Package{}
 	for suite, names := range wanted {
+		found[suite] = map[string][]Package{}
 		for _, name := range names {
 			p, err := newest(all, members(suite), name)
 			if err != nil {
 				return nil, fmt.Errorf("debs: %w", err)
 			}
-			packages, err := withKernel(all, members(suite), p)
-			if err != nil {
+			if found[suite][name], err = withKernel(all, members(suite), p); err != nil {
 				return nil, fmt.Errorf("debs: %w", err)
 			}
-			found[suite] = append(found[suite], packages...)
 		}
 	}
 	return found, nil

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"latchkey/image"
+	"latchkey/image/slot"
+)
+
+// silence keeps the screen to the kiosk; a kernel that fails says so on the serial line and restarts.
+const silence = "loglevel=3 panic=10 vt.global_cursor_default=0 consoleblank=0 logo.nologo"
+
+// arguments are the kernel's in a slot.
+func (b *build) arguments(s slot.Slot, root verity) string {
+	return fmt.Sprintf("%s=%s %s=%s %s=%d %s %s", image.ArgumentSlot, s, image.ArgumentRoot, root.hash, image.ArgumentBlocks, root.blocks, b.config.Arguments, silence)
+}
+
+// partitions makes what stands in each partition, by its name; one that is not there is empty.
+func (b *build) partitions(ctx context.Context, packages *unpacked, s system, root verity) (map[string]string, error) {
+	contents := map[string]string{image.RootA: root.file, image.RootB: root.file}
+	folders := map[string]boot{}
+	var err error
+	if b.board == image.UEFI {
+		folders[image.Boot], err = b.uefi(packages, s, root)
+	} else {
+		folders, err = b.raspberry(packages, s, root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range image.Partitions(b.board) {
+		files, is := folders[p.Name]
+		if !is {
+			continue
+		}
+		if contents[p.Name], err = b.fat(ctx, p, files); err != nil {
+			return nil, fmt.Errorf("partition %s: %w", p.Name, err)
+		}
+	}
+	return contents, nil
+}
+
+// boot are the files of a boot partition: by path in it, either a file of this machine or text.
+type boot map[string]content
+
+type content struct{ file, text string }
+
+// uefi has systemd-boot and both slots' entries, which count the tries that are left (Boot Loader Specification).
+func (b *build) uefi(packages *unpacked, s system, root verity) (boot, error) {
+	loader, err := packages.glob("usr/lib/systemd/boot/efi/systemd-bootaa64.efi")
+	if err != nil {
+		return nil, err
+	}
+	files := boot{
+		image.Loader: {file: loader},
+		// Of what can be booted the first; editor: nobody changes the kernel's arguments from a keyboard.
+		"loader/loader.conf": {text: "timeout 0\neditor no\nauto-entries no\nauto-firmware no\n"},
+	}
+	for i, which := range []slot.Slot{slot.A, slot.B} {
+		at := "latchkey/" + string(which) + "/"
+		files[at+image.Kernel] = content{file: s.kernel}
+		files[at+image.Initrd] = content{file: s.initrd}
+		files[fmt.Sprintf("%s/latchkey-%s+%d.conf", image.Entries, which, slot.Tries)] = content{text: fmt.Sprintf(
+			"title Latchkey %s\nsort-key latchkey-%d\nversion %s\nlinux /%s\ninitrd /%s\noptions %s\n",
+			which, i+1, b.version, at+image.Kernel, at+image.Initrd, b.arguments(which, root))}
+	}
+	return files, nil
+}
+
+// fat makes a FAT file system of the partition's size, the same each time.
+func (b *build) fat(ctx context.Context, p image.Partition, files boot) (string, error) {
+	fs := filepath.Join(b.work, p.Name+".fat")
+	f, err := os.Create(fs)
+	if err != nil {
+		return "", err
+	}
+	if err := f.Truncate(p.MiB << 20); err != nil {
+		return "", err
+	}
+	if err := f.Close(); err != nil {
+		return "", err
+	}
+	// FAT32 needs 65525 clusters or more (Microsoft's FAT specification 1.03), so they must be small here.
+	clusters := "4"
+	if p.FAT == 32 {
+		clusters = "2"
+	}
+	if _, err := commandIn(ctx, b.epoch(), "mkfs.vfat", "--invariant", "-F", fmt.Sprint(p.FAT), "-s", clusters, "-i", strings.ReplaceAll(guid("fat", p.Name), "-", "")[:8],
+		"-n", strings.ToUpper(p.Name), fs); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(b.work, p.Name)
+	for name, c := range files {
+		to := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return "", err
+		}
+		if c.file != "" {
+			err = os.Link(c.file, to)
+		} else {
+			err = os.WriteFile(to, []byte(c.text), 0o644)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	entries, err := os.ReadDir(dir) // sorted
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if _, err := commandIn(ctx, b.epoch(), "mcopy", "-s", "-Q", "-i", fs, filepath.Join(dir, e.Name()), "::/"); err != nil {
+			return "", err
+		}
+	}
+	_, err = command(ctx, "fsck.vfat", "-n", fs)
+	return fs, err
+}
