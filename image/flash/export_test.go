@@ -1,0 +1,14 @@
+package flash
+
+import (
+	"context"
+
+	"latchkey/image/disk"
+)
+
+// WriteTo writes to what a test made, as to a medium that is open.
+func (im *Image) WriteTo(ctx context.Context, m disk.Medium, size int64, o Options) error {
+	return im.write(ctx, target{m, "sdx", size, false}, o)
+}
+
+var Recognise = recognise

@@ -1,0 +1,238 @@
+// Package flash writes an image to removable media and into files: it finds the media, checks the image's signature and checksums before
+// the first byte is written, writes the blocks that the image's manifest names, gives a medium its provisioning file, and reads everything
+// back.
+//
+// It writes removable media alone, and none that the system uses: not when it is asked by path either. A medium's first block, with the
+// partition table, is emptied first and written last, when everything else has been found as it should be: a write that failed at any point
+// leaves nothing that boots. What an older installation left is made unreadable to the new one: see Image.Write.
+//
+// Files that a medium does not fill to the last byte are no concern of it: it knows no other images than those with package manifest's
+// manifest, compressed by zstd (RFC 8878).
+package flash
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/mod/sumdb/note"
+
+	"latchkey/image/disk"
+	"latchkey/image/manifest"
+)
+
+// Endings of an image's file names: the image as it is handed out, and its manifest.
+const (
+	ending         = ".img.zst"
+	manifestEnding = ".manifest"
+)
+
+// window is the largest that an image may be compressed with, in bytes: so much memory it takes to unpack it.
+const window = 256 << 20
+
+// ImageError says why an image is not written: it is not trusted, or not what its maker signed.
+type ImageError struct{ Err error }
+
+func (e *ImageError) Error() string { return "image: " + e.Err.Error() }
+func (e *ImageError) Unwrap() error { return e.Err }
+
+func bad(format string, args ...any) error { return &ImageError{fmt.Errorf(format, args...)} }
+
+// Image is one whose signature and checksum were found good. It is unpacked into memory while it is written: so much as its ranges.
+type Image struct {
+	Manifest manifest.Manifest
+	Signers  []string // names of the trusted keys that signed it
+
+	file   *os.File
+	cancel context.CancelFunc
+	end    sync.WaitGroup
+
+	ready  []chan struct{} // a range's is closed when it has been unpacked and checked, or failed
+	blocks [][]byte        // of a range; nil where it failed
+	err    error           // why, for those that failed
+}
+
+// Open checks an image: its manifest, which stands beside it, by the trusted keys, and the whole file by the manifest. It begins to unpack it.
+// progress is told how many bytes have been read; it may be nil. Errors about the image itself are *ImageErrors.
+func Open(ctx context.Context, path string, trusted []note.Verifier, progress func(done, total int64)) (_ *Image, err error) {
+	base, is := strings.CutSuffix(path, ending)
+	if !is {
+		return nil, bad("%s does not end in %s: give the compressed image, and have its manifest beside it", path, ending)
+	}
+	text, err := readManifest(base + manifestEnding)
+	if err != nil {
+		return nil, err
+	}
+	m, by, err := manifest.Open(text, trusted...)
+	if err != nil {
+		return nil, bad("%s: %w", base+manifestEnding, err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, bad("%w", err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	// A length that differs says more than a checksum that does.
+	if info, err := f.Stat(); err != nil {
+		return nil, bad("%w", err)
+	} else if info.Size() != m.Compressed.Size {
+		return nil, bad("%s has %d bytes and its manifest says %d: it was cut short, or they are of two images; fetch both again", path, info.Size(), m.Compressed.Size)
+	}
+	sum, err := manifest.SumOf(&counted{ctx: ctx, r: f, total: m.Compressed.Size, tell: progress})
+	if err != nil {
+		return nil, bad("read %s: %w", path, err)
+	}
+	if sum != m.Compressed {
+		return nil, bad("%s is not the image that its manifest describes: it was damaged on the way; fetch it again", path)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, bad("read %s: %w", path, err)
+	}
+	im := &Image{Manifest: m, Signers: by, file: f, blocks: make([][]byte, len(m.Ranges))}
+	for range m.Ranges {
+		im.ready = append(im.ready, make(chan struct{}))
+	}
+	ctx, im.cancel = context.WithCancel(ctx)
+	im.end.Go(func() { im.unpack(ctx) })
+	return im, nil
+}
+
+func readManifest(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, bad("it has no manifest beside it: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, manifest.MaxText+1))
+	if err == nil && len(text) > manifest.MaxText {
+		err = errors.New("it is too long for one")
+	}
+	if err != nil {
+		return nil, bad("read manifest %s: %w", path, err)
+	}
+	return text, nil
+}
+
+// counted tells how much of r has been read, and stops with the context.
+type counted struct {
+	ctx         context.Context
+	r           io.Reader
+	done, total int64
+	tell        func(done, total int64)
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.r.Read(b)
+	if c.done += int64(n); c.tell != nil {
+		c.tell(c.done, c.total)
+	}
+	return n, err
+}
+
+// Close ends unpacking.
+func (im *Image) Close() error {
+	im.cancel()
+	im.end.Wait()
+	return im.file.Close()
+}
+
+// unpack unpacks one range after the other and checks it, for all who write: they need not wait for the whole.
+func (im *Image) unpack(ctx context.Context) {
+	next := 0
+	defer func() {
+		for ; next < len(im.ready); next++ {
+			close(im.ready[next])
+		}
+	}()
+	z, err := zstd.NewReader(im.file, zstd.WithDecoderMaxWindow(window))
+	if err != nil {
+		im.err = bad("unpack: %w", err)
+		return
+	}
+	defer z.Close()
+	at := int64(0)
+	for i, r := range im.Manifest.Ranges {
+		if im.err = ctx.Err(); im.err != nil {
+			return
+		}
+		b := aligned(r.Count * manifest.Block)
+		_, err := io.CopyN(io.Discard, z, r.First*manifest.Block-at)
+		if err == nil {
+			_, err = io.ReadFull(z, b)
+		}
+		if err != nil {
+			im.err = bad("unpack: %w", err)
+			return
+		}
+		at = r.End() * manifest.Block
+		if sha256.Sum256(b) != r.SHA256 {
+			im.err = bad("block %d is not what the manifest says: its maker must build it again", r.First)
+			return
+		}
+		im.blocks[i] = b
+		close(im.ready[i])
+		next = i + 1
+	}
+}
+
+// rangeOf waits for a range to be unpacked.
+func (im *Image) rangeOf(ctx context.Context, i int) ([]byte, error) {
+	select {
+	case <-im.ready[i]:
+		if im.blocks[i] == nil {
+			return nil, im.err
+		}
+		return im.blocks[i], nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// reader reads the unpacked image; what no range holds is zeros.
+type reader struct {
+	ctx context.Context
+	im  *Image
+}
+
+func (r reader) ReadAt(b []byte, at int64) (int, error) {
+	clear(b)
+	for i, e := range r.im.Manifest.Ranges {
+		first := e.First * manifest.Block
+		from, to := max(at, first), min(at+int64(len(b)), e.End()*manifest.Block)
+		if from >= to {
+			continue
+		}
+		blocks, err := r.im.rangeOf(r.ctx, i)
+		if err != nil {
+			return 0, err
+		}
+		copy(b[from-at:to-at], blocks[from-first:])
+	}
+	return len(b), nil
+}
+
+// partition finds one of the image by its name.
+func (im *Image) partition(ctx context.Context, name string) (at, size int64, err error) {
+	table, err := disk.Read(reader{ctx, im}, im.Manifest.Image.Size)
+	if err != nil {
+		return 0, 0, bad("%w", err)
+	}
+	p, err := table.Named(name)
+	if err != nil {
+		return 0, 0, bad("%w", err)
+	}
+	return int64(p.First) * disk.Sector, p.Size(), nil
+}
