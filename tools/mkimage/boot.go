@@ -14,9 +14,12 @@ import (
 // silence keeps the screen to the kiosk; a kernel that fails says so on the serial line and restarts.
 const silence = "loglevel=3 panic=10 vt.global_cursor_default=0 consoleblank=0 logo.nologo"
 
+// mending has the kernel take the partition table's backup where the first is damaged, as a power cut could leave it while the table grows.
+const mending = "gpt"
+
 // arguments are the kernel's in a slot.
 func (b *build) arguments(s slot.Slot, root verity) string {
-	return fmt.Sprintf("%s=%s %s=%s %s=%d %s %s", image.ArgumentSlot, s, image.ArgumentRoot, root.hash, image.ArgumentBlocks, root.blocks, b.config.Arguments, silence)
+	return fmt.Sprintf("%s=%s %s=%s %s=%d %s %s %s", image.ArgumentSlot, s, image.ArgumentRoot, root.hash, image.ArgumentBlocks, root.blocks, b.config.Arguments, mending, silence)
 }
 
 // partitions makes what stands in each partition, by its name; one that is not there is empty.
@@ -64,9 +67,9 @@ func (b *build) uefi(packages *unpacked, s system, root verity) (boot, error) {
 		at := "latchkey/" + string(which) + "/"
 		files[at+image.Kernel] = content{file: s.kernel}
 		files[at+image.Initrd] = content{file: s.initrd}
-		files[fmt.Sprintf("%s/latchkey-%s+%d.conf", image.Entries, which, slot.Tries)] = content{text: fmt.Sprintf(
-			"title Latchkey %s\nsort-key latchkey-%d\nversion %s\nlinux /%s\ninitrd /%s\noptions %s\n",
-			which, i+1, b.version, at+image.Kernel, at+image.Initrd, b.arguments(which, root))}
+		// Of two that have tries left, a is booted.
+		e := slot.Entry{Slot: which, Version: uint64(2 - i), Linux: "/" + at + image.Kernel, Initrd: "/" + at + image.Initrd, Options: b.arguments(which, root)}
+		files[image.Entries+"/"+e.Name()] = content{text: string(e.Text())}
 	}
 	return files, nil
 }
