@@ -110,6 +110,7 @@ func (m *modules) load(name string) error {
 				break // what it drives is not here after all
 			} else if err != nil {
 				failed = append(failed, err)
+				m.loaded[file] = true // nor will it be without what it needs
 				break
 			}
 		}

@@ -96,7 +96,7 @@ func (s *sticks) mountOne() {
 	}
 	for _, d := range s.devices {
 		// Written at once: an engineer pulls a stick out when the screen says that the file is there.
-		options := fmt.Sprintf("uid=%d,gid=%d,fmask=0177,dmask=0077,iocharset=utf8", kioskUser, kioskUser)
+		options := fmt.Sprintf("uid=%d,gid=%d,fmask=0177,dmask=0077,utf8", kioskUser, kioskUser)
 		if err := mountFAT(d, exportFolder, unix.MS_SYNCHRONOUS, options); err == nil {
 			s.mounted = d
 			s.log.Info("stick: mounted for export", "device", d)
@@ -175,7 +175,7 @@ func (s *sticks) wipe(device string, text []byte) error {
 
 // onStick does something while the stick is mounted at lookFolder.
 func onStick(device string, flags uintptr, do func() error) error {
-	if err := mountFAT(device, lookFolder, flags, "fmask=0177,dmask=0077,iocharset=utf8"); err != nil {
+	if err := mountFAT(device, lookFolder, flags, "fmask=0177,dmask=0077,utf8"); err != nil {
 		return err
 	}
 	return errors.Join(do(), unix.Unmount(lookFolder, 0))
