@@ -59,7 +59,7 @@ e2e: deps-run build ## walk up as a person would, and ask independent card tools
 
 MINUTES ?= 5
 .PHONY: soak
-soak: deps-run build ## MINUTES of visits, while kiosk and central are killed, 200 times and more, and the network is cut
+soak: deps-run build ## MINUTES of visits, while kiosk and central are killed, 200 times in five, and the network is cut
 	@bin/e2e --soak $(MINUTES)
 
 .PHONY: bench

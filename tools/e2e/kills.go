@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,10 +15,8 @@ import (
 const (
 	// killsInCI is how often the kiosk is killed among the walks.
 	killsInCI = 20
-	// killsInSoak is how often it is killed at least in a soak, however short.
-	killsInSoak = 200
-	// killWithin is from a card's insertion: a visit takes about as long.
-	killWithin = 2500 * time.Millisecond
+	// killWithin is from when a card is in: a visit takes about as long.
+	killWithin = time.Second
 	killedFile = "killed.json"
 	// killsPolicy is for one card that comes all the time.
 	killsPolicy = "kiosk_cards_an_hour = 0\nkiosk_sends_an_hour = 100000\naddress_sends_an_hour = 100000\nholder_sends_an_hour = 100000\n" +
@@ -44,7 +40,10 @@ func (d *driver) walkKills(ctx context.Context) (r result, err error) {
 	v := &visit{ctx: ctx, rig: p.rig, terminal: p.terminal, card: killedFile, holder: killedIssue().Holder}
 	if err := v.run(func(v *visit) {
 		for range killsInCI {
-			v.killedOnce(p, killWithin)
+			v.see(attract)
+			v.block()
+			v.insert()
+			v.killedOnce(p, false)
 			v.comesAgain()
 		}
 		v.comesWith(killedFile) // and once more as if nothing had been
@@ -90,44 +89,45 @@ func (d *driver) judgeKilled(ctx context.Context, p *place, w walk, r *result) (
 	return w.judge(*r)
 }
 
-// killedOnce is a visit with a locked card during which the kiosk is killed, at any moment, and started again.
-func (v *visit) killedOnce(p *place, within time.Duration) {
-	v.see(attract)
-	v.block()
+// killedOnce is a visit with a card that is in, during which the kiosk is killed, at any moment, and started again: it finds the card, or
+// the card was pulled.
+func (v *visit) killedOnce(p *place, stays bool) {
 	ctx, stop := context.WithCancel(v.ctx)
 	defer stop()
 	var kill error
 	dead := make(chan struct{})
-	moment := rand.N(within)
-	time.AfterFunc(moment, func() {
+	time.AfterFunc(rand.N(killWithin), func() {
 		defer close(dead)
 		kill = v.terminal.kill()
 		stop() // whoever waits for a screen waits no longer
 	})
 	during := *v
 	during.ctx, during.terminal = ctx, &terminal{ctx: ctx, socket: v.terminal.socket}
-	visited := during.run(func(v *visit) {
-		v.counts()
-		v.insert()
-		v.see(consent)
-		v.consentAndSend()
-		v.finish(v.code(1))
-	})
-	before := ctx.Err() == nil // the visit was quicker
+	visited := during.run((*visit).works)
+	before := ctx.Err() == nil // the visit was quicker, or went wrong
 	<-dead
 	v.must(kill)
 	if visited != nil && before {
 		v.must(visited)
 	}
-	v.pull()
+	if !stays {
+		v.pull()
+	}
 	p.kills++
 	v.must(v.terminal.again())
 }
 
-// comesAgain is the holder of a card that was in a kiosk when it was killed: wherever that was, the card is made to work.
+// comesAgain is the holder of a card that was in a kiosk when it was killed.
 func (v *visit) comesAgain() {
 	v.see(attract)
 	v.insert()
+	v.works()
+	v.pull()
+	v.counts()
+}
+
+// works has a card that is in made to work, wherever the visit before it ended.
+func (v *visit) works() {
 	switch v.see(consent, code, notLocked) {
 	case code: // it was sent in the visit before, or is on its way
 		messages, err := v.rig.Mail.Messages()
@@ -144,8 +144,6 @@ func (v *visit) comesAgain() {
 		v.choose(newPasscode)
 		v.see(changed)
 	}
-	v.pull()
-	v.counts()
 }
 
 // counts the mails that have come.
@@ -184,116 +182,4 @@ func (t *terminal) kill() error {
 func (t *terminal) again() error {
 	_, err := t.tmux("respawn-pane", "-k")
 	return err
-}
-
-// soak is all of it for a time: walks, kills of kiosk and central, and network cuts, in any order. What the programs hold must not
-// grow: central's is looked at over all its lives.
-func (d *driver) soak(ctx context.Context) error {
-	if err := os.Mkdir(d.dir, 0o700); err != nil {
-		return err
-	}
-	p, err := d.place(ctx, killed)
-	if err != nil {
-		return err
-	}
-	v := &visit{ctx: ctx, rig: p.rig, terminal: p.terminal, card: killedFile, holder: killedIssue().Holder}
-	var walks, centrals, cuts int
-	var early, late [2]usage // kiosk, central; the most that was seen in the first and in the last third
-	began := time.Now()
-	all := time.Duration(d.minutes) * time.Minute
-	next := began
-	for time.Since(began) < all || p.kills < killsInSoak {
-		var doing string
-		err := v.run(func(v *visit) {
-			switch n := rand.N(6); {
-			case n < 3:
-				doing = "killing the kiosk"
-				for range 8 {
-					v.killedOnce(p, killWithin/2)
-				}
-			case n < 4:
-				doing = "killing central"
-				v.see(attract)
-				v.block()
-				v.amongKills([]func(func()){p.rig.Network.Answers, p.rig.Network.Requests}[rand.N(2)])
-				v.pull()
-				centrals++
-			case n < 5:
-				doing = "cutting the network"
-				v.see(attract)
-				v.block()
-				v.insert()
-				v.see(consent)
-				v.consentAndSend()
-				right := v.code(1)
-				p.rig.Network.Cut()
-				v.enter(right)
-				p.rig.Network.Mend()
-				v.pull()
-				cuts++
-			default:
-				doing = "a walk"
-				v.see(attract)
-				v.block()
-			}
-			v.comesAgain()
-			walks++
-		})
-		if err != nil {
-			return fmt.Errorf("after %d walks, %d kills: %s: %w", walks, p.kills, doing, err)
-		}
-		for i, pid := range []int{pidOf(v.terminal), p.rig.CentralPID()} {
-			u, err := usageOf(pid)
-			if err != nil {
-				continue // it was just started or ended
-			}
-			if passed := time.Since(began); passed < all/3 {
-				early[i] = early[i].most(u)
-			} else if passed > all*2/3 {
-				late[i] = late[i].most(u)
-			}
-		}
-		if time.Since(next) > 0 {
-			next = next.Add(time.Minute)
-			fmt.Printf("%5.1f min: %d walks, %d kills of the kiosk, %d visits with kills of central, %d network cuts\n",
-				time.Since(began).Minutes(), walks, p.kills, centrals, cuts)
-		}
-	}
-	if _, err := p.evidence(); err != nil {
-		return err
-	}
-	for i, name := range []string{"kiosk", "central"} {
-		fmt.Printf("%s: at most %d KiB and %d descriptors in the first third, %d KiB and %d in the last\n", name, early[i].kib, early[i].files, late[i].kib, late[i].files)
-		if late[i].kib > early[i].kib*5/4+8<<10 || late[i].files > early[i].files+16 {
-			return fmt.Errorf("%s grows", name)
-		}
-	}
-	d.said = fmt.Sprintf("soak: %.0f minutes, %d walks, %d kills of the kiosk, %d visits with kills of central, %d network cuts: every card works, every entry is at central once",
-		time.Since(began).Minutes(), walks, p.kills, centrals, cuts)
-	return nil
-}
-
-// usage is what a process holds.
-type usage struct {
-	kib, files int
-}
-
-func (u usage) most(o usage) usage { return usage{max(u.kib, o.kib), max(u.files, o.files)} }
-
-func usageOf(pid int) (u usage, err error) {
-	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	status, err := os.ReadFile(filepath.Join(proc, "status"))
-	if err != nil {
-		return u, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, is := strings.CutPrefix(line, "VmRSS:"); is {
-			if _, err := fmt.Sscan(rest, &u.kib); err != nil {
-				return u, err
-			}
-		}
-	}
-	open, err := os.ReadDir(filepath.Join(proc, "fd"))
-	u.files = len(open)
-	return u, err
 }

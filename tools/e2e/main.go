@@ -44,7 +44,7 @@ not go as expected. On two engines it walks at the same time.`,
 	}
 	cmd.Flags().StringVar(&d.only, "only", "", "run the walks whose name holds this `text`")
 	cmd.Flags().StringSliceVar(&on, "on", []string{sqlite}, "central's databases: sqlite, postgresql (a private server), or sqlite,postgresql")
-	cmd.Flags().IntVar(&d.minutes, "soak", 0, "instead of the walks: visits, kills and network cuts for so many `minutes`")
+	cmd.Flags().IntVar(&d.minutes, "soak", 0, "instead of the walks: visits, kills and network cuts for so many `minutes`, then what grew")
 	cmd.Flags().StringVar(&size, "size", "50x15", "`COLUMNSxROWS` of the kiosk's terminal")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

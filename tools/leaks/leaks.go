@@ -1,5 +1,5 @@
 // Package leaks looks for secrets in what programs wrote: as they are, in hexadecimal, in base64 wherever in a longer text they
-// stand, and as Go prints bytes. It is for tests; what it looks for is no secret there.
+// stand, as runes, and as Go prints bytes. It is for tests; what it looks for is no secret there.
 //
 // It finds what was written in clear by mistake. It does not find what was compressed, encrypted, split or encoded otherwise.
 package leaks
@@ -7,6 +7,7 @@ package leaks
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
@@ -17,7 +18,10 @@ import (
 )
 
 // Search is what is looked for.
-type Search struct{ wanted []wanted }
+type Search struct {
+	wanted []wanted
+	starts [2]starts // of those of any case, and of the others
+}
 
 // wanted is a secret in one form.
 type wanted struct {
@@ -43,6 +47,7 @@ func For(secrets map[string]string) (*Search, error) {
 			wanted{name, "as it is", raw, false, number},
 			wanted{name, "in hexadecimal", []byte(hex.EncodeToString(raw)), true, false},
 			wanted{name, "in hexadecimal with spaces", fmt.Appendf(nil, "% x", raw), true, false},
+			wanted{name, "as runes", runes(raw), false, false},
 			wanted{name, "as decimal bytes", bytes.Trim(fmt.Append(nil, raw), "[]"), false, true},
 		)
 		for before := range 3 {
@@ -52,7 +57,22 @@ func For(secrets map[string]string) (*Search, error) {
 		}
 	}
 	slices.SortFunc(s.wanted, func(a, b wanted) int { return strings.Compare(a.name+"\x00"+a.form, b.name+"\x00"+b.form) })
+	for n, w := range s.wanted {
+		i := 0
+		if w.anyCase {
+			i = 1
+		}
+		s.starts[i].add(w.text, n)
+	}
 	return s, nil
+}
+
+// runes is what Go's []rune is in memory.
+func runes(raw []byte) (text []byte) {
+	for _, r := range string(raw) {
+		text = binary.NativeEndian.AppendUint32(text, uint32(r))
+	}
+	return text
 }
 
 // within is the part of a longer text's base64 that depends on the secret alone, with so many bytes before it, modulo three.
@@ -65,36 +85,53 @@ func within(e *base64.Encoding, before int, raw []byte) []byte {
 
 // Text says which secrets stand in a text and how, each once.
 func (s *Search) Text(text []byte) (found []string) {
+	is := make([]bool, len(s.wanted))
+	s.starts[0].in(text, func(at, n int) { is[n] = is[n] || s.wanted[n].at(text, at) })
 	lower := bytes.ToLower(text)
-	for _, w := range s.wanted {
-		in := text
-		if w.anyCase {
-			in = lower
-		}
-		says := fmt.Sprintf("%s %s", w.name, w.form)
-		if w.in(in) && !slices.Contains(found, says) {
+	s.starts[1].in(lower, func(at, n int) { is[n] = is[n] || s.wanted[n].at(lower, at) })
+	for n, w := range s.wanted {
+		if says := fmt.Sprintf("%s %s", w.name, w.form); is[n] && !slices.Contains(found, says) {
 			found = append(found, says)
 		}
 	}
 	return found
 }
 
-func (w wanted) in(text []byte) bool {
-	if !w.number {
-		return bytes.Contains(text, w.text)
+// starts are the first bytes of what is wanted, so that a text of any length is looked through once for all of it.
+type starts struct {
+	of    map[[shortest]byte][]int
+	maybe [1 << 16]bool // by two of them
+}
+
+func (s *starts) add(text []byte, n int) {
+	if s.of == nil {
+		s.of = map[[shortest]byte][]int{}
 	}
-	for at := 0; ; {
-		i := bytes.Index(text[at:], w.text)
-		if i < 0 {
-			return false
+	k := [shortest]byte(text)
+	s.of[k] = append(s.of[k], n)
+	s.maybe[pair(k[4:])] = true
+}
+
+func (s *starts) in(text []byte, found func(at, n int)) {
+	for at := 0; at+shortest <= len(text); at++ {
+		if !s.maybe[pair(text[at+4:])] {
+			continue
 		}
-		i += at
-		end := i + len(w.text)
-		if (i == 0 || !digit(text[i-1]) && text[i-1] != '.') && (end == len(text) || !digit(text[end])) && !inID(text, i, end) {
-			return true
+		for _, n := range s.of[[shortest]byte(text[at:])] {
+			found(at, n)
 		}
-		at = i + 1
 	}
+}
+
+func pair(b []byte) uint16 { return uint16(b[0])<<8 | uint16(b[1]) }
+
+// at says whether it stands in the text at a place.
+func (w wanted) at(text []byte, i int) bool {
+	if !bytes.HasPrefix(text[i:], w.text) {
+		return false
+	}
+	end := i + len(w.text)
+	return !w.number || (i == 0 || !digit(text[i-1]) && text[i-1] != '.') && (end == len(text) || !digit(text[end])) && !inID(text, i, end)
 }
 
 // Random ids are hexadecimal: a request's in a log has eight digits, a case's 32. A long run writes so many that now and then

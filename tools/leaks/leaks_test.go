@@ -33,6 +33,7 @@ func TestWhatWasPlantedIsFound(t *testing.T) {
 			"hex":          hex.EncodeToString([]byte(plain)),
 			"HEX":          strings.ToUpper(hex.EncodeToString([]byte(plain))),
 			"hex, spaced":  fmt.Sprintf("% X", plain),
+			"runes":        string(runes([]byte(plain))),
 			"printed":      fmt.Sprint([]byte(plain)),
 			"dumped":       fmt.Sprintf("%v", struct{ B []byte }{[]byte(plain)}),
 			"in a message": "code=" + plain + "\n",
