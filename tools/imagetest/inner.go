@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"latchkey/tools/qemu"
 )
 
 // inner are the checks of what can be seen from inside alone, in the debug image, on a machine with a TPM.
@@ -37,7 +39,7 @@ var inner = []check{
 	{"/data is ext4 with nosuid, nodev and noexec, on dm-crypt", false, dataIsConfined},
 	{"the kiosk does not run as root, and has few capabilities", false, kioskIsConfined},
 	{"pcscd is killed: it comes back, and the next card is read", false, killReaderStack},
-	{"memory of the whole system, with the kiosk ready", false, memory},
+	{"the whole system takes at most 128 MiB of memory, with the kiosk ready", false, lean},
 	{"nothing of what the kiosk keeps stands in clear on the disk", false, sealedDisk},
 }
 
@@ -176,24 +178,32 @@ func killReaderStack(ctx context.Context, l *lab) (string, error) {
 	return "", l.reader.Eject(ctx)
 }
 
-// memory is what the machine was given less what is available: the kernel and what it reserves count, too.
-func memory(ctx context.Context, l *lab) (string, error) {
+// memory is what the machine was given less what is available, in MiB: the kernel and what it reserves count, too. total is what the
+// kernel has left for others.
+func (l *lab) memory(ctx context.Context) (used, total int, err error) {
 	said, err := l.shell(ctx, "grep -E 'MemTotal|MemAvailable' /proc/meminfo")
 	if err != nil {
-		return "", err
+		return 0, 0, err
 	}
 	m := regexp.MustCompile(`(?s)MemTotal:\s+(\d+).*MemAvailable:\s+(\d+)`).FindStringSubmatch(said)
 	if m == nil {
-		return "", fmt.Errorf("it says %q", said)
+		return 0, 0, fmt.Errorf("it says %q", said)
 	}
-	total, _ := strconv.Atoi(m[1])
-	available, _ := strconv.Atoi(m[2])
-	const given, aim = 512, 128 // MiB
-	used := given - available/1024
-	if used > aim {
-		err = fmt.Errorf("%d MiB, and %d is the aim", used, aim)
+	all, err := strconv.Atoi(m[1])
+	if err != nil {
+		return 0, 0, err
 	}
-	return fmt.Sprintf(": %d MiB of %d, %d without what the kernel reserved for itself", used, given, (total-available)/1024), err
+	available, err := strconv.Atoi(m[2])
+	return qemu.Memory - available/1024, all / 1024, err
+}
+
+func lean(ctx context.Context, l *lab) (string, error) {
+	used, total, err := l.memory(ctx)
+	const aim = 128
+	if err == nil && used > aim {
+		err = fmt.Errorf("it takes %d MiB", used)
+	}
+	return fmt.Sprintf(": %d MiB, of which the kernel reserved %d for itself", used, qemu.Memory-total), err
 }
 
 // sealedDisk looks for what is on /data in clear where there is no TPM.

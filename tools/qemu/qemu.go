@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,9 +47,12 @@ type Config struct {
 	Args     []string       // more of QEMU's command line
 }
 
+// Memory of a machine, in MiB.
+const Memory = 512
+
 // The machine, without what is to run on it. Its interrupt controller and processor are the least that Debian's kernel boots on.
 var machine = []string{
-	"-nodefaults", "-no-user-config", "-display", "none", "-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "512",
+	"-nodefaults", "-no-user-config", "-display", "none", "-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", strconv.Itoa(Memory),
 	"-rtc", "base=utc",
 	"-device", "virtio-tablet-pci", "-device", "virtio-keyboard-pci",
 	"-device", "i6300esb", "-action", "watchdog=reset",
