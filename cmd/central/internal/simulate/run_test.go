@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +23,8 @@ import (
 
 func TestMain(m *testing.M) {
 	journal.CheckMain()
+	runtime.GOMAXPROCS(1) // one goroutine runs at a time, and to hand over from core to core takes as long as what it does
+	debug.SetGCPercent(400)
 	http.DefaultTransport.(*http.Transport).DialContext = dial
 	os.Exit(m.Run())
 }

@@ -171,7 +171,7 @@ func share(t testing.TB, n, processes int, more ...string) *tally {
 func BenchmarkUnlocks(b *testing.B) {
 	const n = 1000
 	for b.Loop() {
-		sum := share(b, n, runtime.GOMAXPROCS(0), "-calm")
+		sum := share(b, n, runtime.NumCPU(), "-calm")
 		if len(sum.Broken) > 0 {
 			b.Fatal(sum.Broken[0])
 		}

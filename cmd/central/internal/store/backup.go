@@ -161,7 +161,7 @@ func (t *Tx) writeTable(w io.Writer, table backupTable, b *Backup) error {
 // sqlite says which engine it is; their catalogues differ.
 func (t *Tx) sqlite() bool {
 	switch t.session.(type) {
-	case *sqliteView, *writer:
+	case sqliteView, *connection:
 		return true
 	}
 	return false

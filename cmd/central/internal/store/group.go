@@ -9,9 +9,10 @@ import (
 
 // Group commit. A commit waits for the disk, and many Updates can share one wait: whoever finds others queueing behind
 // leaves the transaction open for the next. Each runs in its own goroutine and its own savepoint, one after the other, so
-// that one that fails takes back its own writes and nothing else. The last, or the one that fills the group, commits for
-// all; none of them returns before that, neither with success, which would not be durable yet, nor with an error, which
-// may come from what others of the group wrote.
+// that one that fails takes back its own writes and nothing else. The first needs none: what it takes back is the
+// transaction, and with that its group is over. The last, or the one that fills the group, commits for all; none of them
+// returns before that, neither with success, which would not be durable yet, nor with an error, which may come from what
+// others of the group wrote.
 //
 // What SQLite answers by rolling back the whole transaction (a full disk, failed I/O: sqlite.org/lang_transaction.html §3)
 // fails every Update of the group. They were not answered yet, so nothing that was promised is lost.
@@ -23,7 +24,7 @@ const maxGroup = 32
 type queue struct {
 	waiting atomic.Int32  // for turn; whoever waits will end the group, or leave it to somebody who waits
 	turn    chan struct{} // holds one; whoever has it owns all below. A channel and no mutex: it serves in order
-	writer  *writer       // nil if there is none yet, or none any more
+	writer  *connection   // nil if there is none yet, or none any more
 	open    *group        // nil if there is none
 	closed  bool
 }
@@ -37,7 +38,8 @@ func newQueue() *queue {
 // group is one SQL transaction.
 type group struct {
 	members int
-	broken  error         // the transaction is gone
+	undone  bool          // its only member took back the transaction
+	broken  error         // the transaction is gone, and nobody wanted that
 	ended   chan struct{} // closed at its end
 	err     error         // how it ended; set before ended is closed
 }
@@ -72,7 +74,7 @@ func (s *SQLite) join(ctx context.Context, f func(*Tx) error) (g *group, err err
 	}
 	if q.open == nil {
 		if q.writer == nil {
-			if q.writer, err = openWriter(s.read.Driver(), writing(s.path)); err != nil {
+			if q.writer, err = connect(s.schema.Driver(), writing(s.path)); err != nil {
 				return nil, fmt.Errorf("open database %s: %w", s.path, err)
 			}
 		}
@@ -87,10 +89,13 @@ func (s *SQLite) join(ctx context.Context, f func(*Tx) error) (g *group, err err
 	return g, g.run(ctx, s, f)
 }
 
-// run gives f its savepoint.
+// run gives f the transaction, or its savepoint.
 func (g *group) run(ctx context.Context, s *SQLite, f func(*Tx) error) error {
 	w := s.queue.writer
 	t := &Tx{ctx: ctx, session: w, swept: &s.swept}
+	if g.members == 1 {
+		return g.begin(t, w, f)
+	}
 	if err := w.exec(nil, "SAVEPOINT one"); err != nil { // whatever becomes of ctx: an error here is the group's
 		g.broken = fmt.Errorf("begin transaction: %w", err)
 		return g.broken
@@ -117,9 +122,31 @@ func (g *group) run(ctx context.Context, s *SQLite, f func(*Tx) error) error {
 	return nil
 }
 
+// begin gives f the whole transaction.
+func (g *group) begin(t *Tx, w *connection, f func(*Tx) error) error {
+	kept := false
+	defer func() {
+		if kept {
+			return
+		}
+		if err := w.exec(nil, "ROLLBACK"); err != nil {
+			g.broken = fmt.Errorf("roll back: %w", errors.Join(err, t.failed))
+		}
+		g.undone = true
+	}()
+	if err := f(t); err != nil {
+		return err
+	}
+	if err := t.ready(); err != nil { // also if f made nothing of a statement that failed
+		return fmt.Errorf("end transaction: %w", err)
+	}
+	kept = true
+	return nil
+}
+
 // leave ends the open group if nobody else will.
 func (q *queue) leave() {
-	if g := q.open; g != nil && (q.waiting.Load() == 0 || g.members == maxGroup || g.broken != nil) {
+	if g := q.open; g != nil && (q.waiting.Load() == 0 || g.members == maxGroup || g.undone || g.broken != nil) {
 		q.end()
 	}
 }
@@ -128,7 +155,7 @@ func (q *queue) leave() {
 func (q *queue) end() {
 	g := q.open
 	q.open = nil
-	if g.err = g.broken; g.err == nil {
+	if g.err = g.broken; g.err == nil && !g.undone {
 		g.err = q.writer.exec(nil, "COMMIT")
 	}
 	if g.err != nil {

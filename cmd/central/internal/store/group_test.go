@@ -126,6 +126,45 @@ func TestOneOfAGroupFailsAlone(t *testing.T) {
 	})
 }
 
+// The first of a group has no savepoint: what it takes back, or makes nothing of, is the transaction, and nobody else's.
+func TestFirstOfAGroupFailsAlone(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]func(*Tx) error{
+		"an error": func(tx *Tx) error { return errors.Join(add("failed")(tx), errBoom) },
+		"a panic":  func(tx *Tx) error { add("panicked")(tx); panic("boom") },
+		"a statement": func(tx *Tx) error {
+			add("swallowed")(tx)
+			tx.exec(nil, `INSERT INTO kiosks (name) VALUES ('broken')`)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t)
+				var failed, after error
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					defer func() {
+						if p := recover(); p != nil {
+							failed = fmt.Errorf("panic: %v", p)
+						}
+					}()
+					failed = s.Update(t.Context(), func(tx *Tx) error {
+						wg.Go(func() { after = s.Update(t.Context(), add("after")) })
+						synctest.Wait()
+						return f(tx)
+					})
+				})
+				wg.Wait()
+				if got := names(t, s); failed == nil || after != nil || !slices.Equal(got, []string{"after"}) {
+					t.Errorf("stored: %v; %v, %v", got, failed, after)
+				}
+			})
+		})
+	}
+}
+
 // When the engine throws the whole transaction away, nothing of the group is stored, not even what comes after, and every
 // Update says so. The next one works.
 func TestGroupThatIsLostIsLostWhole(t *testing.T) {

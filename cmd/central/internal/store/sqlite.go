@@ -22,11 +22,11 @@ var migrationFiles embed.FS
 
 // SQLite is a Store in one file. Several processes of one machine may use it at once: the service and its commands.
 type SQLite struct {
-	path   string
-	schema *sql.DB // for migrations
-	read   *sql.DB
-	queue  *queue // writers wait in it, instead of polling the file's lock
-	swept  atomic.Int64
+	path    string
+	schema  *sql.DB // for migrations
+	queue   *queue  // writers wait in it, instead of polling the file's lock
+	readers readers
+	swept   atomic.Int64
 }
 
 var _ Store = (*SQLite)(nil)
@@ -44,15 +44,11 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	if s.schema, err = sql.Open("sqlite", dsn(path)+"&_txlock=immediate"); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	s.schema.SetMaxIdleConns(0)
-	if s.read, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)"); err != nil {
-		s.schema.Close()
-		return nil, fmt.Errorf("open database %s: %w", path, err)
-	}
 	if err := s.migrate(ctx, filepath.Dir(path)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("bring database %s up to date: %w", path, err)
 	}
+	s.schema.SetMaxIdleConns(0)
 	return s, nil
 }
 
@@ -97,40 +93,7 @@ func (s *SQLite) migrations() (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectSQLite3, s.schema, files)
 }
 
-// View implements Store.
-func (s *SQLite) View(ctx context.Context, f func(*Tx) error) error {
-	tx, err := s.read.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	defer tx.Rollback() // there is nothing to commit
-	return f(&Tx{ctx: ctx, session: &sqliteView{ctx, tx}, swept: &s.swept})
-}
-
 // Close implements Store.
-func (s *SQLite) Close() error { return errors.Join(s.queue.close(), s.read.Close(), s.schema.Close()) }
-
-// sqliteView is one transaction of a View.
-type sqliteView struct {
-	ctx context.Context
-	tx  *sql.Tx
-}
-
-func (v *sqliteView) exec(_ keys, query string, args ...any) error {
-	_, err := v.tx.ExecContext(v.ctx, query, args...)
-	return err
-}
-
-func (v *sqliteView) query(_ keys, query string, args []any, each func(scan func(...any) error) error) error {
-	rows, err := v.tx.QueryContext(v.ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+func (s *SQLite) Close() error {
+	return errors.Join(s.queue.close(), s.readers.close(), s.schema.Close())
 }

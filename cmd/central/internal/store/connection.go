@@ -10,33 +10,39 @@ import (
 	"reflect"
 )
 
-// writer is the one connection over which a process writes to SQLite's file. It is the driver's, without the pool of
-// database/sql and its locks around every statement and row, which cost about as much as what SQLite itself does. It belongs to
-// whoever has the turn.
-type writer struct {
+// connection is one to SQLite's file. It is the driver's, without the pool of database/sql and its locks around every statement
+// and row, which cost about as much as what SQLite itself does, and keeps statements prepared. It belongs to one goroutine at a
+// time: over one the process writes, and that is of whoever has the turn; over others it reads.
+type connection struct {
 	conn  driver.Conn
 	known map[string]driver.Stmt
 }
 
-func openWriter(d driver.Driver, name string) (*writer, error) {
+// maxKnown bounds how many statements a connection keeps: there are fewer, but for those that name any number of things.
+const maxKnown = 512
+
+func connect(d driver.Driver, name string) (*connection, error) {
 	conn, err := d.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	return &writer{conn: conn, known: map[string]driver.Stmt{}}, nil
+	return &connection{conn: conn, known: map[string]driver.Stmt{}}, nil
 }
 
 // close ends the connection, and takes back what is not committed.
-func (w *writer) close() error {
-	var err error
+func (w *connection) close() error { return errors.Join(w.forget(), w.conn.Close()) }
+
+// forget ends what was prepared.
+func (w *connection) forget() (err error) {
 	for _, st := range w.known {
 		err = errors.Join(err, st.Close())
 	}
-	return errors.Join(err, w.conn.Close())
+	clear(w.known)
+	return err
 }
 
 // statement is a prepared one.
-func (w *writer) statement(query string) (driver.Stmt, error) {
+func (w *connection) statement(query string) (driver.Stmt, error) {
 	if st := w.known[query]; st != nil {
 		return st, nil
 	}
@@ -44,13 +50,18 @@ func (w *writer) statement(query string) (driver.Stmt, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(w.known) == maxKnown {
+		if err := w.forget(); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+	}
 	w.known[query] = st
 	return st, nil
 }
 
 // exec implements session. There is one writer, so that keys lock nothing. A statement that is interrupted takes the whole
 // transaction along (sqlite.org/c3ref/interrupt.html), so that none is: Tx looks at its context between them.
-func (w *writer) exec(_ keys, query string, args ...any) error {
+func (w *connection) exec(_ keys, query string, args ...any) error {
 	st, err := w.statement(query)
 	if err != nil {
 		return err
@@ -64,7 +75,12 @@ func (w *writer) exec(_ keys, query string, args ...any) error {
 }
 
 // query implements session.
-func (w *writer) query(_ keys, query string, args []any, each func(scan func(...any) error) error) error {
+func (w *connection) query(_ keys, query string, args []any, each func(scan func(...any) error) error) error {
+	return w.ask(context.Background(), query, args, each)
+}
+
+// ask is query that ends with ctx.
+func (w *connection) ask(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
 	st, err := w.statement(query)
 	if err != nil {
 		return err
@@ -73,7 +89,7 @@ func (w *writer) query(_ keys, query string, args []any, each func(scan func(...
 	if err != nil {
 		return err
 	}
-	rows, err := st.(driver.StmtQueryContext).QueryContext(context.Background(), values)
+	rows, err := st.(driver.StmtQueryContext).QueryContext(ctx, values)
 	if err != nil {
 		return err
 	}
