@@ -14,7 +14,7 @@ TAGS = -tags pkcs11
 # Settled here, not by the machine: the same bytes from any clone, whoever owns it.
 BUILD = $(GO) build $(TAGS) -trimpath -buildvcs=false
 
-PROGRAMS = kiosk central ractl cardctl run e2e cardsim devmail screens
+PROGRAMS = kiosk central ractl cardctl flash run e2e cardsim devmail screens
 
 .PHONY: help
 help: ## this list
@@ -134,7 +134,7 @@ SOURCES = cmd firmware board card ui image tools
 deps-build deps-run deps-arm64 deps-deb deps-vm deps-image:
 	@tools/deps $(@:deps-%=%)
 
-bin/kiosk bin/central bin/ractl bin/cardctl: SOURCE = ./cmd/$(@F)
+bin/kiosk bin/central bin/ractl bin/cardctl bin/flash: SOURCE = ./cmd/$(@F)
 bin/run bin/e2e bin/screens bin/vmtest bin/mkimage: SOURCE = ./tools/$(@F)
 bin/cardsim bin/devmail: SOURCE = ./tools/$(@F)/cmd
 bin/arm64/guest: FORCE

@@ -81,7 +81,7 @@ func setupOf(t *testing.T, medium []byte) []byte {
 	return file
 }
 
-func zero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+func zero(b []byte) bool { return bytes.Equal(b, make([]byte, len(b))) }
 
 func TestMedium(t *testing.T) {
 	t.Parallel()

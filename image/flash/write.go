@@ -61,8 +61,8 @@ const tail = 1 << 20
 // beginning is emptied, so that init makes it anew. All that the medium can discard at once is discarded; elsewhere the older data's
 // contents stay on it, unreachable for the kiosk, but not for who looks for them.
 func (im *Image) Write(ctx context.Context, machine Machine, medium Medium, o Options) (err error) {
-	if medium.Size < im.Manifest.Image.Size {
-		return &UnfitError{medium.Name, fmt.Sprintf("it holds %s, and the image needs %s: take a larger one", Size(medium.Size), Size(im.Manifest.Image.Size))}
+	if err := im.Fits(medium); err != nil {
+		return err
 	}
 	f, cached, err := open(medium.Path)
 	if err != nil {
@@ -97,6 +97,14 @@ func (im *Image) Write(ctx context.Context, machine Machine, medium Medium, o Op
 		_ = unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0)
 	}
 	return err
+}
+
+// Fits tells whether a medium is large enough.
+func (im *Image) Fits(medium Medium) error {
+	if medium.Size < im.Manifest.Image.Size {
+		return &UnfitError{medium.Name, fmt.Sprintf("it holds %s, and the image needs %s: take a larger one", Size(medium.Size), Size(im.Manifest.Image.Size))}
+	}
+	return nil
 }
 
 // WriteFile writes the image into a file, which is there whole in the end or not at all.

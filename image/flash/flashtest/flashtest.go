@@ -39,10 +39,10 @@ const mib = 1 << 20
 // Offsets and sizes of a small image's partitions, in bytes.
 const (
 	BootAt  = 1 * mib
-	SetupAt = 3 * mib
-	RootAt  = 4 * mib
-	DataAt  = 8 * mib
-	Size    = 14 * mib
+	SetupAt = 2 * mib
+	RootAt  = 3 * mib
+	DataAt  = 6 * mib
+	Size    = 11 * mib
 )
 
 // Image is one on disk.
