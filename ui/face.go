@@ -34,6 +34,8 @@ type Options struct {
 	NextKiosk      string // where the next kiosk is, such as "by the main entrance"; "" says nothing of it
 	NextKioskWelsh string // the same in Welsh; "" is NextKiosk
 	Kiosk          string // name of this kiosk, for the engineer who asks for a one-time code
+	Fingerprint    string // of this kiosk's key, in 16 groups, shown while the RA has not confirmed it
+	Debug          bool   // the image is not for use, and every title bar says so
 	// Quiet tells the hours in which the first screen is calm; nil has none.
 	Quiet func(time.Time) bool
 
@@ -60,6 +62,7 @@ type Face struct {
 	opts   Options
 
 	view   unlock.View
+	setup  *SetupView // in place of view, before there is a machine
 	now    time.Time
 	page   *page
 	words  *words    // in the language of this walk
@@ -399,10 +402,14 @@ func (f *Face) draw() {
 		f.canvas.show(f.screen)
 		return
 	}
-	if f.helping {
+	switch {
+	case f.setup != nil:
+		f.title(p)
+		f.setUp(p)
+	case f.helping:
 		f.title(p)
 		f.helpPage(p)
-	} else {
+	default:
 		f.build(p)
 	}
 	f.warn(p)

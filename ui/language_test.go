@@ -59,6 +59,9 @@ func TestNoMessageIsMissingAndNoneIsUnused(t *testing.T) {
 			}
 		}
 	}
+	for _, r := range append(slices.Clone(samples.SetupRetried), samples.SetupRefused...) {
+		want["setup."+r+".what"], want["setup."+r+".do"] = true, true
+	}
 	for _, w := range []*words{english(), welsh()} {
 		for id := range want {
 			if w.plain[id] == "" {

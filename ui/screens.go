@@ -66,6 +66,9 @@ func (f *Face) title(p *page) {
 		name = f.say("name")
 	}
 	st := style(paper, blue)
+	if f.opts.Debug {
+		name, st = f.say("debug"), style(paper, red)
+	}
 	p.fill(rect{0, 0, p.w, p.bar}, st)
 	row := p.bar / 2
 	left := 1
@@ -178,6 +181,10 @@ func (f *Face) foot(p *page) {
 // state of the kiosk, at a glance.
 func (f *Face) state() string {
 	switch {
+	case f.setup != nil && f.setup.Stage != SetupDone:
+		return f.say("setup-state")
+	case f.setup != nil:
+		return f.say("state-starting")
 	case f.view.Screen == unlock.ScreenOutOfService && f.view.Reason == "":
 		return f.say("state-starting")
 	case f.view.Screen == unlock.ScreenOutOfService:
@@ -244,6 +251,13 @@ func (f *Face) unserved(p *page) {
 	y += p.text(rect{p.x, y, p.cw, p.bottom - y}, body, style(ink, paper)) + p.gap/2
 	if !known {
 		y += p.text(rect{p.x, y, p.cw, p.bottom - y}, f.say("cannot-now-also"), style(ink, paper)) + p.gap/2
+	}
+	if f.view.NotServed == wire.CodeKioskUnconfirmed {
+		if n := f.confirming(p, y); n > 0 && !p.roomy() {
+			return // every row is taken
+		} else if n > 0 {
+			y += n + p.gap
+		}
 	}
 	f.nextKiosk(p, y)
 }
@@ -459,8 +473,7 @@ func (f *Face) busy(p *page, what, also string, warning bool) {
 	f.language(p, rect{p.x + p.cw - p.name, p.h - p.tall - min(p.gap, 1), p.name, p.tall})
 	middle := p.bar + (p.h-p.bar)/2
 	p.centred(rect{p.x, middle - 4, p.cw, 1}, what, style(ink, paper).Bold(true))
-	squares := [...]string{"■  ·  ·", "·  ■  ·", "·  ·  ■"}[f.now.Unix()%3]
-	p.centred(rect{p.x, middle - 2, p.cw, 1}, squares, style(ink, paper))
+	f.squares(p, rect{p.x, middle - 2, p.cw, 1})
 	if warning {
 		p.block(rect{p.x, middle, p.cw, p.tall}, also, style(ink, yellow))
 		return

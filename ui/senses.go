@@ -60,6 +60,9 @@ func (f *Face) enlarge(on bool) {
 
 // function does what a function key stands for.
 func (f *Face) function(ev *tcell.EventKey) unlock.Input {
+	if f.setup != nil && ev.Key() != tcell.KeyF2 {
+		return unlock.Touched{} // there is no machine to ask
+	}
 	switch ev.Key() {
 	case tcell.KeyF1:
 		f.pad, f.keys, f.chosen = true, true, f.now

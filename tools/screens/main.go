@@ -129,7 +129,7 @@ func (w work) name() string {
 
 func all(dir, pattern string, bitmaps *console.Font) error {
 	var chosen []samples.Sample
-	for _, s := range samples.All() {
+	for _, s := range samples.Drawn() {
 		is, err := filepath.Match(pattern, s.Name)
 		if err != nil {
 			return fmt.Errorf("pattern %q: %w", pattern, err)
@@ -244,7 +244,7 @@ func contactSheet(cards []work, across, eighths int, letters *typeface) ([]byte,
 }
 
 func named(name string) (samples.Sample, error) {
-	for _, s := range samples.All() {
+	for _, s := range samples.Drawn() {
 		if s.Name == name {
 			return s, nil
 		}
@@ -267,8 +267,16 @@ func (w work) show() (grid, error) {
 	screen.SetSize(w.size[0], w.size[1])
 	o := options
 	o.Quiet = func(time.Time) bool { return w.sample.Quiet }
+	o.Debug = w.sample.Debug
+	if w.sample.Confirming {
+		o.Fingerprint = samples.Fingerprint
+	}
 	face := ui.New(screen, o)
-	face.Show(w.sample.View, samples.Now)
+	if w.sample.Setup != nil {
+		face.ShowSetup(ui.SetupView(*w.sample.Setup), samples.Now)
+	} else {
+		face.Show(w.sample.View, samples.Now)
+	}
 	tap := func(x, y int) {
 		face.Handle(tcell.NewEventMouse(x, y, tcell.Button1, tcell.ModNone), samples.Now)
 		face.Handle(tcell.NewEventMouse(x, y, tcell.ButtonNone, tcell.ModNone), samples.Now)

@@ -21,6 +21,12 @@ type Sample struct {
 	Taps []string
 	// Quiet: it is night.
 	Quiet bool
+	// Setup is shown in place of View; nil for none.
+	Setup *Setup
+	// Debug: the image is not for use.
+	Debug bool
+	// Confirming: the kiosk shows the fingerprint of its key, for the RA.
+	Confirming bool
 }
 
 // Letters tells that this is a page of letters, whose keys may be smaller.
@@ -225,7 +231,7 @@ var Screens = []unlock.Screen{
 	unlock.ScreenServiceCode, unlock.ScreenEngineer,
 }
 
-// All samples, by name.
+// All samples of a kiosk that serves, by name.
 func All() []Sample {
 	var all []Sample
 	add := func(name string, v unlock.View, typed string) {
