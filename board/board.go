@@ -73,7 +73,9 @@ type Config struct {
 	Root string
 	// Line finds a GPIO line by name; nil: the kernel's. Its errors are told with the line's name and what it is for.
 	Line func(name string) (gpio.PinIO, error)
-	Log  *slog.Logger
+	// Watched: whoever started the program restarts it when it hangs, and so has the hardware's watchdog for itself. It is left alone.
+	Watched bool
+	Log     *slog.Logger
 }
 
 // Board is an open board. Close it.
@@ -108,6 +110,9 @@ func Open(c Config) (*Board, error) {
 	b := &Board{
 		File: file, root: filepath.Join("/", c.Root), log: c.Log, events: make(chan Event), taken: map[gpio.PinIO]string{},
 		cycle: make(chan struct{}, 1), stop: stop,
+	}
+	if c.Watched {
+		b.File.Watchdog = nil
 	}
 	if err := b.take(ctx, c.Line); err != nil {
 		b.Close(false)

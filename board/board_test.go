@@ -315,6 +315,28 @@ func TestAWatchdogThatIsLeftRunsOut(t *testing.T) {
 	})
 }
 
+// Who watches the kiosk has the hardware's watchdog: a second one who opened it would only be refused.
+func TestAKioskThatIsWatchedLeavesTheWatchdogAlone(t *testing.T) {
+	t.Parallel()
+	f := fake(t, t.TempDir(), "pi5")
+	c := f.Config()
+	c.Watched = true
+	b, err := board.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Lacks) > 0 {
+		t.Errorf("it lacks %v", b.Lacks)
+	}
+	b.Alive()
+	if err := b.Close(true); err != nil {
+		t.Error(err)
+	}
+	if got, err := f.Read("dev/watchdog"); err != nil || got != "" {
+		t.Errorf("it was given %q, %v", got, err)
+	}
+}
+
 // In quiet hours the backlight is dimmed where nobody is served; the buzzer does not sound again for the hour.
 func TestQuietHours(t *testing.T) {
 	t.Parallel()

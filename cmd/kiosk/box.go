@@ -46,7 +46,7 @@ const (
 )
 
 func openBox(c *device.Config, log *slog.Logger) (*box, error) {
-	b, err := board.Open(board.Config{Name: c.Board.Name, Log: log})
+	b, err := board.Open(board.Config{Name: c.Board.Name, Watched: signEvery(log) > 0, Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -115,8 +115,8 @@ func TestFacts(t *testing.T) {
 // Of all that a walk has, nothing is in the file that an engineer takes along.
 func TestTheExportIsAboutNobody(t *testing.T) {
 	t.Parallel()
-	stick := t.TempDir()
-	_, e := testEngineer(t, fmt.Sprintf("[service]\nexport = %q\n", stick))
+	stick, machine := t.TempDir(), t.TempDir()
+	_, e := testEngineer(t, fmt.Sprintf("[service]\nexport = %q\nlogs = %q\n", stick, machine))
 	const caseID = "4f1d2c3b4a5968778695a4b3c2d1e0f1"
 	identifiers := []string{"Mr John Rigby", "Rigby", "j•••@nhs.net", "nhs.net", "•••• 123", "7314159265", "314159", "161803", caseID, caseID[:8]}
 	v := unlock.View{
@@ -131,6 +131,11 @@ func TestTheExportIsAboutNobody(t *testing.T) {
 	log.Info("walk", "kind", "intent", "case", caseID, "reason", "")
 	log.Warn("case not ended at central", "case", caseID, "err", fmt.Errorf("Post %q: refused", "https://127.0.0.1:9/v1/cases/"+caseID+"/end"))
 	log.Error("grant refused", "case", caseID, "err", errors.New("case "+caseID+" has none"))
+
+	if err := errors.Join(os.WriteFile(filepath.Join(machine, "kernel.log"), []byte("[    1.0] usb 1-1\n"), 0o600),
+		os.WriteFile(filepath.Join(machine, "kiosk.log"), []byte("panic: case="+caseID+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 
 	said, err := e.do(ui.ActExport{})
 	if err != nil {
@@ -153,7 +158,10 @@ func TestTheExportIsAboutNobody(t *testing.T) {
 	if err := json.Unmarshal(b, &d); err != nil {
 		t.Fatal(err)
 	}
-	if len(d.Contains) != 3 || len(d.Facts) < 10 || len(d.Log) < 3 || d.Kiosk != "kiosk-1" || !strings.Contains(strings.Join(d.Log, "\n"), "case not ended at central") {
+	if len(d.Machine) != 2 || !slices.Equal(d.Machine["kernel"], []string{"[    1.0] usb 1-1"}) || !slices.Equal(d.Machine["kiosk"], []string{"panic: case=…"}) {
+		t.Errorf("the machine's logs: %q", d.Machine)
+	}
+	if len(d.Contains) != 4 || len(d.Facts) < 10 || len(d.Log) < 3 || d.Kiosk != "kiosk-1" || !strings.Contains(strings.Join(d.Log, "\n"), "case not ended at central") {
 		t.Errorf("it holds %+v", d)
 	}
 	if err := os.RemoveAll(stick); err != nil {

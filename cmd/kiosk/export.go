@@ -26,6 +26,8 @@ type diagnostics struct {
 	Facts    []ui.Fact      `json:"facts"`
 	Settings map[string]any `json:"settings"`
 	Log      []string       `json:"log"`
+	// Machine is what the machine's own logs say, by their names.
+	Machine map[string][]string `json:"machine,omitempty"`
 }
 
 // mostLog is how much of the log's end is exported, in bytes.
@@ -38,14 +40,19 @@ func (e *engineer) export(facts []ui.Fact, now time.Time) (string, error) {
 		return "", fmt.Errorf("export: %w", err)
 	}
 	c := e.dev.Config
+	machine, err := machineLogs(c.Service.Logs)
+	if err != nil {
+		return "", fmt.Errorf("export: %w", err)
+	}
 	b, err := json.MarshalIndent(diagnostics{
 		What: "Diagnostics of a Latchkey kiosk. Nothing here is about a person.",
 		Contains: []string{
 			"facts: what the engineer's page tells",
 			"settings: those of the configuration that tell nothing secret",
 			fmt.Sprintf("log: its last %d KiB, without the numbers of cases", mostLog>>10),
+			"machine: the same of the machine's own logs, if it has any",
 		},
-		Kiosk: c.Identity.ID, Made: now.UTC(), Facts: facts, Log: log,
+		Kiosk: c.Identity.ID, Made: now.UTC(), Facts: facts, Log: log, Machine: machine,
 		Settings: map[string]any{
 			"central": c.Central, "time_zone": c.TimeZone, "board": c.Board.Name, "touch": c.Touch.Panels, "rotation": c.Touch.Rotation,
 			"keypad": c.Keypad.Device, "feedback": c.Feedback.Ask, "weak": c.Passcode.Weak, "speech": c.Speech.Program, "font": c.Console.Font,
@@ -69,6 +76,23 @@ func (e *engineer) export(facts []ui.Fact, now time.Time) (string, error) {
 		return "", fmt.Errorf("export: %w", err)
 	}
 	return "Written: " + path, nil
+}
+
+// machineLogs are the ends of the logs in a folder; "" has none.
+func machineLogs(folder string) (map[string][]string, error) {
+	paths, err := filepath.Glob(filepath.Join(folder, "*.log"))
+	if err != nil || folder == "" {
+		return nil, err
+	}
+	logs := map[string][]string{}
+	for _, path := range paths {
+		lines, err := tail(path, mostLog)
+		if err != nil {
+			lines = []string{"it cannot be read: " + err.Error()} // the others may say why
+		}
+		logs[strings.TrimSuffix(filepath.Base(path), ".log")] = lines
+	}
+	return logs, nil
 }
 
 // tail is the end of a log: whole lines, impersonal.

@@ -18,12 +18,15 @@ type notifier struct {
 	failed bool
 }
 
-func newNotifier(log *slog.Logger) *notifier {
+func newNotifier(log *slog.Logger) *notifier { return &notifier{log: log, every: signEvery(log)} }
+
+// signEvery is how often who started the kiosk shall have a sign of life; 0 if nobody waits for one.
+func signEvery(log *slog.Logger) time.Duration {
 	wait, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
 		log.Error("WATCHDOG_USEC or WATCHDOG_PID", "err", err)
 	}
-	return &notifier{log: log, every: wait / 4}
+	return wait / 4
 }
 
 // turn says that the loop has turned, and what the kiosk is doing, in a word or two without anybody's name. The first says that it

@@ -19,8 +19,8 @@ import (
 )
 
 // The program on a terminal, with neither central nor pcscd: it shows a screen, its memory is in no core file, the keys that
-// stop other programs do not stop it, an engineer takes it back into service whose case was opened, and SIGTERM ends it in order,
-// with its watchdog.
+// stop other programs do not stop it, an engineer takes it back into service whose case was opened, and SIGTERM ends it in order.
+// The hardware's watchdog is left to who watches it.
 func TestOnATerminal(t *testing.T) {
 	t.Parallel()
 	// The marks of a case that was opened are there before the kiosk is started.
@@ -91,8 +91,8 @@ func TestOnATerminal(t *testing.T) {
 	if kinds := journalKinds(t, dir); !slices.Contains(kinds, audit.KindCaseOpened) || !slices.Contains(kinds, audit.KindCaseCleared) {
 		t.Errorf("the journal has %v", kinds)
 	}
-	if got, err := os.ReadFile(watchdog); err != nil || !regexp.MustCompile(`^\x00\x00+V$`).Match(got) {
-		t.Errorf("the watchdog was given %q, %v", got, err)
+	if got, err := os.ReadFile(watchdog); err != nil || len(got) > 0 {
+		t.Errorf("the watchdog, which is for who watches the kiosk, was given %q, %v", got, err)
 	}
 }
 
