@@ -81,7 +81,7 @@ func TestOneMedium(t *testing.T) {
 	}
 	for _, says := range []string{
 		"Image for uefi-arm64, version 1.2.0, built 22 November 2026 at 13:00 UTC, signed by latchkey-image-development\n", "Its key is one for development",
-		"sdb  12.6 MB  SanDisk Ultra\n", "sdb becomes kiosk ward-7, Ward 7, of https://central.example.nhs.uk:8443\n    central's key: ",
+		"sdb  14.7 MB  SanDisk Ultra\n", "sdb becomes kiosk ward-7, Ward 7, of https://central.example.nhs.uk:8443\n    central's key: ",
 		"Type sdb to write it: ", "sdb: writing 100 %\n", "sdb: verifying 100 %\n",
 	} {
 		if !strings.Contains(side, says) {
@@ -91,7 +91,7 @@ func TestOneMedium(t *testing.T) {
 	if strings.Contains(out+side, "WARD-7") {
 		t.Error("it prints the one-time code")
 	}
-	if got := contents(t, path); !bytes.Equal(got[:flashtest.SetupAt], d.Raw[:flashtest.SetupAt]) || !bytes.Contains(got, []byte(`code = "WARD-7"`)) {
+	if got := contents(t, path); !bytes.Equal(got[:flashtest.BootAt+300<<10], d.Raw[:flashtest.BootAt+300<<10]) || !bytes.Contains(got, []byte(`code = "WARD-7"`)) {
 		t.Error("the medium does not hold image and file")
 	}
 }
@@ -225,7 +225,7 @@ func TestList(t *testing.T) {
 	d.Stick("sdb", flashtest.Size)
 	d.Disk("sdc", "pci0000:00/usb1/1-2/block", 32e9, map[string]string{"ro": "1", "sdc1/partition": "1", "sdc1/size": "4096", "sdc1/uevent": "PARTNAME=boot"})
 	out, side, exit := d.flash(t, "", "list")
-	want := "sdb  11.5 MB  SanDisk Ultra\nsdc  32 GB  NOT OFFERED: it is write-protected: an SD card has a slide for it on its edge\n    boot         2.1 MB\n"
+	want := "sdb  13.6 MB  SanDisk Ultra\nsdc  32 GB  NOT OFFERED: it is write-protected: an SD card has a slide for it on its edge\n    boot         2.1 MB\n"
 	if exit != 0 || out != want {
 		t.Errorf("exit %d\n%s%swant\n%s", exit, out, side, want)
 	}

@@ -48,7 +48,7 @@ func (e *WriteError) Unwrap() error { return e.Err }
 const direct = 4096
 
 // wiped is how much of the data partition's beginning is emptied, in bytes: what init knows its own by, and the head of the file system.
-const wiped = 4 << 20
+const wiped = manifest.Head
 
 // tail is how much of the medium's end is, in bytes: where a partition table's backup may be.
 const tail = 1 << 20

@@ -39,10 +39,10 @@ const mib = 1 << 20
 // Offsets and sizes of a small image's partitions, in bytes.
 const (
 	BootAt  = 1 * mib
-	SetupAt = 2 * mib
-	RootAt  = 3 * mib
-	DataAt  = 6 * mib
-	Size    = 11 * mib
+	SetupAt = 4 * mib
+	RootAt  = 5 * mib
+	DataAt  = 7 * mib
+	Size    = 13 * mib
 )
 
 // Image is one on disk.
@@ -50,7 +50,7 @@ type Image struct {
 	Path, Manifest, Key string // files
 	Trusted             []note.Verifier
 	Raw                 []byte
-	Free                manifest.Extent // what may hold anything
+	Free                []manifest.Extent // what may hold anything
 }
 
 // New makes an image for a board.
@@ -59,13 +59,26 @@ func New(t testing.TB, board string) Image {
 	raw := make([]byte, Size)
 	table(raw, map[string][2]int{image.Boot: {BootAt, SetupAt}, image.Setup: {SetupAt, RootAt}, image.RootA: {RootAt, DataAt}, image.Data: {DataAt, Size - mib}})
 	r := mathrand.New(mathrand.NewPCG(1, 2))
-	for _, e := range [][2]int{{BootAt, BootAt + 300<<10}, {RootAt, RootAt + 3*mib/2}} {
-		for i := e[0]; i < e[1]; i++ {
-			raw[i] = byte(r.Uint32())
+	fill := func(at, size int) {
+		for i := range size {
+			raw[at+i] = byte(r.Uint32())
 		}
 	}
-	free := manifest.Extent{First: (RootAt + 3*mib/2) / manifest.Block, Count: (DataAt - RootAt - 3*mib/2) / manifest.Block}
-	return Of(t, raw, board, free)
+	fill(RootAt, mib+4096)
+	// A FAT16 file system of 6144 sectors, with two tables of 24 and a root folder of one sector; 600 of its clusters are in use.
+	boot, le := raw[BootAt:], binary.LittleEndian
+	le.PutUint16(boot[11:], 512)
+	boot[13], boot[14], boot[16], boot[17], boot[510], boot[511] = 1, 1, 2, 16, 0x55, 0xaa
+	le.PutUint16(boot[19:], 6144)
+	le.PutUint16(boot[22:], 24)
+	for i := range 602 {
+		le.PutUint16(boot[512+2*i:], 0xffff)
+		le.PutUint16(boot[25*512+2*i:], 0xffff)
+	}
+	fill(BootAt+50*512, 600*512)
+	free, err := manifest.Free(bytes.NewReader(raw), Size)
+	must(t, err)
+	return Of(t, raw, board, free...)
 }
 
 // Of makes an image of raw bytes.
@@ -73,10 +86,7 @@ func Of(t testing.TB, raw []byte, board string, free ...manifest.Extent) Image {
 	t.Helper()
 	dir := t.TempDir()
 	base := filepath.Join(dir, "latchkey-"+board)
-	im := Image{Path: base + ".img.zst", Manifest: base + ".manifest", Key: filepath.Join(dir, "development.vkey"), Raw: raw}
-	if len(free) > 0 {
-		im.Free = free[0]
-	}
+	im := Image{Path: base + ".img.zst", Manifest: base + ".manifest", Key: filepath.Join(dir, "development.vkey"), Raw: raw, Free: free}
 	z, err := zstd.NewWriter(nil)
 	must(t, err)
 	packed := z.EncodeAll(raw, nil)
