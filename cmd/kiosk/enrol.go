@@ -32,7 +32,7 @@ whose certificate has run out is enrolled anew in the same way, with a new code.
 			}
 			defer code.Wipe()
 			dir := filepath.Join(data, "identity")
-			e, err := device.Enrol(cmd.Context(), central, ca, dir, tpm, code)
+			e, err := device.Enrol(cmd.Context(), central, ca, dir, tpm, code, nil)
 			if err != nil {
 				return err
 			}

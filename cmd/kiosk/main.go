@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -47,13 +48,16 @@ The configuration is TOML. Relative paths count from its folder; a setting that 
 	}
 	cmd.Flags().StringVar(&path, "config", "", "the kiosk's configuration `file`, TOML as above")
 	_ = cmd.MarkFlagRequired("config")
-	cmd.AddCommand(enrolCommand(), clearTamperCommand())
+	cmd.AddCommand(enrolCommand(), setupCommand(), clearTamperCommand())
 	// A kiosk has no user who may stop it from its own keyboard.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	signal.Ignore(os.Interrupt, syscall.SIGTSTP, syscall.SIGQUIT)
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "kiosk:", err)
+		if refused := (*refusedFile)(nil); errors.As(err, &refused) {
+			os.Exit(exitRefused)
+		}
 		os.Exit(1)
 	}
 }
@@ -95,7 +99,7 @@ func serve(ctx context.Context, path string) error {
 
 	options := ui.Options{
 		Help: c.Help, HelpWelsh: c.HelpWelsh, Zone: c.Zone, NextKiosk: c.NextKiosk, NextKioskWelsh: c.NextKioskWelsh, Kiosk: c.Identity.ID,
-		Language: c.Language,
+		Language: c.Language, Fingerprint: c.Fingerprint(), Debug: debugImage(),
 	}
 	chip := box.board.Health().Clock
 	known := clock{d.Central.Clock, func() bool { return chip || synchronised() }}

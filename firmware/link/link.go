@@ -284,7 +284,8 @@ func (d *doer) time() time.Time {
 	return d.now()
 }
 
-var errBusy = errors.New("central is not ready")
+// ErrBusy: somebody answers in central's place that it is not ready, until patience ended.
+var ErrBusy = errors.New("central is not ready")
 
 // Do implements wire.HttpRequestDoer. The answer that it returns was read to its end: one that broke off is asked for again.
 func (d *doer) Do(req *http.Request) (*http.Response, error) {
@@ -305,7 +306,7 @@ func (d *doer) Do(req *http.Request) (*http.Response, error) {
 		case err != nil:
 		case resp.StatusCode == http.StatusServiceUnavailable:
 			resp.Body.Close()
-			err = errBusy
+			err = ErrBusy
 		case resp.StatusCode == http.StatusForbidden && d.client.Load() != client:
 			// The next certificate was used meanwhile, which ended the one that this request was sent with.
 			resp.Body.Close()

@@ -336,12 +336,17 @@ func cut(text *[]byte, name string) (value secret.Value, found bool, err error) 
 	return value, false, flawed(FlawForm, "%s is not a text in quotes, with no more on its line", name)
 }
 
-// parseKey reads central's key.
+// parseKey reads central's key as the file has it.
 func parseKey(encoded string) (*ecdsa.PublicKey, error) {
 	der, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
 		return nil, err
 	}
+	return ParseKey(der)
+}
+
+// ParseKey reads a key of central's (SubjectPublicKeyInfo, DER), to be compared with a File's.
+func ParseKey(der []byte) (*ecdsa.PublicKey, error) {
 	public, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		return nil, err

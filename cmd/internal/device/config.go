@@ -191,6 +191,19 @@ func ReadConfig(path, help string) (*Config, error) {
 	return c, nil
 }
 
+// CheckConfig says what is wrong with the settings of a configuration that will stand at path, whatever of what they name is there by now.
+func CheckConfig(text []byte, path, help string) error {
+	_, err := parseConfig(text, path, help)
+	return err
+}
+
+// Unconfigured is what a device has before anybody has configured it: a face as it is without settings, and a data folder.
+func Unconfigured(data string) *Config {
+	c := &Config{Data: data}
+	c.setDefaults()
+	return c
+}
+
 // parseConfig reads the settings, without what they name.
 func parseConfig(text []byte, path, help string) (*Config, error) {
 	c := &Config{Language: "en", TimeZone: "Europe/London", TPM: DefaultTPM}

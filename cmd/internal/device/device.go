@@ -82,6 +82,14 @@ func (c *Config) now() time.Time {
 	return identity.AfterBuild(time.Now())
 }
 
+// Fingerprint of the device's key, as the RA confirms it; empty where another authority certified the device.
+func (c *Config) Fingerprint() string {
+	if c.enrolled == nil {
+		return ""
+	}
+	return c.enrolled.Fingerprint()
+}
+
 // CertificateUntil is when the device's certificate runs out.
 func (c *Config) CertificateUntil() time.Time {
 	if c.enrolled != nil {

@@ -1,0 +1,374 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"latchkey/cmd/internal/device"
+	"latchkey/firmware/identity"
+	"latchkey/firmware/secret"
+	"latchkey/firmware/wire"
+	"latchkey/image/provision"
+	"latchkey/tools/console"
+	"latchkey/ui"
+)
+
+// enroller is central's public listener, as far as a kiosk that enrols sees it: its code is good once, and again for the same key.
+type enroller struct {
+	*httptest.Server
+	kiosk string
+	key   *ecdsa.PrivateKey // central's
+	code  string
+	used  string // by this key
+}
+
+func newEnroller(t *testing.T) *enroller {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &enroller{kiosk: "ward-7", key: key, code: "7K3Q-M9XD-0RTB-VWPA-4HCN"}
+	e.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body wire.EnrolRequest
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		csr, err := x509.ParseCertificateRequest(body.Csr)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if who := string(csr.RawSubjectPublicKeyInfo); string(body.Code.Reveal()) != e.code || e.used != "" && e.used != who {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusForbidden)
+			json.NewEncoder(w).Encode(map[string]any{"type": "x", "title": "no", "status": 403, "code": wire.CodeEnrolmentInvalid, "detail": "No."})
+			return
+		} else {
+			e.used = who
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: e.kiosk}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+		certificate, err := x509.CreateCertificate(rand.Reader, template, template, csr.PublicKey, e.key)
+		if err != nil {
+			t.Error(err)
+		}
+		public, err := x509.MarshalPKIXPublicKey(e.key.Public())
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		json.NewEncoder(w).Encode(wire.Enrolled{Kiosk: e.kiosk, Certificate: certificate, CentralKey: public})
+	}))
+	t.Cleanup(e.Close)
+	return e
+}
+
+// file is a good one for this central, but for what change does to it.
+func (e *enroller) file(t *testing.T, key *ecdsa.PrivateKey, change func(*provision.File)) []byte {
+	t.Helper()
+	f := &provision.File{
+		Kiosk: "ward-7", Site: "Ward 7", Language: "cy", Central: "https://127.0.0.1:9", Enrol: e.URL,
+		CentralCA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: e.Certificate().Raw})), Expires: time.Now().Add(time.Hour),
+		Help: `x4050 or "the desk"`, HelpWelsh: "x4050 neu'r ddesg", NextKiosk: "by the door", TimeZone: "Europe/London", Network: provision.Network{Mode: provision.DHCP},
+		Code: secret.New([]byte(e.code)),
+	}
+	if change != nil {
+		change(f)
+	}
+	text, err := f.Sign(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// quick is set-up in a folder, with a file that is there, and no time for people to read. shown are the screens.
+func quick(t *testing.T, text []byte) (s *setup, shown *[]ui.SetupView) {
+	t.Helper()
+	dir := t.TempDir()
+	from := filepath.Join(dir, "setup.toml")
+	if err := os.WriteFile(from, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shown = new([]ui.SetupView)
+	return &setup{
+		from: from, dir: filepath.Join(dir, "kiosk"), facts: filepath.Join(dir, "facts.toml"), log: slog.New(slog.DiscardHandler),
+		show: func(v ui.SetupView) { *shown = append(*shown, v) }, enrol: device.Enrol,
+	}, shown
+}
+
+func (s *setup) made(t *testing.T) *setup {
+	t.Helper()
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func stages(shown []ui.SetupView) (all []string) {
+	for _, v := range shown {
+		all = append(all, strings.TrimSuffix(v.Stage+" "+v.Reason, " "))
+	}
+	return all
+}
+
+func TestAFileMakesAKiosk(t *testing.T) {
+	t.Parallel()
+	e := newEnroller(t)
+	s, shown := quick(t, e.file(t, e.key, nil))
+	if err := os.WriteFile(s.facts, []byte("board = \"pi5\"\nversion = \"1\"\n[network]\nlink = true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.made(t).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := stages(*shown); !slices.Equal(got, []string{"waiting", "enrolling", "done"}) {
+		t.Errorf("the screens were %q", got)
+	}
+	c, err := device.ReadConfig(filepath.Join(s.dir, "kiosk.toml"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Identity.ID != "ward-7" || c.Central != "https://127.0.0.1:9" || c.Help != `x4050 or "the desk"` || c.HelpWelsh != "x4050 neu'r ddesg" || c.Language != "cy" ||
+		c.NextKiosk != "by the door" || c.Board.Name != "pi5" || c.Service.Export != "/run/latchkey/stick" || c.Service.Logs != "/run/latchkey/log" ||
+		c.Data != s.dir || !c.Identity.CentralKey.Equal(e.key.Public()) {
+		t.Errorf("%+v", c)
+	}
+	last := (*shown)[len(*shown)-1]
+	if last.Fingerprint != c.Fingerprint() || last.Kiosk != "ward-7" {
+		t.Errorf("the last screen shows %q, the key is %q", last.Fingerprint, c.Fingerprint())
+	}
+	filepath.WalkDir(s.dir, func(path string, d os.DirEntry, err error) error {
+		b, _ := os.ReadFile(path)
+		if strings.Contains(string(b), e.code) {
+			t.Errorf("the code stands in %s", path)
+		}
+		return err
+	})
+}
+
+// A cut after the enrolment, or in it: the same file does it again. One for another kiosk does not.
+func TestAfterACutTheSameFileSetsUp(t *testing.T) {
+	t.Parallel()
+	e := newEnroller(t)
+	text := e.file(t, e.key, nil)
+	s, _ := quick(t, text)
+	for _, lost := range []string{"kiosk.toml", "identity/certificate.pem", "identity/central.pem", "central-ca.pem"} {
+		if err := s.made(t).run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"kiosk.toml", lost} {
+			if err := os.Remove(filepath.Join(s.dir, name)); err != nil && name != "kiosk.toml" {
+				t.Fatal(err)
+			}
+		}
+		if lost == "identity/central.pem" { // written before the certificate
+			if err := os.Remove(filepath.Join(s.dir, "identity/certificate.pem")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := device.ReadConfig(filepath.Join(s.dir, "kiosk.toml"), ""); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := os.WriteFile(s.from, e.file(t, e.key, func(f *provision.File) { f.Kiosk = "ward-8" }), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var refused *refusedFile
+	if err := s.run(t.Context()); !errors.As(err, &refused) || refused.reason != "other-kiosk" {
+		t.Error(err)
+	}
+}
+
+// What will never do ends it, says why, and leaves nothing that would hinder a good file.
+func TestAFileThatWillNeverDo(t *testing.T) {
+	t.Parallel()
+	for reason, spoil := range map[string]func(*testing.T, *enroller) []byte{
+		"form": func(*testing.T, *enroller) []byte { return []byte("Dear engineer,\n") },
+		"signature": func(t *testing.T, e *enroller) []byte {
+			return []byte(strings.Replace(string(e.file(t, e.key, nil)), "Ward 7", "Ward 8", 1))
+		},
+		"version": func(t *testing.T, e *enroller) []byte {
+			return []byte(strings.Replace(string(e.file(t, e.key, nil)), "provisioning-v1 ", "provisioning-v2 ", 1))
+		},
+		"settings": func(t *testing.T, e *enroller) []byte {
+			return e.file(t, e.key, func(f *provision.File) { f.Board = "pi9" })
+		},
+		"code": func(t *testing.T, e *enroller) []byte {
+			e.used = "somebody else"
+			return e.file(t, e.key, nil)
+		},
+		"other-key": func(t *testing.T, e *enroller) []byte {
+			another, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e.file(t, another, nil)
+		},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			e := newEnroller(t)
+			s, shown := quick(t, spoil(t, e))
+			var refused *refusedFile
+			if err := s.made(t).run(t.Context()); !errors.As(err, &refused) || refused.reason != reason {
+				t.Fatalf("%v; the screens were %q", err, stages(*shown))
+			}
+			if last := (*shown)[len(*shown)-1]; last.Stage != ui.SetupRefused || last.Reason != reason {
+				t.Errorf("the last screen is %+v", last)
+			}
+			e.used = ""
+			if err := os.WriteFile(s.from, e.file(t, e.key, nil), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.run(t.Context()); err != nil {
+				t.Errorf("a good file after it: %v", err)
+			}
+		})
+	}
+}
+
+// It waits for the file, and for central, and shows why.
+func TestSetupWaits(t *testing.T) {
+	t.Parallel()
+	e := newEnroller(t)
+	text := e.file(t, e.key, nil)
+	synctest.Test(t, func(t *testing.T) {
+		s, shown := quick(t, nil)
+		s.made(t)
+		if err := os.Remove(s.from); err != nil {
+			t.Fatal(err)
+		}
+		refusal := error(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+		asked := 0
+		s.enrol = func(context.Context, string, string, string, string, secret.Value, func(*wire.Enrolled) error) (identity.Enrolment, error) {
+			asked++
+			return identity.Enrolment{Name: "ward-7", Fingerprint: "3f2a"}, refusal
+		}
+		ended := make(chan error)
+		go func() { ended <- s.run(t.Context()) }()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := stages(*shown); !slices.Equal(got, []string{"waiting"}) || asked > 0 {
+			t.Errorf("without a file: %q", got)
+		}
+		if err := os.WriteFile(s.from, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lookEvery)
+		synctest.Wait()
+		if v := (*shown)[len(*shown)-1]; v.Reason != "no-central" || !strings.Contains(v.Detail, "connection refused") || v.Again.Sub(time.Now()) != retryFirst {
+			t.Errorf("it shows %+v", v)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if asked < 50 || asked > 70 {
+			t.Errorf("in an hour central was asked %d times", asked)
+		}
+		refusal = nil
+		time.Sleep(retryMost)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhyItIsNotEnrolledYet(t *testing.T) {
+	t.Parallel()
+	linked, unplugged := machineFacts{known: true}, machineFacts{known: true}
+	linked.Network.Link, linked.Network.Address = true, "10.0.0.2/24"
+	unaddressed := linked
+	unaddressed.Network.Address = ""
+	refusedDial := fmt.Errorf("enrol: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	untrusted := &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
+	for _, c := range []struct {
+		err  error
+		m    machineFacts
+		want string
+	}{
+		{refusedDial, linked, "no-central"},
+		{refusedDial, machineFacts{}, "no-central"},
+		{context.DeadlineExceeded, linked, "no-central"},
+		{refusedDial, unplugged, "no-link"},
+		{refusedDial, unaddressed, "no-address"},
+		{&net.DNSError{Name: "central"}, linked, "no-name"},
+		{untrusted, linked, "no-trust"},
+		{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, linked, "wrong-time"},
+		{&wire.Problem{Status: 503, Code: wire.CodeUnavailable}, linked, "busy"},
+		{&wire.Problem{Status: 429, Code: wire.CodeRateLimited}, linked, "busy"},
+		{&wire.Problem{Status: 400, Code: wire.CodeMalformed}, linked, "failed"},
+		{errors.New("TPM: no"), unplugged, "failed"},
+	} {
+		if got, final := whyNotEnrolled(c.err, c.m); got != c.want || final {
+			t.Errorf("%v, %+v: %s, %t", c.err, c.m, got, final)
+		}
+	}
+}
+
+// The program on a terminal: it says what to do, what is wrong with a file, speaks Welsh, and ends in order.
+func TestSetupOnATerminal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	terminal, err := console.Open(50, 15)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	cmd := exec.Command("kiosk", "setup", "--from", filepath.Join(dir, "setup.toml"), "--dir", filepath.Join(dir, "kiosk"))
+	cmd.Env = append(os.Environ(), "LATCHKEY_DEBUG=1")
+	if err := terminal.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	await := func(text string) {
+		t.Helper()
+		if _, err := terminal.Await(t.Context(), text); err != nil {
+			t.Fatalf("%v; the screen was %q", err, terminal.Text())
+		}
+	}
+	await("This kiosk is not set up yet")
+	await("DEBUG IMAGE")
+	if err := terminal.Type("\x1b[[B"); err != nil { // F2, as a Linux console tells it
+		t.Fatal(err)
+	}
+	await("Nid yw'r ciosg hwn")
+	if err := os.WriteFile(filepath.Join(dir, "setup.toml"), []byte("not a file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await("Ni ellir defnyddio'r ffeil osod hon")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitRefused {
+		t.Errorf("ended with %v", err)
+	}
+}

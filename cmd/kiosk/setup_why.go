@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+
+	"github.com/BurntSushi/toml"
+
+	"latchkey/board"
+	"latchkey/firmware/link"
+	"latchkey/firmware/wire"
+	"latchkey/ui"
+)
+
+// Reasons for which a file will never do, beside those of package provision. Those for which it is tried again stand in whyNotEnrolled.
+const (
+	reasonSettings   = "settings"
+	reasonCode       = "code"
+	reasonOtherKey   = "other-key"
+	reasonOtherKiosk = "other-kiosk"
+)
+
+// whyNotEnrolled is the message for what kept central from enrolling this kiosk; final if that stays so.
+func whyNotEnrolled(err error, m machineFacts) (reason string, final bool) {
+	var (
+		refused   *refusedFile
+		problem   *wire.Problem
+		name      *net.DNSError
+		expired   x509.CertificateInvalidError
+		untrusted *tls.CertificateVerificationError
+		network   net.Error
+	)
+	switch {
+	case errors.As(err, &refused):
+		return refused.reason, true
+	case errors.As(err, &problem) && problem.Code == wire.CodeEnrolmentInvalid:
+		return reasonCode, true
+	case errors.As(err, &problem) && (problem.Status >= http.StatusInternalServerError || problem.Status == http.StatusTooManyRequests), errors.Is(err, link.ErrBusy):
+		return "busy", false
+	case errors.As(err, &problem):
+		return "failed", false
+	case errors.As(err, &expired) && expired.Reason == x509.Expired:
+		return "wrong-time", false
+	case errors.As(err, &untrusted):
+		return "no-trust", false
+	case !errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded):
+		return "failed", false // nothing of the network's
+	case m.known && !m.Network.Link:
+		return "no-link", false
+	case m.known && m.Network.Address == "":
+		return "no-address", false
+	case errors.As(err, &name):
+		return "no-name", false
+	}
+	return "no-central", false
+}
+
+// machineFactsFile is where PID 1 says what it knows of the machine, for these screens.
+const machineFactsFile = "/run/latchkey/facts.toml"
+
+// machineFacts are what is known; nothing where there is no such PID 1.
+type machineFacts struct {
+	Board   string `toml:"board"`
+	Version string `toml:"version"`
+	Network struct {
+		Interface string `toml:"interface"`
+		MAC       string `toml:"mac"`
+		Link      bool   `toml:"link"`
+		Address   string `toml:"address"`
+	} `toml:"network"`
+
+	known bool
+}
+
+func readFacts(path string) (m machineFacts) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return machineFacts{}
+	}
+	if _, err := toml.Decode(string(text), &m); err != nil {
+		return machineFacts{}
+	}
+	m.known = true
+	return m
+}
+
+// on puts the facts onto a screen.
+func (m machineFacts) on(v ui.SetupView) ui.SetupView {
+	v.Machine, v.MAC, v.NoLink = m.Board, m.Network.MAC, m.known && !m.Network.Link
+	if m.Version != "" {
+		v.Machine += ", " + m.Version
+	}
+	if m.Network.Address != "" {
+		v.Address = m.Network.Interface + " " + m.Network.Address
+	}
+	return v
+}
+
+// boardFor is the board that the file names, or the machine's own. One that is not known is an error in a file; of a machine it has
+// nothing that a kiosk could use.
+func boardFor(file, machine string) (string, error) {
+	if file != "" {
+		_, err := board.Load(file)
+		return file, err
+	}
+	if slices.Contains(board.Names(), machine) {
+		return machine, nil
+	}
+	return "none", nil
+}
