@@ -2,38 +2,180 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"time"
 
+	"golang.org/x/sys/unix"
+
+	"latchkey/image"
 	"latchkey/image/disk"
 )
 
-// findMachine is told by stage 1 which disk booted.
-func findMachine(context.Context) (*machine, error) {
-	line, err := os.ReadFile("/proc/cmdline")
-	if err != nil {
-		return nil, err
+const dataFolder = "/data"
+
+// Between init and the kiosk, in its folder: why its data could not be saved, and that central was told.
+const (
+	lostFile = "LOST"
+	toldFile = "LOST.told"
+)
+
+// data opens /data: it has the whole medium, is checked, and made when there is none. What cannot be saved is left as it is until central
+// was told; meanwhile /data is in memory.
+func (m *machine) data(ctx context.Context) (err error) {
+	if err := growData(m.disk); err != nil {
+		say("%v: /data stays as large as it is", err)
 	}
-	b, err := parseBoot(string(line))
+	v, err := openVolume(ctx, m.disk.Partition(image.Data))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	list, err := disk.List("/sys", partitions...)
+	m.volume = v
+	kept, err := v.loadCopy()
 	if err != nil {
-		return nil, err
+		say("%v", err)
 	}
-	name := os.Getenv(diskVariable)
-	for _, d := range list {
-		if d.Name == name {
-			return &machine{slot: b.slot, disk: d}, nil
+	if !v.head.Made || v.head.Renew {
+		return v.renew(kept)
+	}
+	broken := v.mount(len(kept) > 0)
+	if broken == nil {
+		return nil
+	}
+	if len(kept) == 0 {
+		// It was never set up, so that nothing is lost and nobody could be told.
+		say("%v: /data is made anew", broken)
+		return v.renew(nil)
+	}
+	say("%v: /data is in memory until central was told", broken)
+	m.lost = true
+	return mountLost(kept, broken)
+}
+
+// growData gives the partition the rest of the medium.
+func growData(d *disk.Disk) error {
+	f, err := os.OpenFile(d.Device(), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := disk.SizeOf(f)
+	if err != nil {
+		return err
+	}
+	p, grown, err := disk.Grow(f, size, image.Data)
+	if err != nil {
+		return err
+	}
+	if grown {
+		say("the partition table was adapted to the medium: /data has %d MiB", p.Size()>>20)
+	}
+	// A power cut may have come between the table and this.
+	return disk.ResizeInKernel(f, p)
+}
+
+// renew makes the file system, with what was kept of the kiosk in it. A power cut has it begin again.
+func (v *volume) renew(kept []saved) error {
+	if err := makeFS(v.device); err != nil {
+		return err
+	}
+	if err := mountExt4(v.device); err != nil {
+		return err
+	}
+	if err := restore(kept, dataFolder, kioskUser); err != nil {
+		return fmt.Errorf("/data: %w", err)
+	}
+	unix.Sync()
+	v.head.Made, v.head.Renew = true, false
+	return v.writeHead()
+}
+
+// mount checks the file system and mounts it. One that was a kiosk's and is no more is as lost as one that cannot be read.
+func (v *volume) mount(kiosk bool) error {
+	if err := checkFS(v.device); err != nil {
+		return err
+	}
+	if err := mountExt4(v.device); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dataFolder, essential)); kiosk && err != nil {
+		return errors.Join(fmt.Errorf("the kiosk's settings are gone: %w", err), unix.Unmount(dataFolder, 0))
+	}
+	return v.saveCopy(dataFolder)
+}
+
+func mountExt4(device string) error {
+	if err := unix.Mount(device, dataFolder, "ext4", harmless|unix.MS_NOATIME, "errors=remount-ro"); err != nil {
+		return fmt.Errorf("mount /data: %w", err)
+	}
+	return nil
+}
+
+// mountLost has the kiosk know who it is, and that it has lost all else.
+func mountLost(kept []saved, why error) error {
+	if err := mountAll([]mount{{"tmpfs", dataFolder, harmless, "mode=0755,size=64m"}}); err != nil {
+		return err
+	}
+	err := restore(kept, dataFolder, kioskUser)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(kioskFolder, lostFile), []byte(why.Error()+"\n"), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("/data in memory: %w", err)
+	}
+	return nil
+}
+
+// tend keeps the copy of the kiosk's identity as the kiosk has it. Of a /data that was lost it waits until central was told, and ends the
+// machine, which makes it anew as it starts.
+func (m *machine) tend(ctx context.Context, end func()) {
+	look := time.NewTicker(5 * time.Second)
+	defer look.Stop()
+	for {
+		if err := m.look(end); err != nil {
+			say("%v", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
 		}
 	}
-	return nil, fmt.Errorf("the disk that the machine booted from, %q, is gone", name)
 }
 
-// data opens /data. It is in memory until its disk is.
-func (m *machine) data(context.Context) error {
-	return mountAll([]mount{{"tmpfs", "/data", harmless, "mode=0755"}})
+func (m *machine) look(end func()) error {
+	if !m.lost {
+		return m.volume.saveCopy(dataFolder)
+	}
+	if m.volume.head.Renew {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(kioskFolder, toldFile)); err != nil {
+		return nil
+	}
+	m.volume.head.Renew = true
+	if err := m.volume.writeHead(); err != nil {
+		m.volume.head.Renew = false
+		return err
+	}
+	say("central was told of what was lost: the machine restarts, and /data is made anew")
+	end()
+	return nil
 }
 
-func closeData() error { return nil }
+// closeData leaves nothing to be mended.
+func (m *machine) closeData() error {
+	if !m.lost {
+		if err := m.volume.saveCopy(dataFolder); err != nil {
+			say("%v", err)
+		}
+	}
+	m.volume.copyKey.Wipe()
+	if err := unix.Unmount(dataFolder, 0); err != nil {
+		// Somebody still has it open; what is on it is whole then, too, after its journal was read.
+		return errors.Join(fmt.Errorf("unmount /data: %w", err), unix.Mount("", dataFolder, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	}
+	return nil
+}

@@ -7,9 +7,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +22,10 @@ import (
 
 // machine is what the early part found out, for the services.
 type machine struct {
-	slot slot.Slot
-	disk *disk.Disk // the one that booted
-	lost bool       // /data could not be saved: what is there is in memory, and a copy of the kiosk's identity
+	slot   slot.Slot
+	disk   *disk.Disk // the one that booted
+	volume *volume    // /data
+	lost   bool       // /data could not be saved: what is there is in memory, and a copy of the kiosk's identity
 }
 
 // outcome is how the services end.
@@ -62,21 +65,63 @@ func stage2() (outcome, error) {
 	if err := mounts(); err != nil {
 		return restart, err
 	}
-	m, err := findMachine(ctx)
+	beModprobe()
+	m, err := findMachine()
 	if err != nil {
 		return restart, err
 	}
 	if err := m.data(ctx); err != nil {
 		return restart, err
 	}
-	return services(ctx, m), nil
-}
-
-// stop ends the machine: nothing is lost that was said to be written.
-func stop(end outcome) {
-	if err := closeData(); err != nil {
+	var beside sync.WaitGroup
+	beside.Go(func() { m.tend(ctx, done) })
+	end := services(ctx, m)
+	done()
+	beside.Wait()
+	endProcesses()
+	if err := m.closeData(); err != nil {
 		say("%v", err)
 	}
+	return end, nil
+}
+
+// findMachine is told by stage 1 which disk booted.
+func findMachine() (*machine, error) {
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return nil, err
+	}
+	b, err := parseBoot(string(line))
+	if err != nil {
+		return nil, err
+	}
+	list, err := disk.List("/sys", partitions...)
+	if err != nil {
+		return nil, err
+	}
+	name := os.Getenv(diskVariable)
+	for _, d := range list {
+		if d.Name == name {
+			return &machine{slot: b.slot, disk: d}, nil
+		}
+	}
+	return nil, fmt.Errorf("the disk that the machine booted from, %q, is gone", name)
+}
+
+// endProcesses ends what the services left, lest it has files open.
+func endProcesses() {
+	if err := unix.Kill(-1, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		say("end processes: %v", err)
+	}
+	for {
+		if _, err := unix.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
+			return // none is left
+		}
+	}
+}
+
+// stop ends the machine.
+func stop(end outcome) {
 	unix.Sync()
 	how := unix.LINUX_REBOOT_CMD_RESTART
 	if end == powerOff {
@@ -91,7 +136,7 @@ const deathTime = 10 * time.Second
 
 // die tells why the machine cannot go on, on the screen and in the kernel's log, and restarts it. The boot loader counts such starts.
 func die(err error) {
-	say("%v", err)
+	log(2, fmt.Sprintf("this kiosk cannot start: %v", err)) // also a quiet kernel prints what is critical
 	// The screen may be missing; the kernel's log has it.
 	if tty, open := os.OpenFile("/dev/tty1", os.O_WRONLY|unix.O_NOCTTY, 0); open == nil {
 		fmt.Fprintf(tty, "\r\n This kiosk cannot start: %v.\r\n It tries again in %d seconds.\r\n", err, int(deathTime.Seconds()))
@@ -101,10 +146,13 @@ func die(err error) {
 	stop(restart)
 }
 
-// say writes a line into the kernel's log, which the serial console shows and the services keep.
-func say(format string, args ...any) {
-	if log, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0); err == nil {
-		fmt.Fprintf(log, "<5>init: "+format+"\n", args...)
-		log.Close()
+// say writes a line into the kernel's log, which the services keep.
+func say(format string, args ...any) { log(5, fmt.Sprintf(format, args...)) }
+
+// log writes a line of a level of syslog(3)'s.
+func log(level int, line string) {
+	if to, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0); err == nil {
+		fmt.Fprintf(to, "<%d>init: %s\n", level, line)
+		to.Close()
 	}
 }

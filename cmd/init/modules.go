@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -144,9 +143,9 @@ func asModprobe(args []string) (int, bool) {
 	return 0, true
 }
 
-// beModprobe has the kernel ask this program for modules.
-func beModprobe(log *slog.Logger) {
+// beModprobe has the kernel ask this program for modules, such as /data's file system.
+func beModprobe() {
 	if err := os.WriteFile("/proc/sys/kernel/modprobe", []byte("/sbin/init"), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		log.Error("modules that the kernel asks for by name will be missing", "err", err)
+		say("modules that the kernel asks for by name will be missing: %v", err)
 	}
 }

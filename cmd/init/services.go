@@ -119,8 +119,6 @@ func prepare(m *machine) (*system, error) {
 	}
 	if s.modules, err = kernelModules(); err != nil {
 		s.log.Error("no drivers are loaded", "err", err)
-	} else {
-		beModprobe(s.log)
 	}
 	s.rights = &rights{groups: groupNumbers(s.log), log: s.log}
 	s.sticks = newSticks(m.disk.Name, s.log)
@@ -160,6 +158,7 @@ func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
 		})
 	}
 	beside.Go(func() {
+		stir(s.log)
 		if err := s.network.run(ctx); err != nil {
 			s.log.Error("network", "err", err)
 			s.finish(restart)
@@ -174,6 +173,7 @@ func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
 	startClock(s.log, s.image.Built)
 	beside.Go(func() { s.clock.run(ctx) })
 	beside.Go(func() { s.reader(ctx) })
+	beside.Go(func() { s.callGood(ctx) })
 	if s.image.Debug {
 		beside.Go(func() { s.ps.keep(ctx, s.log, shellUnit(s.ps)) })
 	}

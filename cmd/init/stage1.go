@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"latchkey/image"
 	"latchkey/image/disk"
 	"latchkey/image/mapper"
 	"latchkey/image/slot"
@@ -24,7 +25,7 @@ const (
 )
 
 // partitions that the image's disk has on every board.
-var partitions = []string{"boot", "setup", "root-a", "root-b", "data"}
+var partitions = []string{image.Boot, image.Setup, image.RootA, image.RootB, image.Data}
 
 // inInitramfs tells whether this is stage 1: / is memory and has the list of modules.
 func inInitramfs() bool {
@@ -50,12 +51,12 @@ func parseBoot(line string) (b boot, err error) {
 		key, value, _ := strings.Cut(word, "=")
 		words[key] = value
 	}
-	if b.slot, err = slot.Parse(words["latchkey.slot"]); err != nil {
+	if b.slot, err = slot.Parse(words[image.ArgumentSlot]); err != nil {
 		return boot{}, err
 	}
-	b.root = words["latchkey.root"]
-	if b.blocks, err = strconv.ParseInt(words["latchkey.blocks"], 10, 64); err != nil || b.blocks <= 0 {
-		return boot{}, fmt.Errorf("the kernel command line has latchkey.blocks=%q, which is no number of blocks", words["latchkey.blocks"])
+	b.root = words[image.ArgumentRoot]
+	if b.blocks, err = strconv.ParseInt(words[image.ArgumentBlocks], 10, 64); err != nil || b.blocks <= 0 {
+		return boot{}, fmt.Errorf("the kernel command line has %s=%q, which is no number of blocks", image.ArgumentBlocks, words[image.ArgumentBlocks])
 	}
 	return b, nil
 }
@@ -86,7 +87,7 @@ func stage1() error {
 	if err != nil {
 		return err
 	}
-	root := d.Partition("root-" + string(b.slot))
+	root := d.Partition(map[slot.Slot]string{slot.A: image.RootA, slot.B: image.RootB}[b.slot])
 	verity, err := mapper.Verity(root, b.root, b.blocks)
 	if err != nil {
 		return err

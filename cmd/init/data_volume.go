@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/google/go-tpm/tpm2/transport/linuxtpm"
+	"golang.org/x/sys/unix"
+
+	"latchkey/firmware/secret"
+	"latchkey/image/disk"
+	"latchkey/image/mapper"
+)
+
+const (
+	tpmDevice = "/dev/tpmrm0"
+	tpmTime   = 30 * time.Second // for a TPM that was there before to come again
+)
+
+// head is what the header says of /data.
+type head struct {
+	Key  *sealedKey `json:"key,omitempty"` // of the encryption; nil: there is none
+	Made bool       `json:"made"`          // the file system is
+	// Renew has it made anew at the next start, since it could not be saved and central knows.
+	Renew bool `json:"renew,omitempty"`
+}
+
+// volume is the data partition behind its header.
+type volume struct {
+	partition *os.File
+	head      head
+	headAt    uint64 // the record's number
+	copyAt    uint64
+	copySum   [sha256.Size]byte // of the files in the copy
+	copyKey   secret.Value      // of the copy; empty: it is not encrypted, as nothing is
+	device    string            // where the file system is
+}
+
+// SealedError says that /data is encrypted under a key that this machine's TPM does not open.
+type SealedError struct{ Err error }
+
+// Error implements error.
+func (e *SealedError) Error() string {
+	return fmt.Sprintf("what this kiosk keeps is sealed to the TPM of the machine that it was set up in (%v): put the medium back there, or flash it anew and enrol the kiosk again", e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *SealedError) Unwrap() error { return e.Err }
+
+// openVolume reads the header, or makes it on the first boot, and maps what is behind it.
+func openVolume(ctx context.Context, path string) (_ *volume, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("/data: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	v := &volume{partition: f}
+	var key secret.Value
+	switch known, err := v.readHead(); {
+	case err != nil:
+		return nil, err
+	case known && v.head.Key != nil:
+		if key, err = openKey(ctx, *v.head.Key); err != nil {
+			return nil, &SealedError{err}
+		}
+	case !known:
+		if key, err = v.newKey(); err != nil {
+			return nil, err
+		}
+		if err := v.writeHead(); err != nil {
+			return nil, err
+		}
+	}
+	defer key.Wipe()
+	return v, v.open(key)
+}
+
+// readHead tells whether there is a header. A partition whose header is damaged still has its file system, if that was not encrypted.
+func (v *volume) readHead() (known bool, err error) {
+	b, number, err := headRecord.read(v.partition)
+	switch {
+	case errors.Is(err, errNoRecord):
+		plain, err := holdsExt4(v.partition, headerSize)
+		if err != nil {
+			return false, fmt.Errorf("/data: %w", err)
+		}
+		if !plain {
+			return false, nil
+		}
+		say("the header of /data is damaged, and written anew")
+		v.head = head{Made: true}
+		return true, v.writeHead()
+	case err != nil:
+		return false, fmt.Errorf("header of /data: %w", err)
+	}
+	v.headAt = number
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&v.head); err != nil {
+		return false, fmt.Errorf("header of /data: %w", err)
+	}
+	return true, nil
+}
+
+// writeHead is durable when it returns nil.
+func (v *volume) writeHead() error {
+	b, err := json.Marshal(v.head)
+	if err != nil {
+		return fmt.Errorf("header of /data: %w", err)
+	}
+	if err := headRecord.write(v.partition, b, v.headAt+1); err != nil {
+		return err
+	}
+	v.headAt++
+	return nil
+}
+
+// newKey makes one where there is a TPM to seal it.
+func (v *volume) newKey() (secret.Value, error) {
+	seekTPM()
+	t, err := linuxtpm.Open(tpmDevice)
+	if errors.Is(err, fs.ErrNotExist) {
+		say("there is no TPM: /data is not encrypted")
+		return secret.Value{}, nil
+	}
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("TPM: %w", err)
+	}
+	defer t.Close()
+	b := make([]byte, mapper.CryptKeySize)
+	rand.Read(b)
+	key := secret.New(b)
+	sealed, err := seal(t, key)
+	if err != nil {
+		key.Wipe()
+		return secret.Value{}, err
+	}
+	v.head.Key = &sealed
+	return key, nil
+}
+
+// seekTPM loads the drivers of what is there, and then of what those have found: a TPM may be behind a bus whose driver is a module.
+func seekTPM() {
+	if _, err := os.Stat(tpmDevice); err == nil {
+		return
+	}
+	drivers, err := kernelModules()
+	if err != nil {
+		say("%v", err)
+		return
+	}
+	for range 2 {
+		err := coldplug("", func(e uevent) {
+			if alias := e.get("MODALIAS"); alias != "" {
+				if err := drivers.load(alias); err != nil {
+					say("%v", err)
+				}
+			}
+		})
+		if err != nil {
+			say("%v", err)
+		}
+	}
+}
+
+// openKey waits for the TPM, whose driver may come late.
+func openKey(ctx context.Context, sealed sealedKey) (secret.Value, error) {
+	ctx, stop := context.WithTimeout(ctx, tpmTime)
+	defer stop()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	seekTPM()
+	for {
+		t, err := linuxtpm.Open(tpmDevice)
+		if err == nil {
+			key, err := unseal(t, sealed)
+			return key, errors.Join(err, t.Close())
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return secret.Value{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return secret.Value{}, errors.New("there is no TPM")
+		case <-look.C:
+		}
+	}
+}
+
+// cryptKey is the key's name in the kernel's keyring.
+const cryptKey = "latchkey:data"
+
+// copyInfo binds the copy's key to its use (RFC 5869, section 3.2).
+const copyInfo = "latchkey data copy 1"
+
+// open maps the file system's place.
+func (v *volume) open(key secret.Value) error {
+	size, err := disk.SizeOf(v.partition)
+	if err != nil {
+		return fmt.Errorf("/data: %w", err)
+	}
+	const page = 4096
+	room := (size - headerSize) / page * page
+	target := mapper.Linear(v.partition.Name(), headerSize, room)
+	if key.Len() > 0 {
+		b, err := hkdf.Key(sha256.New, key.Reveal(), nil, copyInfo, sha256.Size)
+		if err != nil {
+			return fmt.Errorf("/data: %w", err)
+		}
+		v.copyKey = secret.New(b)
+		// The kernel's cryptography keeps a copy of its own; the keyring's is not needed any longer then.
+		id, err := unix.AddKey("logon", cryptKey, key.Reveal(), unix.KEY_SPEC_PROCESS_KEYRING)
+		if err != nil {
+			return fmt.Errorf("/data: give the kernel its key: %w", err)
+		}
+		defer unix.KeyctlInt(unix.KEYCTL_REVOKE, id, 0, 0, 0)
+		target = mapper.Crypt(v.partition.Name(), headerSize, room, cryptKey)
+	}
+	v.device, err = mapper.Create("data", target)
+	return err
+}
