@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"latchkey/image"
+	"latchkey/image/slot"
+)
+
+// bootFolder is where the boot partition is mounted for the moment in which a slot is called good.
+const bootFolder = "/run/latchkey/boot"
+
+const (
+	goodPatience = 5 * time.Second // for the reader stack's answer
+	goodAgain    = 10 * time.Second
+)
+
+// callGood tells the boot loader that this slot is good, once a kiosk is ready and the reader stack answers. It stays good only until the
+// machine is started again: one that rots later must lose its tries, too.
+func (s *system) callGood(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.good:
+	}
+	for {
+		asking, stop := context.WithTimeout(ctx, goodPatience)
+		err := pcscdAnswers(asking, pcscdSocket)
+		stop()
+		if err == nil {
+			err = good(s.machine, s.image.Board)
+		}
+		if err == nil {
+			s.log.Info("this slot is good", "slot", string(s.machine.slot))
+			return
+		}
+		if ctx.Err() == nil {
+			s.log.Error("this slot is not called good yet", "err", err)
+		}
+		if pause(ctx, goodAgain) != nil {
+			return
+		}
+	}
+}
+
+// good gives the slot that runs its tries back.
+func good(m *machine, board string) error {
+	device := m.disk.Partition(image.Boot)
+	if err := os.MkdirAll(bootFolder, 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount(device, bootFolder, "vfat", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_SYNCHRONOUS, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", device, err)
+	}
+	err := selector(board).Good(m.slot)
+	if unmounted := unix.Unmount(bootFolder, 0); err == nil && unmounted != nil {
+		err = fmt.Errorf("unmount %s: %w", device, unmounted)
+	}
+	return err
+}
+
+// selector is what chooses a slot on a board.
+func selector(board string) slot.Selector {
+	if board == image.UEFI {
+		return slot.UEFI{Boot: bootFolder}
+	}
+	return slot.Pi{Boot: bootFolder}
+}
