@@ -22,7 +22,8 @@ func checkpointShow(o *options) *cobra.Command {
 		Use:   "show",
 		Short: "Print the newest checkpoint, as witnesses and auditors take it",
 		Long: `Print the newest checkpoint, as witnesses and auditors take it: a signed note (C2SP tlog-checkpoint). Keep it, away from central: who
-keeps checkpoints can tell whether the evidence was changed since. With --key, print what verifies it.`,
+keeps checkpoints can tell whether the evidence was changed since. With --key, print what verifies it. With --from, print it for a witness
+who has no way to central's pages: with the proof that the tree goes on from the checkpoint of that size, which they cosigned last.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := o.running()
@@ -37,12 +38,17 @@ keeps checkpoints can tell whether the evidence was changed since. With --key, p
 				_, err = fmt.Fprintln(cmd.OutOrStdout(), r.JSON200.Key)
 				return err
 			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), r.JSON200.Note)
+			text := r.JSON200.Note
+			if p.From > 0 {
+				text = r.JSON200.Shown
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&p.Fresh, "fresh", false, "take in what was written since, and sign now")
 	cmd.Flags().BoolVar(&p.Witnessed, "witnessed", false, "the newest that a witness has cosigned")
+	cmd.Flags().Int64Var(&p.From, "from", 0, "with the proof from a checkpoint of so many `records`, as \"ractl audit cosign\" takes it")
 	cmd.Flags().BoolVar(&key, "key", false, "print the verifier key instead")
 	return cmd
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -33,8 +32,9 @@ func TestEvidence(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:  "testdata/evidence",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "serve": serveCentral, "halt": stopCentral, "printer": printer, "deliver": deliver, "walked": walked},
+		Dir: "testdata/evidence",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "serve": serveCentral, "halt": stopCentral, "printer": printer, "deliver": deliver, "walked": walked,
+			"witnessed": witnessed, "fingerprint": fingerprint, "sizeof": sizeof, "seen": seen, "tampered": tampered},
 		Setup: func(env *testscript.Env) error {
 			me, err := user.Current()
 			if err == nil {
@@ -48,12 +48,15 @@ func TestEvidence(t *testing.T) {
 	})
 }
 
-// deliver DIR KIOSK CASE has a kiosk deliver its whole journal, of one case: begun, intent, outcome.
+// deliver DIR KIOSK CASE [anew] has a kiosk deliver its whole journal, of one case; anew is a journal that central lets it begin.
 func deliver(ts *testscript.TestScript, _ bool, args []string) {
 	dir, name := ts.MkAbs(args[0]), args[1]
 	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key"))
 	ts.Check(err)
 	var batch wire.EntryBatch
+	if len(args) > 3 {
+		batch.Before = make([]byte, 32)
+	}
 	var end audit.Point
 	for _, e := range []audit.Entry{
 		{Kind: audit.KindBegun, Case: args[2]},
@@ -74,11 +77,9 @@ func deliver(ts *testscript.TestScript, _ bool, args []string) {
 	batch.Head = wire.JournalHead{Seq: head.Seq, Hash: head.Hash[:], Signature: head.Signature}
 	body, err := json.Marshal(batch)
 	ts.Check(err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(ts.ReadFile(filepath.Join(args[0], "ca.pem"))))
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}}
-	defer transport.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: transport}).Post("https://"+(*ts.Value("central").(**process)).addr+"/v1/entries", "application/json", bytes.NewReader(body))
+	c := asKiosk(ts, args[0], name)
+	defer c.CloseIdleConnections()
+	resp, err := c.Post("https://"+(*ts.Value("central").(**process)).addr+"/v1/entries", "application/json", bytes.NewReader(body))
 	ts.Check(err)
 	defer resp.Body.Close()
 	if said, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {

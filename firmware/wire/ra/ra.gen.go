@@ -681,7 +681,10 @@ type TreeCheckpoint struct {
 	Origin string `json:"origin"`
 
 	// Root Base64.
-	Root     string    `json:"root"`
+	Root string `json:"root"`
+
+	// Shown The note with the proof that was asked for, as a witness is shown it (C2SP tlog-witness).
+	Shown    string    `json:"shown,omitempty"`
 	SignedAt time.Time `json:"signed_at"`
 
 	// Size Records.
@@ -750,6 +753,9 @@ type ShowCheckpointParams struct {
 
 	// Witnessed The newest that a witness has cosigned.
 	Witnessed bool `form:"witnessed,omitempty" json:"witnessed,omitempty"`
+
+	// From Size of an older one, from which shown proves that the tree goes on.
+	From int64 `form:"from,omitempty" json:"from,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
@@ -2477,6 +2483,14 @@ func NewShowCheckpointRequest(server string, params *ShowCheckpointParams) (*htt
 		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "witnessed", params.Witnessed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -8678,6 +8692,19 @@ func (siw *ServerInterfaceWrapper) ShowCheckpoint(w http.ResponseWriter, r *http
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "witnessed"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "witnessed", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
 		}
 		return
 	}

@@ -9,11 +9,8 @@ import (
 	"net/http"
 	"strconv"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/store"
-	"latchkey/firmware/audit"
 	"latchkey/firmware/wire"
 )
 
@@ -81,11 +78,7 @@ func (s *Server) checkpoint(witnessed bool) http.HandlerFunc {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		body := p.Note
 		if asked != "" {
-			shown := audit.Shown{Old: from, Note: p.Note}
-			for _, h := range p.Proof {
-				shown.Proof = append(shown.Proof, tlog.Hash(h))
-			}
-			body = shown.Bytes()
+			body = p.Shown(from).Bytes()
 		}
 		_, _ = w.Write(body) // an error is that of a connection that nobody reads any more
 	}

@@ -13,18 +13,25 @@ import (
 	"latchkey/firmware/wire/ra"
 )
 
-// ShowCheckpoint finds the newest checkpoint; with fresh it is signed now.
-func ShowCheckpoint(ctx context.Context, t *tree.Grower, fresh, witnessed bool) (ra.TreeCheckpoint, error) {
-	if fresh {
+// ShowCheckpoint finds the newest checkpoint; with fresh it is signed now, with from it comes with the proof from an older one.
+func ShowCheckpoint(ctx context.Context, t *tree.Grower, asked ra.ShowCheckpointParams) (ra.TreeCheckpoint, error) {
+	if asked.From < 0 {
+		return ra.TreeCheckpoint{}, refuse("--from is the size of the checkpoint that you have, a number")
+	}
+	if asked.Fresh {
 		if _, err := t.Sign(ctx); err != nil {
 			return ra.TreeCheckpoint{}, asRefused(err)
 		}
 	}
-	p, err := t.Newest(ctx, witnessed, 0)
+	p, err := t.Newest(ctx, asked.Witnessed, asked.From)
 	if errors.Is(err, store.ErrNotFound) && !errors.Is(err, tree.ErrNoKey) {
 		err = refuse("there is no such checkpoint yet: the first is signed within a minute after something happened, or with --fresh; a witness's comes with \"central checkpoint cosign\"")
 	}
-	return travels(p), asRefused(err)
+	shown := travels(p)
+	if asked.From > 0 && err == nil {
+		shown.Shown = string(p.Shown(asked.From).Bytes())
+	}
+	return shown, asRefused(err)
 }
 
 // AddCosignature publishes a witness's cosignature.

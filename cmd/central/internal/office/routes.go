@@ -101,7 +101,7 @@ func (s *routes) BeginNewLog(ctx context.Context, r ra.BeginNewLogRequestObject)
 }
 
 func (s *routes) ShowCheckpoint(ctx context.Context, r ra.ShowCheckpointRequestObject) (ra.ShowCheckpointResponseObject, error) {
-	p, err := ShowCheckpoint(ctx, s.Tree, r.Params.Fresh, r.Params.Witnessed)
+	p, err := ShowCheckpoint(ctx, s.Tree, r.Params)
 	return ra.ShowCheckpoint200JSONResponse(p), err
 }
 

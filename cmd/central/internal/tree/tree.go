@@ -18,6 +18,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/firmware/audit"
@@ -159,6 +161,15 @@ type Published struct {
 	Key          string // verifier key
 	// Proof that the tree begins with the one of size from, where that is smaller.
 	Proof [][]byte
+}
+
+// Shown is how a witness is shown it that has the one of size from.
+func (p Published) Shown(from int64) audit.Shown {
+	shown := audit.Shown{Old: from, Note: p.Note}
+	for _, h := range p.Proof {
+		shown.Proof = append(shown.Proof, tlog.Hash(h))
+	}
+	return shown
 }
 
 // Newest finds the newest checkpoint, or the newest that a witness has cosigned, with the proof from an older size; store.ErrNotFound
