@@ -1,11 +1,18 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"latchkey/firmware/wire/ra"
 	"latchkey/image/provision"
+	"latchkey/tools/console"
 )
 
 // The help text shows every setting there is, as they are written.
@@ -24,6 +31,83 @@ func TestTheSettingsExampleIsWhole(t *testing.T) {
 	for line := range strings.Lines(all) {
 		if name, _, set := strings.Cut(line, " = "); set && !strings.Contains(again, "\n"+name+" = ") && !strings.HasPrefix(again, name+" = ") && name != "board" && name != "interface" {
 			t.Errorf("%s is lost:\n%s", name, again)
+		}
+	}
+}
+
+// From the file to a kiosk that central serves, with the real programs: what central writes sets a machine up, the RA confirms what its
+// screen shows, and the kiosk delivers its journal.
+func TestAProvisionedKioskIsServed(t *testing.T) {
+	t.Parallel()
+	bin, dir := t.TempDir(), t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", bin, "latchkey/cmd/kiosk").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := newCentral(dir); err != nil {
+		t.Fatal(err)
+	}
+	p := serving(t, dir)
+	central := commands(t, dir)
+	web := regexp.MustCompile(`msg=web addr=(\S+)`).FindStringSubmatch(p.said())
+	if web == nil {
+		t.Fatal(p.said())
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	settings := "central = \"https://" + p.addr + "\"\nenrol = \"https://" + web[1] + "\"\nhelp = \"x4050\"\n"
+	if err := os.WriteFile(in("settings.toml"), []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := central("kiosk", "provision", "ward-7", "--site", "Ward 7", "--settings", in("settings.toml"), "--central-ca", in("ca.pem"), "--out", in("setup.toml"))
+	row := regexp.MustCompile(`(?:[0-9a-f]{4} ){7}[0-9a-f]{4}`)
+	centralKey := row.FindAllString(said, -1)
+
+	screen := func(until string, args ...string) (*console.Console, func()) {
+		t.Helper()
+		terminal, err := console.Open(50, 15)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(filepath.Join(bin, "kiosk"), args...)
+		cmd.Env = append(os.Environ(), "PCSCLITE_CSOCK_NAME="+in("nobody"))
+		if err := terminal.Start(cmd); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := terminal.Await(t.Context(), until); err != nil {
+			t.Fatalf("%v; the screen was %q", err, terminal.Text())
+		}
+		return terminal, func() {
+			cmd.Process.Kill()
+			cmd.Wait()
+			terminal.Close()
+		}
+	}
+	setup, end := screen("Set-up file found: ward-7", "setup", "--from", in("setup.toml"), "--dir", in("kiosk"))
+	defer end()
+	for _, half := range centralKey {
+		if !strings.Contains(setup.Text(), half) {
+			t.Errorf("the screen does not show the fingerprint of central's key that central printed, %s:\n%s", half, setup.Text())
+		}
+	}
+	if _, err := setup.Await(t.Context(), "This kiosk is enrolled: ward-7"); err != nil {
+		t.Fatalf("%v; the screen was %q", err, setup.Text())
+	}
+	central("kiosk", "confirm", "ward-7", strings.Join(row.FindAllString(setup.Text(), -1), " "))
+	if _, err := os.Stat(in("kiosk/kiosk.toml")); err != nil {
+		t.Fatal(err)
+	}
+
+	_, end = screen("Its card reader", "--config", in("kiosk/kiosk.toml"))
+	defer end()
+	for start := time.Now(); ; {
+		if time.Since(start) > time.Minute {
+			t.Fatalf("central has nothing of it: %s", central("kiosk", "show", "ward-7"))
+		}
+		var k ra.Kiosk
+		if err := json.Unmarshal([]byte(central("kiosk", "show", "ward-7", "--json")), &k); err != nil {
+			t.Fatal(err)
+		}
+		if k.EntriesHeld > 0 && k.State == "active" && k.Site == "Ward 7" {
+			return
 		}
 	}
 }
