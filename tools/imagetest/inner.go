@@ -43,12 +43,16 @@ var inner = []check{
 	{"nothing of what the kiosk keeps stands in clear on the disk", false, sealedDisk},
 }
 
+// initLine is what init may write in between.
+var initLine = regexp.MustCompile(`(?m)^time=.* level=.*\n`)
+
 // shell has the debug image's serial shell run a command, and returns what it says.
 func (l *lab) shell(ctx context.Context, command string) (string, error) {
 	l.shells++
 	begin, end := fmt.Sprintf("<<%d<<", l.shells), fmt.Sprintf(">>%d>>", l.shells)
-	// The words are put together by the shell, so that its echo of the line does not hold them.
-	if err := l.Type(fmt.Sprintf("echo '<''<%d<''<'; %s; echo '>''>%d>''>' $?\r", l.shells, command, l.shells)); err != nil {
+	// The marks are put together by the shell, so that its echo of the line does not hold them. All is said in one breath, since init
+	// writes to the same line.
+	if err := l.Type(fmt.Sprintf("o=$(%s); r=$?; echo '<''<%d<''<'\"$o\"'>''>%d>''>' $r\r", command, l.shells, l.shells)); err != nil {
 		return "", err
 	}
 	whole := regexp.MustCompile(regexp.QuoteMeta(begin) + `((?s:.*))` + regexp.QuoteMeta(end) + ` (\d+)`)
@@ -56,7 +60,7 @@ func (l *lab) shell(ctx context.Context, command string) (string, error) {
 	if _, err := l.AwaitConsole(ctx, func(log string) bool { m = whole.FindStringSubmatch(log); return m != nil }); err != nil {
 		return "", fmt.Errorf("%s: %w", command, err)
 	}
-	said := strings.TrimSpace(strings.ReplaceAll(m[1], "\r", ""))
+	said := strings.TrimSpace(strings.ReplaceAll(initLine.ReplaceAllString(m[1], ""), "\r", ""))
 	if m[2] != "0" {
 		return said, fmt.Errorf("%s ended with %s: %s", command, m[2], said)
 	}

@@ -54,7 +54,10 @@ func (l *lab) furnish(ctx context.Context, img string, tpm bool) (err error) {
 		return err
 	}
 	if tpm {
-		if l.tpm, err = swtpm.StartMachine(ctx, os.Stderr); err != nil {
+		if l.tpm, err = swtpm.Start(ctx, os.Stderr); err != nil {
+			return err
+		}
+		if err := l.putTPM(ctx); err != nil {
 			return err
 		}
 	}

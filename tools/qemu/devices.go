@@ -47,7 +47,7 @@ func (c Config) devices(m *Machine) (args []string, err error) {
 		args = append(args, "-device", "qemu-xhci,id="+usb, "-device", "usb-ccid,id="+reader, "-device", "ccid-card-passthru,chardev=reader,id="+card)
 	}
 	if c.TPM != "" {
-		args = append(args, "-chardev", "socket,id=tpm,path="+c.TPM, "-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-tis-device,tpmdev=tpm")
+		args = append(args, "-chardev", "socket,id=tpm,path="+c.TPM, "-device", "virtserialport,chardev=tpm,name=tpm")
 	}
 	return args, nil
 }

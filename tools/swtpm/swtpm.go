@@ -19,7 +19,7 @@ import (
 
 // TPM is a running one.
 type TPM struct {
-	Socket string // that of its commands; for an emulated machine that of its control
+	Socket string // that of its commands
 
 	dir   string
 	cmd   *exec.Cmd
@@ -28,12 +28,7 @@ type TPM struct {
 
 // Start fetches swtpm if it is missing (package debs), and returns when it takes commands. It ends with ctx or with Close, and
 // keeps nothing.
-func Start(ctx context.Context, log io.Writer) (_ *TPM, err error) { return start(ctx, log, false) }
-
-// StartMachine is Start for a machine that QEMU emulates, which may start again and again and finds it as it left it.
-func StartMachine(ctx context.Context, log io.Writer) (*TPM, error) { return start(ctx, log, true) }
-
-func start(ctx context.Context, log io.Writer, machine bool) (_ *TPM, err error) {
+func Start(ctx context.Context, log io.Writer) (_ *TPM, err error) {
 	root, err := debs.SoftwareTPM(ctx, log)
 	if err != nil {
 		return nil, err
@@ -43,14 +38,8 @@ func start(ctx context.Context, log io.Writer, machine bool) (_ *TPM, err error)
 		return nil, err
 	}
 	t := &TPM{Socket: filepath.Join(dir, "tpm"), dir: dir, ended: make(chan struct{})}
-	control := t.Socket + ".ctrl"
-	args := []string{"socket", "--tpm2", "--tpmstate", "dir=" + dir, "--ctrl", "type=unixio,path=" + control}
-	if machine {
-		t.Socket = control // QEMU powers it, and hands over a socket for its commands
-	} else {
-		args = append(args, "--server", "type=unixio,path="+t.Socket, "--flags", "startup-clear,not-need-init")
-	}
-	t.cmd = root.Command(ctx, "swtpm", args...)
+	t.cmd = root.Command(ctx, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+t.Socket,
+		"--ctrl", "type=unixio,path="+t.Socket+".ctrl", "--flags", "startup-clear,not-need-init")
 	t.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the program at the terminal
 	var said strings.Builder
 	t.cmd.Stdout, t.cmd.Stderr = &said, &said
@@ -65,7 +54,7 @@ func start(ctx context.Context, log io.Writer, machine bool) (_ *TPM, err error)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if listens(control) && listens(t.Socket) {
+		if listens(t.Socket+".ctrl") && listens(t.Socket) {
 			return t, nil
 		}
 		select {
