@@ -63,7 +63,7 @@ soak: deps-run build ## MINUTES of visits, while kiosk and central are killed, 2
 	@bin/e2e --soak $(MINUTES)
 
 .PHONY: bench
-bench: deps-build ## run the benchmarks; ends with one line a figure, its aim, and whether it was met
+bench: deps-bench ## run the benchmarks; ends with one line a figure, its aim, and whether it was met
 	@$(GO) run ./tools/bench
 
 READER ?=
@@ -130,8 +130,8 @@ clean: ## remove what was built
 
 SOURCES = cmd firmware board card ui image tools
 
-.PHONY: deps-build deps-run deps-arm64 deps-deb deps-vm deps-image
-deps-build deps-run deps-arm64 deps-deb deps-vm deps-image:
+.PHONY: deps-build deps-run deps-bench deps-arm64 deps-deb deps-vm deps-image
+deps-build deps-run deps-bench deps-arm64 deps-deb deps-vm deps-image:
 	@tools/deps $(@:deps-%=%)
 
 bin/kiosk bin/central bin/ractl bin/cardctl bin/flash: SOURCE = ./cmd/$(@F)

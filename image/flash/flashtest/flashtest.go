@@ -57,7 +57,7 @@ type Image struct {
 func New(t testing.TB, board string) Image {
 	t.Helper()
 	raw := make([]byte, Size)
-	table(raw, map[string][2]int{image.Boot: {BootAt, SetupAt}, image.Setup: {SetupAt, RootAt}, image.RootA: {RootAt, DataAt}, image.Data: {DataAt, Size - mib}})
+	Table(raw, map[string][2]int{image.Boot: {BootAt, SetupAt}, image.Setup: {SetupAt, RootAt}, image.RootA: {RootAt, DataAt}, image.Data: {DataAt, Size - mib}})
 	r := mathrand.New(mathrand.NewPCG(1, 2))
 	fill := func(at, size int) {
 		for i := range size {
@@ -114,8 +114,9 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// table writes a GPT (UEFI 2.10, 5.3) with its backup: each name's first byte and the byte behind it.
-func table(raw []byte, parts map[string][2]int) {
+// Table writes a GPT (UEFI 2.10, 5.3) with its backup: the first byte of each, by name, and the byte behind it. It needs the
+// image's first and last 17 KiB.
+func Table(raw []byte, parts map[string][2]int) {
 	le, sectors := binary.LittleEndian, uint64(len(raw)/disk.Sector)
 	entries := make([]byte, 128*128)
 	i := 0
