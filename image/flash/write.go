@@ -126,7 +126,7 @@ func (im *Image) WriteFile(ctx context.Context, path string, o Options) error {
 	}
 	err = f.Truncate(im.Manifest.Image.Size)
 	if err != nil {
-		err = failure(path, "make", err)
+		err = failure(path, "made", err)
 	} else {
 		err = im.write(ctx, target{f, path, -1, true}, o)
 	}
@@ -309,7 +309,7 @@ func (t target) put(ctx context.Context, r run, b []byte, progress func(int64)) 
 		}
 		part := b[at:min(at+step, r.size)]
 		if n, err := t.WriteAt(part, r.at+at); err != nil || n < len(part) {
-			return failure(t.name, "write", err)
+			return failure(t.name, "written", err)
 		}
 		progress(int64(len(part)))
 	}
@@ -366,7 +366,7 @@ func (t target) read(ctx context.Context, r run, progress func(int64), equal fun
 
 func (t target) sync() error {
 	if err := t.Sync(); err != nil {
-		return failure(t.name, "write", err)
+		return failure(t.name, "written", err)
 	}
 	return nil
 }
@@ -397,8 +397,8 @@ func unfit(name string, err error) error {
 }
 
 // failure explains why a target could not be written or read.
-func failure(name, op string, err error) error {
-	reason := fmt.Sprintf("could not %s it: %v", op, err)
+func failure(name, done string, err error) error {
+	reason := fmt.Sprintf("it could not be %s: %v", done, err)
 	switch {
 	case errors.Is(err, unix.ENOSPC):
 		reason = "there is no more room on it: it is full, or holds less than it says"
@@ -407,9 +407,9 @@ func failure(name, op string, err error) error {
 	case errors.Is(err, unix.EDQUOT):
 		reason = "the file would be larger than your quota allows"
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		reason = "it became write-protected: it is worn out, or its slide was moved; take another"
+		reason = "it is write-protected: its slide was moved, or it is worn out; take another"
 	case errors.Is(err, unix.EIO), errors.Is(err, unix.EREMOTEIO), errors.Is(err, unix.EBADMSG), errors.Is(err, unix.EILSEQ):
-		reason = "could not " + op + " it: it is failing, or its connection is; take another, or another socket"
+		reason = "it could not be " + done + ": it is failing, or its connection is; take another, or another socket"
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENOMEDIUM), errors.Is(err, unix.ESHUTDOWN):
 		reason = "it was pulled out, or has given up: put it in again and begin anew"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
