@@ -19,7 +19,7 @@ type story struct {
 // elsewhere are the reasons that lie in this kiosk alone.
 var elsewhere = map[unlock.Reason]bool{
 	unlock.ReasonNoDaemon: true, unlock.ReasonNoReader: true, unlock.ReasonJournalFull: true, unlock.ReasonJournalFailed: true,
-	unlock.ReasonCaseOpened: true, unlock.ReasonImpossible: true,
+	unlock.ReasonCaseOpened: true, unlock.ReasonDataLost: true, unlock.ReasonImpossible: true,
 	unlock.Reason(wire.CodeMalformed): true, unlock.Reason(wire.CodeKioskUnknown): true, unlock.Reason(wire.CodeKioskDisabled): true,
 	unlock.Reason(wire.CodeSignatureInvalid): true, unlock.Reason(wire.CodeEntriesDoNotExtend): true,
 	unlock.Reason(wire.CodeKioskUnconfirmed): true, unlock.Reason(wire.CodeKioskQuarantined): true,

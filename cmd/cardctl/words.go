@@ -17,6 +17,7 @@ var reasonTexts = map[unlock.Reason]string{
 	unlock.ReasonNoReader:      "There is no card reader: plug it in, or end this with Ctrl-C.",
 	unlock.ReasonJournalFull:   "There is no room for evidence: central has to take what is here first. Nobody can be served.",
 	unlock.ReasonCaseOpened:    "The case was opened: an engineer has to look at it first. Nobody can be served.",
+	unlock.ReasonDataLost:      "The storage failed, and with it the records. Nobody can be served.",
 	unlock.ReasonJournalFailed: "Evidence cannot be written: look at the disk and at desk.log. Nobody can be served.",
 
 	unlock.ReasonLeftIn:        "A card is in already. Take it out and put it in again.",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,16 +99,34 @@ func TestAProvisionedKioskIsServed(t *testing.T) {
 
 	_, end = screen("Its card reader", "--config", in("kiosk/kiosk.toml"))
 	defer end()
-	for start := time.Now(); ; {
-		if time.Since(start) > time.Minute {
-			t.Fatalf("central has nothing of it: %s", central("kiosk", "show", "ward-7"))
+	soon := func(done func() bool) {
+		t.Helper()
+		for start := time.Now(); !done(); {
+			if time.Since(start) > time.Minute {
+				t.Fatalf("it did not come: %s", central("kiosk", "show", "ward-7"))
+			}
 		}
+	}
+	soon(func() bool {
 		var k ra.Kiosk
 		if err := json.Unmarshal([]byte(central("kiosk", "show", "ward-7", "--json")), &k); err != nil {
 			t.Fatal(err)
 		}
-		if k.EntriesHeld > 0 && k.State == "active" && k.Site == "Ward 7" {
-			return
-		}
+		return k.EntriesHeld > 0 && k.State == "active" && k.Site == "Ward 7"
+	})
+
+	// Its storage is lost, but for the configuration and who it is.
+	end()
+	if err := errors.Join(os.Remove(in("kiosk/journal.db")), os.WriteFile(in("kiosk/LOST"), []byte("/dev/sda7: bad superblock\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_, end = screen("it has lost its records", "--config", in("kiosk/kiosk.toml"))
+	defer end()
+	soon(func() bool {
+		_, err := os.Stat(in("kiosk/LOST.told"))
+		return err == nil
+	})
+	if said := central("events", "--kind", "refused"); !regexp.MustCompile(`(?m) ward-7 .*entries-do-not-extend`).MatchString(said) {
+		t.Errorf("central does not alarm: %s", said)
 	}
 }

@@ -132,6 +132,21 @@ func serve(ctx context.Context, path string) error {
 	if inputs != nil {
 		go feed(watch, inputs, screen, face.headphones)
 	}
+	if isLost(d.Data) {
+		go func() {
+			for range face.inputs(watch, screen) {
+			}
+		}()
+		notifier := newNotifier(d.Log)
+		orderly = false
+		err := serveLost(ctx, d, func(v unlock.View, now time.Time) {
+			face.show(v, now)
+			notifier.turn(box.show(v, now), now)
+		})
+		notifier.stopping()
+		orderly = err == nil
+		return err
+	}
 	codes := openService(d)
 	go codes.keep(watch)
 	loop, notifier := d.Kiosk(readers), newNotifier(d.Log)

@@ -25,7 +25,7 @@ const (
 	KindServiceRefused Kind = "service-refused" // somebody tried to; Reason says why not
 	KindServiceClosed  Kind = "service-closed"  // and it was closed
 	KindCheckpoint     Kind = "checkpoint"      // central's tree is not the one that the kiosk knew; Reason says how
-	KindQuarantined    Kind = "quarantined"     // first entry of a journal whose predecessor was damaged and set aside; Reason says how
+	KindQuarantined    Kind = "quarantined"     // first entry of a journal whose predecessor was damaged and set aside, or lost; Reason says how
 )
 
 // Kinds are all of them.

@@ -48,6 +48,7 @@ const (
 	ReasonJournalFull    Reason = "journal-full"       // no room for evidence
 	ReasonJournalFailed  Reason = "journal-failed"     // evidence cannot be written
 	ReasonCaseOpened     Reason = "case-opened"        // somebody opened the kiosk's case
+	ReasonDataLost       Reason = "data-lost"          // the kiosk's storage failed with all that it kept; no machine runs then
 	ReasonUnreachable    Reason = "unreachable"        // central does not answer
 	ReasonLeftIn         Reason = "card-left-in"       // a card was in before the kiosk was ready for it
 	ReasonTwoCards       Reason = "two-cards"          // more than one card

@@ -68,6 +68,7 @@ var Now = time.Date(2026, 11, 23, 14, 19, 19, 0, time.UTC)
 func Reasons() []unlock.Reason {
 	all := []unlock.Reason{
 		unlock.ReasonNoDaemon, unlock.ReasonNoReader, unlock.ReasonJournalFull, unlock.ReasonJournalFailed, unlock.ReasonCaseOpened,
+		unlock.ReasonDataLost,
 		unlock.ReasonUnreachable, unlock.ReasonLeftIn, unlock.ReasonTwoCards, unlock.ReasonMute, unlock.ReasonUnreadable,
 		unlock.ReasonNotOurs, unlock.ReasonUninitialised, unlock.ReasonPUKBlocked, unlock.ReasonRetired,
 		unlock.ReasonExpired, unlock.ReasonHung, unlock.ReasonRemoved,
@@ -241,7 +242,7 @@ func All() []Sample {
 		switch s {
 		case unlock.ScreenOutOfService:
 			add(string(s)+"-starting", Of(s, ""), "")
-			for _, r := range []unlock.Reason{unlock.ReasonNoDaemon, unlock.ReasonNoReader, unlock.ReasonJournalFull, unlock.ReasonJournalFailed, unlock.ReasonCaseOpened} {
+			for _, r := range []unlock.Reason{unlock.ReasonNoDaemon, unlock.ReasonNoReader, unlock.ReasonJournalFull, unlock.ReasonJournalFailed, unlock.ReasonCaseOpened, unlock.ReasonDataLost} {
 				add(string(s)+"-"+string(r), Of(s, r), "")
 			}
 		case unlock.ScreenWeak:

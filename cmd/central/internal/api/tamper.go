@@ -9,8 +9,8 @@ import (
 	"latchkey/firmware/audit"
 )
 
-// watch looks at what a kiosk's journal says of the kiosk itself: that its case was opened or cleared, and who came to its service page.
-// Each becomes an event of central's, which is forwarded to the trust's monitoring at once.
+// watch looks at what a kiosk's journal says of the kiosk itself: that its case was opened or cleared, that it lost the journal before, and
+// who came to its service page. Each becomes an event of central's, which is forwarded to the trust's monitoring at once.
 //
 // A kiosk's clock can be wrong: by it is shown when the case was opened; by central's is judged which grants were out by then.
 func (st *step) watch(kiosk *store.Kiosk, body []byte) error {
@@ -35,6 +35,9 @@ func (st *step) watch(kiosk *store.Kiosk, body []byte) error {
 	case audit.KindCheckpoint:
 		st.Log.Error("kiosk was shown another history than before", "request", st.rq.id, "kiosk", kiosk.Name, "reason", e.Reason)
 		return st.told(ledger.HistoryDoubted, noted(e, by))
+	case audit.KindQuarantined:
+		st.Log.Error("kiosk has lost its journal", "request", st.rq.id, "kiosk", kiosk.Name, "reason", e.Reason)
+		return st.told(ledger.JournalLost, noted(e, by))
 	case audit.KindServiceOpened:
 		return st.told(ledger.ServiceOpened, noted(e, by))
 	case audit.KindServiceRefused:

@@ -120,6 +120,17 @@ func (w *world) metric(name string) string {
 	return ""
 }
 
+func TestALostJournalIsAnAlarm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.kiosk("k1").diary()
+	at := w.server.Now().UTC().Truncate(time.Second)
+	d.says(audit.KindQuarantined, at, "data-lost")
+	if got, want := w.alarms(ledger.JournalLost), []string{"k1 journal-lost data-lost, at " + at.Format(time.RFC3339) + " by its clock"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("alarms %q, want %q", got, want)
+	}
+}
+
 func TestAnOpenedCaseIsAnAlarm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

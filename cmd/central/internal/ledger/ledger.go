@@ -46,6 +46,7 @@ const (
 
 	KioskOpened    Kind = "kiosk-opened"    // its journal says that its case was
 	KioskCleared   Kind = "kiosk-cleared"   // … and that an engineer cleared that
+	JournalLost    Kind = "journal-lost"    // … that the journal before it was damaged or lost; Note says how
 	ServiceOpened  Kind = "service-opened"  // … that an engineer opened its service page; Note says by which code or card
 	ServiceRefused Kind = "service-refused" // … that somebody tried to; Note says why not
 	ServiceClosed  Kind = "service-closed"  // … that it was closed

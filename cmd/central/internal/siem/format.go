@@ -23,7 +23,7 @@ const (
 // severity says how much somebody should look.
 func severity(k ledger.Kind) int {
 	switch k {
-	case ledger.KioskOpened, ledger.HistoryDoubted:
+	case ledger.KioskOpened, ledger.HistoryDoubted, ledger.JournalLost:
 		return alert
 	case ledger.Refused, ledger.CodeRefused, ledger.CodeUnsent, ledger.MessageFailed, ledger.KioskDisabled, ledger.KioskQuarantined, ledger.KioskNotConfirmed,
 		ledger.ServiceRefused, ledger.HolderQuarantined, ledger.CardFrozen, ledger.EpochOpened:
