@@ -164,12 +164,7 @@ type system struct {
 
 // kernel finds the kernel and makes its initial RAM disk.
 func (b *build) kernel(ctx context.Context, packages *unpacked) (s system, err error) {
-	dir, err := packages.glob("usr/lib/modules/*/modules.builtin")
-	if err != nil {
-		return s, err
-	}
-	owner, _, _ := strings.Cut(strings.TrimPrefix(dir, packages.dir+"/"), "/")
-	modules, err := qemu.OpenModules(packages.of(owner))
+	modules, err := qemu.OpenModules(packages.of(kernelPackages + "-image"))
 	if err != nil {
 		return s, err
 	}

@@ -21,6 +21,7 @@ type part struct {
 	Modules   []string            // of the root
 	Arguments string              // of the kernel
 	Trees     []string            // device trees
+	Firmware  []string            // files of packages that a Raspberry Pi's boot loader wants beside the kernel
 }
 
 // config is image.toml.
@@ -71,6 +72,7 @@ func (c config) of(board string, debug bool) part {
 		all.Without = append(all.Without, p.Without...)
 		all.Modules = append(all.Modules, p.Modules...)
 		all.Trees = append(all.Trees, p.Trees...)
+		all.Firmware = append(all.Firmware, p.Firmware...)
 		all.Early = append(all.Early, p.Early...)
 		all.Arguments = strings.TrimSpace(all.Arguments + " " + p.Arguments)
 	}

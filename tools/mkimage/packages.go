@@ -38,8 +38,16 @@ func unpack(ctx context.Context, dir string, packages []debs.Package, log io.Wri
 	return u, nil
 }
 
+// kernelPackages is where those of the kernel are, together: newer ones are in parts.
+const kernelPackages = "linux"
+
 // of is the folder of a package.
-func (u *unpacked) of(name string) string { return filepath.Join(u.dir, name) }
+func (u *unpacked) of(name string) string {
+	if strings.HasPrefix(name, kernelPackages+"-") {
+		name = kernelPackages
+	}
+	return filepath.Join(u.dir, name)
+}
 
 // merged is a path as it is where /bin, /lib and /sbin are links into /usr, as they are in the image; packages have it either way.
 func merged(p string) string {
