@@ -43,6 +43,7 @@ type setup struct {
 	offered *offer
 	refused [][sha256.Size]byte // files that kiosk setup has refused
 	running *process
+	stale   bool // running has another file than the one that is offered now
 }
 
 // offer is a file that lies at setupFile.
@@ -82,7 +83,7 @@ func (s *setup) run(ctx context.Context) {
 		start: func() (*process, error) {
 			p, err := s.start()
 			s.mu.Lock()
-			s.running = p
+			s.running, s.stale = p, false
 			s.mu.Unlock()
 			return p, err
 		},
@@ -108,7 +109,7 @@ func (s *setup) again(p *process) bool {
 		s.mu.Unlock()
 		return false
 	}
-	refused := p.status.ExitStatus() == exitRefused && s.offered != nil
+	refused := p.status.ExitStatus() == exitRefused && s.offered != nil && !s.stale
 	if refused {
 		s.refused = append(s.refused, s.offered.sum())
 		s.withdraw()
@@ -166,6 +167,7 @@ func (s *setup) offer(o *offer) bool {
 		s.log.Error("a provisioning file is no good", "stick", o.stick, "err", err)
 	}
 	if s.offered != nil && s.running != nil {
+		s.stale = true
 		s.ps.signal(s.running, syscall.SIGTERM) // it works on the other one
 	}
 	s.withdraw()
