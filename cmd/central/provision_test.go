@@ -115,6 +115,11 @@ func TestAProvisionedKioskIsServed(t *testing.T) {
 		return k.EntriesHeld > 0 && k.State == "active" && k.Site == "Ward 7"
 	})
 
+	again := self("kiosk", "provision", "ward-7", "--settings", in("settings.toml"), "--central-ca", in("ca.pem"), "--out", in("again.toml"), "--config", in("central.toml"))
+	if said, err := again.CombinedOutput(); err == nil || !strings.Contains(string(said), "there is a kiosk ward-7 already, and a machine that is flashed anew has another key") {
+		t.Errorf("%v: %s", err, said)
+	}
+
 	// Its storage is lost, but for the configuration and who it is.
 	end()
 	if err := errors.Join(os.Remove(in("kiosk/journal.db")), os.WriteFile(in("kiosk/LOST"), []byte("/dev/sda7: bad superblock\n"), 0o600)); err != nil {

@@ -33,6 +33,7 @@ import (
 	"latchkey/firmware/wire"
 	"latchkey/image/provision"
 	"latchkey/tools/console"
+	"latchkey/tools/swtpm"
 	"latchkey/ui"
 )
 
@@ -169,6 +170,33 @@ func TestAFileMakesAKiosk(t *testing.T) {
 		}
 		return err
 	})
+}
+
+func TestTheKeyIsInTheTPMWhereThereIsOne(t *testing.T) {
+	t.Parallel()
+	tpm, err := swtpm.Start(t.Context(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tpm.Close()
+	e := newEnroller(t)
+	s, _ := quick(t, e.file(t, e.key, nil))
+	s.tpm = tpm.Socket
+	if err := s.made(t).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "identity", "key.tpm")); err != nil {
+		t.Error(err)
+	}
+	c, err := device.ReadConfig(filepath.Join(s.dir, "kiosk.toml"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := device.Open(c, logName); err != nil {
+		t.Error(err)
+	} else {
+		d.Close()
+	}
 }
 
 // A cut after the enrolment, or in it: the same file does it again. One for another kiosk does not.

@@ -29,6 +29,9 @@ func ProvisionKiosk(ctx context.Context, s store.Store, v *vault.Vault, key cryp
 		return p, err
 	}
 	defer f.Wipe()
+	if err := served(ctx, s, e.Name); err != nil {
+		return p, err
+	}
 	f.Kiosk, f.Site = e.Name, e.Site
 	if err := tried(f, key, now); err != nil {
 		return p, err
@@ -46,6 +49,21 @@ func ProvisionKiosk(ctx context.Context, s store.Store, v *vault.Vault, key cryp
 	base64.StdEncoding.Encode(file, text)
 	p.File, p.Fingerprint = secret.New(file), f.Fingerprint()
 	return p, nil
+}
+
+// served refuses a kiosk that is served already: a machine that is flashed has another key, and only the key that a name was given to comes
+// back under it. One that nobody has confirmed may have been cut off in its enrolment.
+func served(ctx context.Context, s store.Store, name string) error {
+	return s.View(ctx, func(tx *store.Tx) error {
+		k, err := tx.Kiosk(name)
+		if err == nil && k.State == store.KioskActive {
+			return refuse("there is a kiosk %s already, and a machine that is flashed anew has another key: choose another name, and disable %[1]s if it is no more", name)
+		}
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
 }
 
 func readSettings(settings secret.Value) (*provision.File, error) {
