@@ -113,6 +113,10 @@ DEBUG ?=
 image: deps-image bin/mkimage bin/arm64/image/init bin/arm64/image/kiosk ## what a kiosk's medium is flashed with: BOARD=uefi-arm64, pi4 or pi5; DEBUG=1 with a shell on the serial line
 	@bin/mkimage build --board '$(BOARD)' $(if $(DEBUG),--debug)
 
+.PHONY: flash-test
+flash-test: deps-vm ## write to what the kernel calls a disk: loop devices, for which one must be root, and a USB stick of an emulated machine
+	@$(GO) run ./tools/count -tags disks -run 'TestLoop|TestStick' ./image/flash
+
 .PHONY: image-lock
 image-lock: deps-build bin/mkimage ## pin the newest versions of the image's Debian packages, and show what changed
 	@bin/mkimage lock

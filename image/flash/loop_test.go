@@ -1,8 +1,4 @@
-//go:build loopdevice
-
-// What only the kernel's block layer shows: a disk that somebody uses, one that is write-protected, one whose end is missing; and that what
-// was written past the page cache is what is read through it. It needs root and /dev/loop-control, which a bare root may not have: so it
-// is built by its tag alone, and the image's test runs it.
+//go:build disks
 
 package flash_test
 
@@ -21,6 +17,10 @@ import (
 	"latchkey/image/flash"
 	"latchkey/image/flash/flashtest"
 )
+
+// What only the kernel's block layer shows: a disk that somebody uses, one that is write-protected, one whose end is missing; and that what
+// was written past the page cache is what is read through it. This needs root and /dev/loop-control, which a bare root may not have: make
+// flash-test runs it.
 
 // loop makes a loop device of a file (linux/loop.h), and a machine to which it is a removable disk.
 func loop(t *testing.T, file string, flags uint32) (flash.Machine, flash.Medium) {

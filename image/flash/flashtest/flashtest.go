@@ -147,7 +147,8 @@ func Table(raw []byte, parts map[string][2]int) {
 		le.PutUint32(h[16:], crc32.ChecksumIEEE(h[:92]))
 		copy(raw[entriesAt*disk.Sector:], entries)
 	}
-	raw[510], raw[511] = 0x55, 0xaa
+	raw[446+4], raw[446+8], raw[510], raw[511] = 0xee, 1, 0x55, 0xaa // 5.2.3: the protective MBR
+	le.PutUint32(raw[446+12:], uint32(sectors-1))
 	put(1, sectors-1, 2)
 	put(sectors-1, 1, sectors-33)
 }
