@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -295,33 +296,48 @@ func TestSetupWaits(t *testing.T) {
 		if err := os.Remove(s.from); err != nil {
 			t.Fatal(err)
 		}
+		var mu sync.Mutex // between the set-up's goroutine and this one
 		refusal := error(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
 		asked := 0
+		s.show = func(v ui.SetupView) {
+			mu.Lock()
+			defer mu.Unlock()
+			*shown = append(*shown, v)
+		}
 		s.enrol = func(context.Context, string, string, string, string, secret.Value, func(*wire.Enrolled) error) (identity.Enrolment, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			asked++
 			return identity.Enrolment{Name: "ward-7", Fingerprint: "3f2a"}, refusal
 		}
 		ended := make(chan error)
 		go func() { ended <- s.run(t.Context()) }()
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if got := stages(*shown); !slices.Equal(got, []string{"waiting"}) || asked > 0 {
-			t.Errorf("without a file: %q", got)
+		after := func(d time.Duration, look func()) {
+			time.Sleep(d)
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			look()
 		}
+		after(time.Hour, func() {
+			if got := stages(*shown); !slices.Equal(got, []string{"waiting"}) || asked > 0 {
+				t.Errorf("without a file: %q", got)
+			}
+		})
 		if err := os.WriteFile(s.from, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(lookEvery)
-		synctest.Wait()
-		if v := (*shown)[len(*shown)-1]; v.Reason != "no-central" || !strings.Contains(v.Detail, "connection refused") || v.Again.Sub(time.Now()) != retryFirst {
-			t.Errorf("it shows %+v", v)
-		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if asked < 50 || asked > 70 {
-			t.Errorf("in an hour central was asked %d times", asked)
-		}
-		refusal = nil
+		after(lookEvery, func() {
+			if v := (*shown)[len(*shown)-1]; v.Reason != "no-central" || !strings.Contains(v.Detail, "connection refused") || v.Again.Sub(time.Now()) != retryFirst {
+				t.Errorf("it shows %+v", v)
+			}
+		})
+		after(time.Hour, func() {
+			if asked < 50 || asked > 70 {
+				t.Errorf("in an hour central was asked %d times", asked)
+			}
+			refusal = nil
+		})
 		time.Sleep(retryMost)
 		if err := <-ended; err != nil {
 			t.Error(err)
