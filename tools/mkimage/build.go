@@ -94,6 +94,13 @@ func (b *build) run(ctx context.Context) (err error) {
 	if err := b.finish(ctx, disk); err != nil {
 		return err
 	}
+	sbom, err := b.sbom(ctx, packages, kernel)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(b.out, b.name()+".sbom.json"), sbom, 0o644); err != nil {
+		return err
+	}
 	b.say("built in %.0f s", time.Since(began).Seconds())
 	return nil
 }
