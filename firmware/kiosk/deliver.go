@@ -90,7 +90,7 @@ func (k *Kiosk) deliver(ctx context.Context) {
 				break
 			}
 		}
-		if now := time.Now(); looked.IsZero() || now.Sub(looked).Abs() >= lookEvery {
+		if now := k.Now(); looked.IsZero() || now.Sub(looked).Abs() >= lookEvery {
 			looked = now
 			k.lookAtHistory(ctx, now)
 		}

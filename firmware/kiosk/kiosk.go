@@ -98,6 +98,9 @@ type Config struct {
 	Checkpoints   *checkpoint.Store
 	AskCheckpoint func(ctx context.Context, from int64) (*wire.Checkpoint, error)
 
+	// Now is the kiosk's clock, which may be wrong and be set at any time; nil is time.Now.
+	Now func() time.Time
+
 	Log *slog.Logger
 }
 
@@ -120,6 +123,9 @@ type Kiosk struct {
 
 // New makes a kiosk; Run starts it.
 func New(c Config) *Kiosk {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return &Kiosk{
 		Config: c, machine: unlock.New(c.Machine), results: make(chan unlock.Input, 16), cards: cardJobs{more: make(chan struct{}, 1)},
 		boot: rand.Text(), written: make(chan struct{}, 1),
@@ -145,7 +151,7 @@ func (k *Kiosk) Run(ctx context.Context) error {
 		case <-time.After(goodbye):
 		}
 	}()
-	k.Show(k.machine.View(), time.Now()) // that it starts: the first entry waits for the disk
+	k.Show(k.machine.View(), k.Now()) // that it starts: the first entry waits for the disk
 	k.beside.Go(func() { k.serveCards(background) })
 	k.beside.Go(func() { k.watchCentral(background) })
 
@@ -204,7 +210,7 @@ func (k *Kiosk) heedRoom() {
 
 // step gives the machine one event and performs what it wants.
 func (k *Kiosk) step(in unlock.Input) {
-	now := time.Now()
+	now := k.Now()
 	defer k.delivers()
 	for _, effect := range k.machine.Step(unlock.Event{At: now, Input: in}) {
 		if r, is := effect.(unlock.Record); is {
@@ -282,12 +288,12 @@ func (k *Kiosk) perform(effect unlock.Effect) {
 	case unlock.SendFeedback:
 		k.beside.Go(func() { k.sendFeedback(k.stopping, e) })
 	case unlock.OfferService:
-		k.beside.Go(func() { k.tell(k.offerService(time.Now())) })
+		k.beside.Go(func() { k.tell(k.offerService(k.Now())) })
 	case unlock.CheckService:
 		code := e.Code.Clone() // the machine may wipe its own meanwhile
 		k.beside.Go(func() {
 			defer code.Wipe()
-			k.tell(k.checkService(time.Now(), code))
+			k.tell(k.checkService(k.Now(), code))
 		})
 	default:
 		k.ask(effect)

@@ -53,7 +53,7 @@ func FuzzAnswers(f *testing.F) {
 		if status < 200 || status > 499 {
 			return // less is net/http's, and more is asked again
 		}
-		c, err := Over(said{status, kind, clock, body}, time.Second)
+		c, err := Over(said{status, kind, clock, body}, time.Second, time.Now)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,7 +47,7 @@ func New(c Config) (*Central, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	d := &doer{patience: c.Patience, roots: c.Roots, now: c.Now}
+	d := &doer{patience: c.Patience, roots: c.Roots, now: c.Now, clock: time.Now}
 	d.use(c.Certificate)
 	client, err := wire.NewClientWithResponses(c.URL, wire.WithHTTPClient(d))
 	if err != nil {
@@ -56,9 +56,9 @@ func New(c Config) (*Central, error) {
 	return &Central{client: client, doer: d}, nil
 }
 
-// Over makes a link over something else than TLS, which stands for the whole connection: a simulation's network.
-func Over(transport http.RoundTripper, patience time.Duration) (*Central, error) {
-	d := &doer{patience: patience, now: time.Now}
+// Over makes a link over something else than TLS, which stands for the whole connection, of a kiosk with this clock: a simulation's.
+func Over(transport http.RoundTripper, patience time.Duration, clock func() time.Time) (*Central, error) {
+	d := &doer{patience: patience, now: clock, clock: clock}
 	d.client.Store(&http.Client{Transport: transport})
 	client, err := wire.NewClientWithResponses("https://central", wire.WithHTTPClient(d))
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *Central) Local(ms int64) time.Time {
 
 // Clock is central's; known is false until it has answered once.
 func (c *Central) Clock() (now time.Time, known bool) {
-	return time.Now().Add(time.Duration(c.doer.ahead.Load()) * time.Millisecond), c.doer.heard.Load()
+	return c.doer.clock().Add(time.Duration(c.doer.ahead.Load()) * time.Millisecond), c.doer.heard.Load()
 }
 
 // Use has every request from here on show this certificate. One that is on its way and is refused for the certificate before is sent
@@ -253,8 +253,9 @@ type doer struct {
 	patience time.Duration
 	roots    *x509.CertPool
 	now      func() time.Time
-	ahead    atomic.Int64 // central's clock minus ours, milliseconds
-	heard    atomic.Bool  // central's clock was
+	clock    func() time.Time // the kiosk's
+	ahead    atomic.Int64     // central's clock minus ours, milliseconds
+	heard    atomic.Bool      // central's clock was
 }
 
 // use makes connections with this certificate from here on.
@@ -279,7 +280,7 @@ func (d *doer) use(certificate tls.Certificate) {
 // time is central's, once that was heard.
 func (d *doer) time() time.Time {
 	if d.heard.Load() {
-		return time.Now().Add(time.Duration(d.ahead.Load()) * time.Millisecond)
+		return d.clock().Add(time.Duration(d.ahead.Load()) * time.Millisecond)
 	}
 	return d.now()
 }
@@ -317,7 +318,7 @@ func (d *doer) Do(req *http.Request) (*http.Response, error) {
 		}
 		if err == nil {
 			if ms, bad := strconv.ParseInt(resp.Header.Get(wire.TimeHeader), 10, 64); bad == nil {
-				d.ahead.Store(ms - time.Now().UnixMilli())
+				d.ahead.Store(ms - d.clock().UnixMilli())
 				d.heard.Store(true)
 			}
 			return resp, nil

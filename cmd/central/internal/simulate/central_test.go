@@ -45,6 +45,7 @@ type template struct {
 	vault    *vault.Vault
 	signing  *ecdsa.PrivateKey
 	cards    *cardsim.CA
+	auditor  auditor
 }
 
 const notifyKey = "simulation-11111111-2222-3333-4444-555555555555-66666666-7777-8888-9999-aaaaaaaaaaaa"
@@ -87,6 +88,9 @@ func newTemplate(dir string) (*template, error) {
 		return nil, err
 	}
 	if t.signing, err = vault.ReadSigningKey(t.config.Keys.Signing); err != nil {
+		return nil, err
+	}
+	if t.auditor, err = newAuditor(); err != nil {
 		return nil, err
 	}
 	s, err := store.OpenSQLite(context.Background(), filepath.Join(home, "empty.db"))

@@ -41,7 +41,8 @@ var (
 	netSteps     = []string{"begin", "proof", "code", "check", "release", "outcome", "entries"}
 	journalSteps = []string{"noting", "intent", "closing"}
 	quietSteps   = slices.Concat(cardSteps, netSteps) // at which the adversary has all the time that it wants
-	writing      = []string{"reset", "confirm", "rotate", "outcome"}
+	writtenSteps = []string{"reset", "confirm", "rotate"}
+	writing      = append(writtenSteps[:3:3], "outcome")
 	visitSteps   = slices.Concat(cardSteps, netSteps[:5])
 )
 
@@ -55,24 +56,26 @@ type way struct {
 
 func init() {
 	ways = map[string]way{
-		"card pulled before":    {cardSteps, func(w *world, o *op, f *fault) error { return f.pull(o, false, nil) }},
-		"card pulled after":     {cardSteps, func(w *world, o *op, f *fault) error { return f.pull(o, true, nil) }},
-		"card reset by others":  {cardSteps, resetByOthers},
-		"card hangs before":     {cardSteps, func(w *world, o *op, f *fault) error { return f.hang(o, false) }},
-		"card hangs after":      {cardSteps, func(w *world, o *op, f *fault) error { return f.hang(o, true) }},
-		"card swapped":          {visitSteps, swapped},
-		"card counterfeited":    {visitSteps, counterfeited},
-		"strangers try the PUK": {visitSteps, strangers},
-		"a second kiosk":        {visitSteps, secondKiosk},
-		"killed before":         {slices.Concat(quietSteps, journalSteps), killedBefore},
-		"killed after":          {quietSteps, func(w *world, o *op, f *fault) error { f.spoils(); o.carryOut(w); return o.p.k.kill() }},
-		"disk full":             {journalSteps, func(w *world, o *op, f *fault) error { f.spoils(); return o.p.spoilDisk("/dev/full", unix.O_RDWR) }},
-		"disk fails":            {journalSteps, func(w *world, o *op, f *fault) error { f.spoils(); return o.p.spoilDisk(o.p.k.disk, unix.O_RDONLY) }},
-		"disk rolled back":      {quietSteps, rolledBack},
-		"kiosk cloned":          {quietSteps, cloned},
-		"request lost":          {netSteps, func(w *world, o *op, f *fault) error { o.fail(errNet); return nil }},
-		"answer lost":           {netSteps, func(w *world, o *op, f *fault) error { o.carryOut(w); o.fail(errNet); return nil }},
-		"network cut before":    {netSteps, func(w *world, o *op, f *fault) error { f.spoils(); w.cut = true; o.fail(errNet); return nil }},
+		"card pulled before":       {cardSteps, func(w *world, o *op, f *fault) error { return f.pull(o, false, nil) }},
+		"card pulled after":        {cardSteps, func(w *world, o *op, f *fault) error { return f.pull(o, true, nil) }},
+		"card reset by others":     {cardSteps, resetByOthers},
+		"card hangs before":        {cardSteps, func(w *world, o *op, f *fault) error { return f.hang(o, false) }},
+		"card hangs after":         {cardSteps, func(w *world, o *op, f *fault) error { return f.hang(o, true) }},
+		"card lies that it did":    {writtenSteps, liesThatItDid},
+		"card lies that it failed": {writtenSteps, liesThatItFailed},
+		"card swapped":             {visitSteps, swapped},
+		"card counterfeited":       {visitSteps, counterfeited},
+		"strangers try the PUK":    {visitSteps, strangers},
+		"a second kiosk":           {visitSteps, secondKiosk},
+		"killed before":            {slices.Concat(quietSteps, journalSteps), killedBefore},
+		"killed after":             {quietSteps, func(w *world, o *op, f *fault) error { f.spoils(); o.carryOut(w); return o.p.k.kill() }},
+		"disk full":                {journalSteps, func(w *world, o *op, f *fault) error { f.spoils(); return o.p.spoilDisk("/dev/full", unix.O_RDWR) }},
+		"disk fails":               {journalSteps, func(w *world, o *op, f *fault) error { f.spoils(); return o.p.spoilDisk(o.p.k.disk, unix.O_RDONLY) }},
+		"disk rolled back":         {quietSteps, rolledBack},
+		"kiosk cloned":             {quietSteps, cloned},
+		"request lost":             {netSteps, func(w *world, o *op, f *fault) error { o.fail(errNet); return nil }},
+		"answer lost":              {netSteps, func(w *world, o *op, f *fault) error { o.carryOut(w); o.fail(errNet); return nil }},
+		"network cut before":       {netSteps, func(w *world, o *op, f *fault) error { f.spoils(); w.cut = true; o.fail(errNet); return nil }},
 		"network cut after": {netSteps, func(w *world, o *op, f *fault) error {
 			f.spoils()
 			o.carryOut(w)
@@ -80,21 +83,23 @@ func init() {
 			o.fail(errNet)
 			return nil
 		}},
-		"request delayed":         {netSteps, func(w *world, o *op, f *fault) error { w.late = append(w.late, o.raw); o.fail(errNet); return nil }},
-		"request doubled":         {netSteps, func(w *world, o *op, f *fault) error { w.late = append(w.late, o.raw); o.pass(); return nil }},
-		"request forged":          {netSteps, forged},
-		"request under two keys":  {netSteps, underTwoKeys},
-		"requests withheld":       {netSteps, func(w *world, o *op, f *fault) error { f.spoils(); w.withheld = f.step; o.fail(errNet); return nil }},
-		"central killed before":   {netSteps, func(w *world, o *op, f *fault) error { return w.restartCentral(o.fail) }},
-		"central killed within":   {netSteps, centralKilledWithin},
-		"central killed after":    {netSteps, func(w *world, o *op, f *fault) error { o.carryOut(w); return w.restartCentral(o.fail) }},
-		"central's disk fails":    {netSteps, func(w *world, o *op, f *fault) error { w.central.store.before.Store(&errDisk); o.pass(); return nil }},
-		"central's commit hidden": {netSteps, func(w *world, o *op, f *fault) error { w.central.store.after.Store(&errDisk); o.pass(); return nil }},
-		"central restored":        {quietSteps, restored},
-		"clock leaps forward":     {quietSteps, func(w *world, o *op, f *fault) error { f.spoils(); w.ahead.Add(2 * 3600e9); o.pass(); return nil }},
-		"clock leaps back":        {quietSteps, leapsBack},
-		"kiosk opened":            {quietSteps, opened},
-		"card frozen":             {quietSteps, frozen},
+		"request delayed":             {netSteps, func(w *world, o *op, f *fault) error { w.late = append(w.late, o.raw); o.fail(errNet); return nil }},
+		"request doubled":             {netSteps, func(w *world, o *op, f *fault) error { w.late = append(w.late, o.raw); o.pass(); return nil }},
+		"request forged":              {netSteps, forged},
+		"request under two keys":      {netSteps, underTwoKeys},
+		"requests withheld":           {netSteps, func(w *world, o *op, f *fault) error { f.spoils(); w.withheld = f.step; o.fail(errNet); return nil }},
+		"central killed before":       {netSteps, func(w *world, o *op, f *fault) error { return w.restartCentral(o.fail) }},
+		"central killed within":       {netSteps, centralKilledWithin},
+		"central killed after":        {netSteps, func(w *world, o *op, f *fault) error { o.carryOut(w); return w.restartCentral(o.fail) }},
+		"central's disk fails":        {netSteps, func(w *world, o *op, f *fault) error { w.central.store.before.Store(&errDisk); o.pass(); return nil }},
+		"central's commit hidden":     {netSteps, func(w *world, o *op, f *fault) error { w.central.store.after.Store(&errDisk); o.pass(); return nil }},
+		"central restored":            {quietSteps, restored},
+		"clock leaps forward":         {quietSteps, func(w *world, o *op, f *fault) error { f.spoils(); w.ahead.Add(2 * 3600e9); o.pass(); return nil }},
+		"clock leaps back":            {quietSteps, leapsBack},
+		"kiosk's clock leaps forward": {quietSteps, func(w *world, o *op, f *fault) error { f.spoils(); o.p.k.ahead.Add(2 * 3600e9); o.pass(); return nil }},
+		"kiosk's clock leaps back":    {quietSteps, func(w *world, o *op, f *fault) error { f.spoils(); o.p.k.ahead.Add(-2 * 3600e9); o.pass(); return nil }},
+		"kiosk opened":                {quietSteps, opened},
+		"card frozen":                 {quietSteps, frozen},
 	}
 }
 
@@ -137,6 +142,29 @@ func resetByOthers(w *world, o *op, f *fault) error {
 	f.card.sim.Reset()
 	o.fail(card.ErrReset)
 	return nil
+}
+
+// failures are what a card says that did what it was asked for: memory as it was, memory failure, conditions not satisfied, no precise
+// diagnosis (ISO/IEC 7816-4 §5.6). The third is believed: such a command was not executed.
+var failures = []uint16{0x6400, 0x6581, 0x6985, 0x6F00}
+
+func liesThatItFailed(w *world, o *op, f *fault) error {
+	f.lies()
+	o.lies(true, failures[w.rng.IntN(len(failures))])
+	return nil
+}
+
+// liesThatItDid: 9000, and nothing was done.
+func liesThatItDid(w *world, o *op, f *fault) error {
+	f.lies()
+	f.card.kept = f.card.kept || f.step == "rotate"
+	o.lies(false, 0x9000)
+	return nil
+}
+
+func (f *fault) lies() {
+	f.spoils()
+	f.card.lied = f.card.lied || f.step == "rotate"
 }
 
 // swapped: another card of the kind is in, before anybody has noticed that the first one went.
@@ -341,6 +369,9 @@ func (w *world) backUp() error {
 		return err
 	}
 	w.backup, w.backedUp = b.Bytes(), slices.Clone(w.all)
+	if w.history != nil {
+		w.history.inTime = len(w.history.kept)
+	}
 	return w.central.store.Update(context.Background(), func(tx *store.Tx) error { return tx.RecordBackup(made, "RA", w.now()) })
 }
 
@@ -395,6 +426,9 @@ func (w *world) restore() error {
 		}
 	}
 	w.restored = true
+	if h := w.history; h != nil {
+		h.kept = h.kept[:h.inTime]
+	}
 	if len(lost) == 0 {
 		return nil
 	}

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +25,13 @@ type op struct {
 type verdict struct {
 	err  error // it does not happen, or its answer is lost, and this is what is seen of that
 	hold bool  // it happens, and its answer waits for another verdict
+	lie  *lie
+}
+
+// lie is what a card answers that does not tell what it did.
+type lie struct {
+	does   bool // what it was asked for
+	answer []byte
 }
 
 var (
@@ -88,6 +96,12 @@ func (o *op) pass() { o.fail(nil) }
 // fail keeps it from happening, or keeps its answer back.
 func (o *op) fail(err error) {
 	o.say <- verdict{err: err}
+	synctest.Wait()
+}
+
+// lies has the card answer something else than what comes of the op, and waits for what comes of that.
+func (o *op) lies(does bool, sw uint16) {
+	o.say <- verdict{lie: &lie{does, binary.BigEndian.AppendUint16(nil, sw)}}
 	synctest.Wait()
 }
 

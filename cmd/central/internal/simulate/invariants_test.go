@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"latchkey/cmd/central/internal/ledger"
 	"latchkey/cmd/central/internal/store"
 	"slices"
@@ -32,7 +33,8 @@ func (w *world) tried(c *plastic, stage string, before, after int) {
 	}
 }
 
-// look looks at a card's PUK: one of central's two candidates is it.
+// look looks at a card's PUK: one of central's two candidates is it. Where the card has said that it replaced it, and has not, it is
+// the one that was superseded, which central has still.
 func (w *world) look(c *plastic) {
 	form := c.profile().PUK
 	if !form.Rotates {
@@ -46,9 +48,17 @@ func (w *world) look(c *plastic) {
 		w.breaks(harness, "%v", err)
 		return
 	}
-	for n := on.Settled; n <= on.Settled+1; n++ {
+	from := on.Settled
+	if c.kept {
+		from = max(0, from-1)
+	}
+	for n := from; n <= on.Settled+1; n++ {
 		puk := secret.New([]byte(c.puk))
-		if n > 0 {
+		if n == 0 {
+			if err := w.central.store.View(context.Background(), func(tx *store.Tx) error { _, err := tx.Secret(c.serial, 0); return err }); err != nil {
+				w.breaks(pukIsNotLost, "%s: the PUK that was imported: %v", c.name, err)
+			}
+		} else {
 			if puk, err = w.vault.Derive(c.serial, n, form); err != nil {
 				w.breaks(harness, "%v", err)
 			}

@@ -21,8 +21,10 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"latchkey/card"
 	"latchkey/card/families"
@@ -46,14 +48,15 @@ type kiosk struct {
 	disk     string // path of the journal
 	copies   int    // of the disk
 	p        *process
-	card     *plastic // in the reader; nil if none is
-	inserted int      // number of insertions and removals
-	acked    []string // entries that were told to be durable
-	forked   bool     // its journal is not the one that central knows, or not the only one
-	behind   bool     // and central can know
-	older    []byte   // what was on the disk when the episode began
-	left     []byte   // on the disk when the program died
-	doubts   int      // entries that may stand there although nobody was told
+	card     *plastic     // in the reader; nil if none is
+	inserted int          // number of insertions and removals
+	acked    []string     // entries that were told to be durable
+	forked   bool         // its journal is not the one that central knows, or not the only one
+	behind   bool         // and central can know
+	older    []byte       // what was on the disk when the episode began
+	left     []byte       // on the disk when the program died
+	doubts   int          // entries that may stand there although nobody was told
+	ahead    atomic.Int64 // its clock, nanoseconds
 }
 
 func (w *world) newKiosk(name string) (*kiosk, error) {
@@ -79,6 +82,21 @@ func (w *world) newKiosk(name string) (*kiosk, error) {
 	k.older, err = os.ReadFile(k.disk)
 	return k, err
 }
+
+// now is the kiosk's clock, which can be set; how much time went by, it knows all the same. Package time makes no such times, and in
+// a bubble of synctest none that know how much time went by.
+func (k *kiosk) now() time.Time {
+	t := time.Now()
+	at := t.Add(time.Duration(k.ahead.Load()))
+	inner := struct { // time.Time's: a flag, seconds since 1885 and nanoseconds; the monotonic clock; where
+		wall uint64
+		ext  int64
+		loc  *time.Location
+	}{1<<63 | uint64(at.Unix()-since1885)<<30 | uint64(at.Nanosecond()), int64(t.Sub(k.w.began)) + 1, time.Local}
+	return *(*time.Time)(unsafe.Pointer(&inner))
+}
+
+var since1885 = time.Date(1885, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 
 // add tells central of the kiosk.
 func (k *kiosk) add(tx *store.Tx) error {
@@ -161,7 +179,7 @@ func (k *kiosk) start() error {
 		k.w.breaks(evidenceIsWhole, "%s: the journal is damaged", k.name)
 	}
 	// Its patience ends when nothing else happens.
-	if p.link, err = link.Over(wire{p}, 8037*time.Millisecond); err != nil {
+	if p.link, err = link.Over(wire{p}, 8037*time.Millisecond, k.now); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -174,7 +192,7 @@ func (k *kiosk) start() error {
 			defer p.mu.Unlock()
 			p.view = v
 		},
-		Log: slog.New(acknowledged{p}),
+		Now: k.now, Log: slog.New(acknowledged{p}),
 	})
 	k.p = p
 	go func() { p.ended <- l.Run(ctx) }()
@@ -445,7 +463,14 @@ func (s *slot) Transmit(command []byte) ([]byte, error) {
 	}
 	w.survey(stage)
 	_, before := s.c.sim.TriesLeft()
-	answer, err := s.c.sim.Transmit(bytes.Clone(command))
+	var answer []byte
+	var err error
+	if v.lie == nil || v.lie.does {
+		answer, err = s.c.sim.Transmit(bytes.Clone(command))
+	}
+	if v.lie != nil {
+		answer = v.lie.answer
+	}
 	_, after := s.c.sim.TriesLeft()
 	w.tried(s.c, stage, before, after)
 	s.wrong = s.wrong || after < before
@@ -512,6 +537,8 @@ type plastic struct {
 	chosen             string // passcode of the last visit
 	spoilt             int    // visits that were broken off while it was written, since the last that went well
 	strangers          bool   // somebody else tried its PUK
+	lied               bool   // about its PUK: only the RA may be able to go on
+	kept               bool   // its PUK, and said that it was replaced
 	retired            bool
 }
 

@@ -117,6 +117,9 @@ func (s *simulator) bubble(t *testing.T, name string, seed uint64, f func(*world
 // episodes of one world.
 const episodes = 40
 
+// watchedOneIn worlds have their tree grow and be watched: it costs a fifth.
+const watchedOneIn = 3
+
 // plan is which episodes of a world take place, and whether a second visit goes wrong, too.
 type plan struct {
 	from, to int
@@ -132,6 +135,9 @@ var whole = plan{0, episodes, true}
 func (s *simulator) run(t *testing.T, seed uint64, p plan) *world {
 	t.Helper()
 	return s.bubble(t, fmt.Sprint("seed ", seed), seed, func(w *world) {
+		if seed%watchedOneIn == 0 && !*calm {
+			w.history = &history{stores: map[*kiosk]*memory{}}
+		}
 		if err := w.backUp(); err != nil {
 			w.breaks(harness, "%v", err)
 		}
@@ -156,6 +162,11 @@ func (s *simulator) run(t *testing.T, seed uint64, p plan) *world {
 				first, second = cell{kind: "piv"}, cell{}
 			}
 			w.episode(first, second)
+			if w.history != nil && i%4 == 3 && len(w.broken) == 0 {
+				if err := w.showHistory(); err != nil {
+					w.breaks(harness, "%v", err)
+				}
+			}
 		}
 		if err := w.settle(); err != nil {
 			w.breaks(harness, "%v", err)
@@ -166,6 +177,11 @@ func (s *simulator) run(t *testing.T, seed uint64, p plan) *world {
 		w.deliver()
 		for _, k := range w.kiosks {
 			w.evidence(k)
+		}
+		if w.history != nil && len(w.broken) == 0 {
+			if err := w.audited(); err != nil {
+				w.breaks(harness, "%v", err)
+			}
 		}
 	})
 }
@@ -247,7 +263,7 @@ func (w *world) tryEpisode(first, second cell) error {
 				c.spoilt = 0
 			}
 			return nil
-		case said.Reason == unlock.Reason(wires.CodeCardReferred) && (c.spoilt > 1 || c.strangers || w.restores > 0):
+		case said.Reason == unlock.Reason(wires.CodeCardReferred) && (c.spoilt > 1 || c.strangers || c.lied || w.restores > 0):
 			if c.retired = referred; referred {
 				return nil
 			}

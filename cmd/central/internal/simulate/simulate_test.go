@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -245,4 +246,19 @@ func TestASeedGivesOneTranscript(t *testing.T) {
 			t.Fatalf("seed %d: %d lines and %d", seed, len(once.transcript), len(again.transcript))
 		}
 	}
+}
+
+// A kiosk whose clock is set shows another time, and knows how much went by.
+func TestClockThatIsSet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := &kiosk{w: &world{began: time.Now()}}
+		before := k.now()
+		k.ahead.Add(-int64(2 * time.Hour))
+		time.Sleep(time.Second)
+		after := k.now()
+		if went, shown := after.Sub(before), after.Round(0).Sub(before.Round(0)); went != time.Second || shown != time.Second-2*time.Hour {
+			t.Errorf("%s went by, and the clock shows %s", went, shown)
+		}
+	})
 }

@@ -40,6 +40,7 @@ type world struct {
 	untouched  []*plastic // that nobody is to write
 	frozen     []*plastic
 	disabled   []string // kiosks
+	history    *history // nil if nobody watches the tree
 	backup     []byte
 	backedUp   []*plastic // that stand in it
 	restores   int
