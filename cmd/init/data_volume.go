@@ -163,15 +163,16 @@ func seekTPM() {
 		return
 	}
 	for range 2 {
-		err := coldplug("", func(e uevent) {
+		list, err := present("")
+		if err != nil {
+			say("%v", err)
+		}
+		for _, e := range list {
 			if alias := e.get("MODALIAS"); alias != "" {
 				if err := drivers.load(alias); err != nil {
 					say("%v", err)
 				}
 			}
-		})
-		if err != nil {
-			say("%v", err)
 		}
 	}
 }

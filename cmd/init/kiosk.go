@@ -100,22 +100,18 @@ func startKiosk(ps *processes, log *boundedLog, groups []uint32, env []string, a
 	defer w.Close()
 	attr := confined(kioskUser, groups, tty, tty, w)
 	attr.Dir = kioskFolder
-	attr.Env = append([]string{"PATH=/usr/bin", "HOME=" + kioskFolder, "TERM=linux", "LANG=C.UTF-8"}, env...)
+	attr.Env = append([]string{"PATH=/usr/bin", "HOME=" + kioskFolder, "TERM=linux", "LANG=C.UTF-8",
+		"NOTIFY_SOCKET=" + notifyPath, fmt.Sprintf("WATCHDOG_USEC=%d", signPatience.Microseconds()),
+		"GODEBUG=clobberfree=1"}, env...) // memory that is freed is overwritten (firmware/secret, Overwrites)
 	attr.Sys.Setctty, attr.Sys.Ctty = true, 0
 	attr.Sys.AmbientCaps = []uintptr{unix.CAP_SYS_TTY_CONFIG}
 	return ps.start(append([]string{kioskProgram}, args...), attr)
 }
 
 // kioskUnit is the kiosk that was set up.
-func kioskUnit(ps *processes, log *boundedLog, groups []uint32, env []string, life *kioskLife, gaveUp func()) unit {
-	env = append([]string{"NOTIFY_SOCKET=" + notifyPath, fmt.Sprintf("WATCHDOG_USEC=%d", signPatience.Microseconds())}, env...)
+func kioskUnit(start func() (*process, error), life *kioskLife, gaveUp func()) unit {
 	return unit{
-		name:     "kiosk",
-		patience: endPatience,
-		start: func() (*process, error) {
-			return startKiosk(ps, log, groups, env, "--config", kioskConfig)
-		},
-		watch: life.watch,
+		name: "kiosk", patience: endPatience, start: start, watch: life.watch,
 		ended: func(_ *process, failures int) bool {
 			if failures >= mostFailures {
 				gaveUp()

@@ -22,12 +22,18 @@ type modules struct {
 	needs   map[string][]string // paths, in the order in which they are loaded
 
 	mu     sync.Mutex
-	loaded map[string]bool // by path; true, too, if it cannot be
+	loaded map[string]*loading // by path, from the moment that it is begun
 
 	insert func(path string) error
 }
 
 type alias struct{ pattern, module string }
+
+// loading is the loading of one file, which is tried once.
+type loading struct {
+	once sync.Once
+	err  error
+}
 
 // openModules reads the tables in dir.
 func openModules(dir string) (*modules, error) {
@@ -40,7 +46,7 @@ func openModules(dir string) (*modules, error) {
 		return nil, fmt.Errorf("modules: %w", err)
 	}
 	m := &modules{
-		dir: dir, aliases: map[string][]alias{}, paths: map[string]string{}, needs: map[string][]string{}, loaded: map[string]bool{}, insert: loadModule,
+		dir: dir, aliases: map[string][]alias{}, paths: map[string]string{}, needs: map[string][]string{}, loaded: map[string]*loading{}, insert: loadModule,
 	}
 	for line := range strings.Lines(string(aliases)) {
 		f := strings.Fields(line)
@@ -94,27 +100,38 @@ func matches(pattern, name string) bool {
 }
 
 // load loads what name asks for, with what that needs. A name that asks for nothing here is no error: most devices' drivers
-// are built in, or not in the image.
+// are built in, or not in the image. What cannot be loaded is told once. Several may load at the same time.
 func (m *modules) load(name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	var failed []error
 	for _, file := range m.find(name) {
-		for _, f := range append(m.needs[file], file) {
-			if m.loaded[f] {
-				continue
-			}
-			m.loaded[f] = true
-			if err := m.insert(filepath.Join(m.dir, f)); errors.Is(err, unix.ENODEV) {
-				break // what it drives is not here after all
-			} else if err != nil {
-				failed = append(failed, err)
-				m.loaded[file] = true // nor will it be without what it needs
-				break
-			}
-		}
+		_, err := m.loadFile(file)
+		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
+}
+
+// loadFile loads a file and before it what that needs. It returns when they are loaded, whoever did that. err is for the first alone.
+func (m *modules) loadFile(file string) (ok bool, err error) {
+	m.mu.Lock()
+	l := m.loaded[file]
+	if l == nil {
+		l = &loading{}
+		m.loaded[file] = l
+	}
+	m.mu.Unlock()
+	l.once.Do(func() {
+		for _, need := range m.needs[file] {
+			if ok, first := m.loadFile(need); !ok {
+				l.err, err = fmt.Errorf("load module %s: it needs %s", file, need), first
+				return
+			}
+		}
+		l.err = m.insert(filepath.Join(m.dir, file))
+		if !errors.Is(l.err, unix.ENODEV) { // what it drives is not here after all
+			err = l.err
+		}
+	})
+	return l.err == nil, err
 }
 
 // kernelModules are those of the kernel that runs.

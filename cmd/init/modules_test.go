@@ -29,9 +29,10 @@ alias of:N*T*Cbrcm,bcm2835-pm-wdt bcm2835_wdt
 alias dmi:*svnA/B* slashed
 alias fs-vfat vfat
 alias pci:v00001AF4d00001050sv*sd*bc*sc*i* missing
-`, `kernel/drivers/hid/usbhid/usbhid.ko: kernel/drivers/usb/core/usbcore.ko kernel/drivers/hid/hid.ko
+`, `kernel/drivers/hid/usbhid/usbhid.ko: kernel/drivers/hid/hid.ko kernel/drivers/usb/core/usbcore.ko kernel/drivers/usb/common/usb-common.ko
 kernel/drivers/hid/hid.ko:
 kernel/drivers/usb/core/usbcore.ko: kernel/drivers/usb/common/usb-common.ko
+kernel/drivers/usb/common/usb-common.ko:
 kernel/drivers/hid/hid-generic.ko: kernel/drivers/hid/hid.ko
 kernel/drivers/watchdog/bcm2835_wdt.ko:
 kernel/fs/fat/vfat.ko: kernel/fs/fat/fat.ko
@@ -41,7 +42,7 @@ kernel/slashed.ko:
 		asked string
 		want  []string
 	}{
-		{"usb:v1234p0001d0100dc00dsc00dp00ic03isc01ip02in00", []string{"hid.ko", "usbcore.ko", "usbhid.ko"}},
+		{"usb:v1234p0001d0100dc00dsc00dp00ic03isc01ip02in00", []string{"usb-common.ko", "usbcore.ko", "hid.ko", "usbhid.ko"}},
 		{"hid:b0003g0001v00001234p00000001", []string{"hid.ko", "hid-generic.ko"}},
 		{"of:NwatchdogT(null)Cbrcm,bcm2835-pm-wdt", []string{"bcm2835_wdt.ko"}},
 		{"dmi:bvnX:svnA/B:", []string{"slashed.ko"}},

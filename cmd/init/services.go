@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,9 +52,10 @@ type system struct {
 	life    *kioskLife
 	kiosk   *boundedLog // what the kiosk complains of
 
-	serving atomic.Bool  // it is set up, so that there must be a kiosk
-	end     chan outcome // room for one
-	good    chan struct{}
+	onScreen atomic.Pointer[shown]
+	serving  atomic.Bool  // it is set up, so that there must be a kiosk
+	end      chan outcome // room for one
+	good     chan struct{}
 }
 
 // services keeps the kiosk alive until the machine is to end.
@@ -164,15 +167,13 @@ func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
 			s.finish(restart)
 		}
 	})
-	if err := coldplug("", func(e uevent) { s.device(ctx, e) }); err != nil {
-		s.log.Error("devices", "err", err)
-	}
 	if events != nil {
 		beside.Go(func() { s.devices(ctx, events) })
 	}
+	beside.Go(func() { s.reader(ctx) })
+	s.coldplug(ctx)
 	startClock(s.log, s.image.Built)
 	beside.Go(func() { s.clock.run(ctx) })
-	beside.Go(func() { s.reader(ctx) })
 	beside.Go(func() { s.callGood(ctx) })
 	if s.image.Debug {
 		beside.Go(func() { s.ps.keep(ctx, s.log, shellUnit(s.ps)) })
@@ -188,9 +189,7 @@ func (s *system) devices(ctx context.Context, events *eventSocket) {
 		switch {
 		case err == errMissed:
 			s.log.Warn("devices: the kernel told more than was heard; all are looked at again")
-			if err := coldplug("", func(e uevent) { s.device(ctx, e) }); err != nil {
-				s.log.Error("devices", "err", err)
-			}
+			s.coldplug(ctx)
 		case ctx.Err() != nil:
 			return
 		case err != nil:
@@ -205,6 +204,28 @@ func (s *system) devices(ctx context.Context, events *eventSocket) {
 	}
 }
 
+// coldplug handles all devices that are there, several at a time: loading drivers is what takes time.
+func (s *system) coldplug(ctx context.Context) {
+	list, err := present("")
+	if err != nil {
+		s.log.Error("devices", "err", err)
+	}
+	next := make(chan uevent)
+	var hands sync.WaitGroup
+	for range runtime.NumCPU() {
+		hands.Go(func() {
+			for e := range next {
+				s.device(ctx, e)
+			}
+		})
+	}
+	for _, e := range list {
+		next <- e
+	}
+	close(next)
+	hands.Wait()
+}
+
 // device handles one that came, changed or went.
 func (s *system) device(ctx context.Context, e uevent) {
 	if alias := e.get("MODALIAS"); alias != "" && e.get("ACTION") != "remove" && s.modules != nil {
@@ -214,10 +235,47 @@ func (s *system) device(ctx context.Context, e uevent) {
 	}
 	s.rights.give(e)
 	s.sticks.heed(e)
+	s.screen(e)
 	watchPower(ctx, s.log, e, func() {
 		s.log.Info("the power button was pressed")
 		s.finish(powerOff)
 	})
+}
+
+// screen has a kiosk started anew for whose screen there is another driver now: font and size are the new one's.
+func (s *system) screen(e uevent) {
+	p := s.onScreen.Load()
+	if e.get("SUBSYSTEM") != "graphics" || e.get("ACTION") != "add" || e.get("DEVNAME") == "" || p == nil {
+		return
+	}
+	if n, err := strconv.ParseUint(e.get("SEQNUM"), 10, 64); err == nil && n > p.after {
+		s.log.Info("the screen has another driver: the kiosk is started anew", "device", e.get("DEVNAME"))
+		s.ps.signal(p.process, unix.SIGTERM)
+	}
+}
+
+// shown is what was started on the screen, and the number of the newest event before that.
+type shown struct {
+	*process
+	after uint64
+}
+
+// start starts the kiosk's program on the screen.
+func (s *system) start(args ...string) (*process, error) {
+	after, err := sequence()
+	if err != nil {
+		return nil, err
+	}
+	var env []string
+	if s.image.Debug {
+		env = append(env, "LATCHKEY_DEBUG=1")
+	}
+	p, err := startKiosk(s.ps, s.kiosk, s.groups(), env, args...)
+	if err != nil {
+		return nil, err
+	}
+	s.onScreen.Store(&shown{p, after})
+	return p, nil
 }
 
 // reader keeps the reader stack.
@@ -245,10 +303,6 @@ func (s *system) serve(ctx context.Context) {
 	if err := ownFolder(kioskFolder); err != nil {
 		s.log.Error("kiosk", "err", err)
 	}
-	var env []string
-	if s.image.Debug {
-		env = append(env, "LATCHKEY_DEBUG=1")
-	}
 	notify, err := listenNotify(notifyPath, kioskUser)
 	if err != nil {
 		s.log.Error("kiosk", "err", err)
@@ -258,9 +312,7 @@ func (s *system) serve(ctx context.Context) {
 	s.life.signs = notify.signs(ctx)
 	set := &setup{
 		partition: s.machine.disk.Partition(image.Setup), sticks: s.sticks, log: s.log, network: s.network.set, ps: s.ps,
-		start: func() (*process, error) {
-			return startKiosk(s.ps, s.kiosk, s.groups(), env, "setup", "--from", setupFile, "--dir", kioskFolder)
-		},
+		start: func() (*process, error) { return s.start("setup", "--from", setupFile, "--dir", kioskFolder) },
 	}
 	if isSetUp() {
 		set.finishAfterCut()
@@ -280,7 +332,7 @@ func (s *system) serve(ctx context.Context) {
 	s.serving.Store(true)
 	s.sticks.serve(true)
 	defer s.sticks.serve(false)
-	s.ps.keep(ctx, s.log, kioskUnit(s.ps, s.kiosk, s.groups(), env, s.life, func() {
+	s.ps.keep(ctx, s.log, kioskUnit(func() (*process, error) { return s.start("--config", kioskConfig) }, s.life, func() {
 		s.log.Error("the kiosk fails again and again: the machine is restarted", "times", mostFailures)
 		s.finish(restart)
 	}))

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -158,10 +159,10 @@ func murmur(s string) uint32 {
 	return h ^ h>>15
 }
 
-// coldplug tells of every device below root/sys that is there already, as the kernel would tell of a new one.
-func coldplug(root string, tell func(uevent)) error {
+// present are the devices below root/sys that are there already, each as the kernel would tell of a new one.
+func present(root string) (list []uevent, err error) {
 	sys := filepath.Join(root, "sys")
-	return filepath.WalkDir(filepath.Join(sys, "devices"), func(path string, d fs.DirEntry, err error) error {
+	return list, filepath.WalkDir(filepath.Join(sys, "devices"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.Name() != "uevent" {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // it went while we walked
@@ -179,7 +180,16 @@ func coldplug(root string, tell func(uevent)) error {
 		}
 		e := uevent{[]string{"ACTION=add", "DEVPATH=" + strings.TrimPrefix(dir, sys), "SUBSYSTEM=" + filepath.Base(subsystem)}}
 		e.properties = append(e.properties, strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' })...)
-		tell(e)
+		list = append(list, e)
 		return nil
 	})
+}
+
+// sequence is the number of the newest event that the kernel has told of.
+func sequence() (uint64, error) {
+	b, err := os.ReadFile("/sys/kernel/uevent_seqnum")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 }

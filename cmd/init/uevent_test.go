@@ -77,8 +77,8 @@ func TestDevicesThatAreThereAreTold(t *testing.T) {
 	if err := os.Symlink(bus, filepath.Join(dir, "subsystem")); err != nil {
 		t.Fatal(err)
 	}
-	var told []uevent
-	if err := coldplug(root, func(e uevent) { told = append(told, e) }); err != nil {
+	told, err := present(root)
+	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"ACTION=add", "DEVPATH=/devices/pci0/usb1", "SUBSYSTEM=usb", "DEVNAME=bus/usb/001/001", "MODALIAS=usb:v1D6B"}
