@@ -24,17 +24,17 @@ import (
 type terminal struct {
 	in        io.Reader
 	out, side io.Writer
-	width     func() int // of the side in cells; 0 if it is no terminal
+	size      func() (columns, rows int) // of the side; 0 if it is no terminal
 }
 
 func newTerminal(cmd *cobra.Command) *terminal {
-	t := &terminal{cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func() int { return 0 }}
+	t := &terminal{cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func() (int, int) { return 0, 0 }}
 	if f, is := t.side.(*os.File); is && term.IsTerminal(int(f.Fd())) {
-		t.width = func() int {
-			if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
-				return w
+		t.size = func() (int, int) {
+			if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
+				return w, h
 			}
-			return 80
+			return 80, 24
 		}
 	}
 	return t
@@ -134,7 +134,7 @@ const look pb.ProgressBarTemplate = `{{string . "name"}} {{bar . "[" "=" ">" " "
 // show begins to. On what is no terminal, it shows something only if aloud.
 func (t *terminal) show(names []string, aloud bool) *bars {
 	b := &bars{t: t, names: names, quiet: !aloud, of: make([]bar, len(names)), stop: make(chan struct{})}
-	if t.width() > 0 {
+	if columns, _ := t.size(); columns > 0 {
 		b.ticker = time.NewTicker(200 * time.Millisecond)
 		b.over.Go(func() {
 			for {
@@ -192,9 +192,11 @@ func (b *bars) erase() {
 
 func (b *bars) draw() {
 	b.erase()
+	columns, rows := b.t.size()
 	for i := range b.of {
-		if one := &b.of[i]; one.ProgressBar != nil && !one.ended {
-			fmt.Fprintln(b.t.side, one.SetWidth(b.t.width()-1).String())
+		// What has scrolled away could not be drawn again.
+		if one := &b.of[i]; one.ProgressBar != nil && !one.ended && b.drawn < rows-1 {
+			fmt.Fprintln(b.t.side, one.SetWidth(columns-1).String())
 			b.drawn++
 		}
 	}
