@@ -36,11 +36,11 @@ help = "x4050 or the walk-in centre"                # who helps, as holders are 
 #dns = ["10.20.30.2"]
 #ntp = ["ntp.example.nhs.uk"]                       # else those that DHCP names
 
-#[wifi]                                             # not tried on hardware
+#[wifi]                                             # this and [eap] are carried along; the image does not use them yet
 #ssid = "Kiosks"
 #passphrase = "..."                                 # or [eap]
 
-#[eap]                                              # IEEE 802.1X with PEAP, on the wire or with [wifi]; not tried on hardware
+#[eap]                                              # IEEE 802.1X with PEAP, on the wire or with [wifi]
 #identity = "kiosks@example.nhs.uk"
 #password = "..."
 #ca = """..."""                                     # who vouches for the network's server, PEM`

@@ -112,7 +112,7 @@ func setupOnScreen(ctx context.Context, from, dir, tpm string) error {
 		}
 	}()
 	beside.Go(func() { face.keep(watch) })
-	s := &setup{from: from, dir: dir, tpm: tpm, facts: machineFactsFile, log: log, show: face.set, linger: lingerFor, patience: refusedFor, enrol: device.Enrol}
+	s := &setup{from: from, dir: dir, tpm: tpm, image: imageFile, facts: machineFactsFile, log: log, show: face.set, linger: lingerFor, patience: refusedFor, enrol: device.Enrol}
 	return s.run(ctx)
 }
 
@@ -162,6 +162,7 @@ const (
 // setup makes a kiosk of a machine.
 type setup struct {
 	from, dir, tpm   string
+	image            string // file in which the image says what it is
 	facts            string // file in which PID 1 says what it knows of the machine
 	log              *slog.Logger
 	show             func(ui.SetupView)
@@ -240,7 +241,7 @@ func (s *setup) apply(ctx context.Context, text []byte) error {
 	defer f.Wipe()
 	tpm := s.tpmFor()
 	config := filepath.Join(s.dir, "kiosk.toml")
-	settings, err := kioskSettings(f, readFacts(s.facts).Board, tpm)
+	settings, err := kioskSettings(f, imageBoard(s.image), tpm)
 	if err == nil {
 		err = device.CheckConfig(settings, config, "central kiosk provision --help")
 	}

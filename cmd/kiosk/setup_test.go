@@ -118,7 +118,7 @@ func quick(t *testing.T, text []byte) (s *setup, shown *[]ui.SetupView) {
 	}
 	shown = new([]ui.SetupView)
 	return &setup{
-		from: from, dir: filepath.Join(dir, "kiosk"), facts: filepath.Join(dir, "facts.toml"), log: slog.New(slog.DiscardHandler),
+		from: from, dir: filepath.Join(dir, "kiosk"), image: filepath.Join(dir, "image.toml"), facts: filepath.Join(dir, "facts.toml"), log: slog.New(slog.DiscardHandler),
 		show: func(v ui.SetupView) { *shown = append(*shown, v) }, enrol: device.Enrol,
 	}, shown
 }
@@ -142,7 +142,7 @@ func TestAFileMakesAKiosk(t *testing.T) {
 	t.Parallel()
 	e := newEnroller(t)
 	s, shown := quick(t, e.file(t, e.key, nil))
-	if err := os.WriteFile(s.facts, []byte("board = \"pi5\"\nversion = \"1\"\n[network]\nlink = true\n"), 0o600); err != nil {
+	if err := os.WriteFile(s.image, []byte("board = \"pi5\"\nversion = \"1\"\ndebug = false\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.made(t).run(t.Context()); err != nil {
@@ -328,7 +328,7 @@ func TestSetupWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		after(lookEvery, func() {
-			if v := (*shown)[len(*shown)-1]; v.Reason != "no-central" || !strings.Contains(v.Detail, "connection refused") || v.Again.Sub(time.Now()) != retryFirst {
+			if v := (*shown)[len(*shown)-1]; v.Reason != "no-central" || !strings.Contains(v.Detail, "connection refused") || time.Until(v.Again) != retryFirst {
 				t.Errorf("it shows %+v", v)
 			}
 		})
@@ -343,6 +343,25 @@ func TestSetupWaits(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestTheBoardIsTheFilesOrTheImages(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ file, machine, want, says string }{
+		{"", "", "none", ""},
+		{"", "pi5", "pi5", ""},
+		{"", "uefi-arm64", "none", ""},
+		{"uefi-arm64", "uefi-arm64", "none", ""},
+		{"cm4", "pi4", "cm4", ""},
+		{"none", "pi4", "none", ""},
+		{"pi4", "pi5", "", "is for the board pi4, and this machine's image is for pi5"},
+		{"pi9", "", "", "not known"},
+	} {
+		got, err := boardFor(c.file, c.machine)
+		if c.says == "" && (err != nil || got != c.want) || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%q on %q: %q, %v", c.file, c.machine, got, err)
+		}
+	}
 }
 
 func TestWhyItIsNotEnrolledYet(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"latchkey/board"
 	"latchkey/firmware/link"
 	"latchkey/firmware/wire"
+	"latchkey/image"
 	"latchkey/ui"
 )
 
@@ -102,15 +104,33 @@ func (m machineFacts) on(v ui.SetupView) ui.SetupView {
 	return v
 }
 
-// boardFor is the board that the file names, or the machine's own. One that is not known is an error in a file; of a machine it has
-// nothing that a kiosk could use.
+// imageFile is where an image says what it is.
+const imageFile = "/etc/latchkey/image.toml"
+
+// imageBoard is the board that the machine's image was made for; "" where there is no such image.
+func imageBoard(path string) string {
+	var i struct {
+		Board string `toml:"board"`
+	}
+	if _, err := toml.DecodeFile(path, &i); err != nil {
+		return ""
+	}
+	return i.Board
+}
+
+// boardFor is the kiosk's board: the one that the file names, or else that of the machine's image. An image's board may have nothing that
+// a kiosk could use; one that nobody knows is an error, and so is a file for another image.
 func boardFor(file, machine string) (string, error) {
-	if file != "" {
-		_, err := board.Load(file)
-		return file, err
+	images := image.Boards()
+	switch {
+	case slices.Contains(images, file) && slices.Contains(images, machine) && file != machine:
+		return "", fmt.Errorf("the file is for the board %s, and this machine's image is for %s", file, machine)
+	case file == "":
+		file = machine
 	}
-	if slices.Contains(board.Names(), machine) {
-		return machine, nil
+	if !slices.Contains(board.Names(), file) && (file == "" || slices.Contains(images, file)) {
+		return "none", nil
 	}
-	return "none", nil
+	_, err := board.Load(file)
+	return file, err
 }

@@ -55,7 +55,7 @@ var allowed = []struct {
 	// ui draws what unlock shows, and unlock's view is made of card's and wire's types.
 	{"ui/...", []string{"firmware/unlock", "firmware/wire", "card", "ui/..."}},
 	{"cmd/internal/...", []string{"firmware/...", "card/...", "board/..."}},
-	{"cmd/kiosk", []string{"firmware/...", "card/...", "board/...", "ui", "cmd/internal/device", "image/provision"}},
+	{"cmd/kiosk", []string{"firmware/...", "card/...", "board/...", "ui", "cmd/internal/device", "image", "image/provision"}},
 	{"cmd/central/...", []string{"firmware/wire", "firmware/wire/ra", "firmware/audit", "firmware/service", "card", "card/profiles", "cmd/central/internal/...", "image/provision"}},
 	{"cmd/ractl", []string{"firmware/wire", "firmware/wire/ra", "firmware/audit"}},
 	{"cmd/cardctl", []string{"firmware/...", "card/...", "cmd/internal/device"}},
