@@ -61,8 +61,11 @@ func DevelopmentSigner(dir string) (note.Signer, error) {
 // NewKey makes a pair of keys as FILE.key, for its owner alone, and FILE.vkey in a folder. It replaces none.
 func NewKey(name, dir, file string) error {
 	skey, vkey, err := note.GenerateKey(rand.Reader, name)
+	if err == nil {
+		_, err = note.NewVerifier(vkey) // which knows what a name may be
+	}
 	if err != nil {
-		return fmt.Errorf("make image key: %w", err)
+		return fmt.Errorf("make image key %q: %w: a name has neither spaces nor a plus sign", name, err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make image key: %w", err)

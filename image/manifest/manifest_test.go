@@ -264,6 +264,9 @@ func TestDevelopmentKey(t *testing.T) {
 	if err := NewKey("another", dir, "development"); err == nil {
 		t.Error("a key was replaced")
 	}
+	if err := NewKey("two words", dir, "other"); err == nil {
+		t.Error("a key was made that cannot be read")
+	}
 	if now, err := Verifier(filepath.Join(dir, "development.vkey")); err != nil || now.KeyHash() != verifier.KeyHash() {
 		t.Errorf("the key that checks was replaced: %v", err)
 	}

@@ -54,7 +54,7 @@ func main() {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return renew(cmd.Context(), source, cmd.OutOrStdout()) },
 	}
 	lock.Flags().StringVar(&source, "source", "image", "`folder` with image.toml and debian.lock")
-	cmd.AddCommand(make, lock)
+	cmd.AddCommand(make, lock, keyCommand())
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "mkimage:", err)
 		if gone := (*debs.GoneError)(nil); errors.As(err, &gone) {
