@@ -63,7 +63,8 @@ soak: deps-run build ## MINUTES of visits, while kiosk and central are killed, 2
 	@bin/e2e --soak $(MINUTES)
 
 .PHONY: bench
-bench: deps-bench ## run the benchmarks; ends with one line a figure, its aim, and whether it was met
+bench: deps-bench deps-image deps-vm bin/central bin/ractl ## run the benchmarks; ends with one line a figure, its aim, and whether it was met
+	@$(MAKE) --no-print-directory image BOARD=uefi-arm64 DEBUG=1
 	@$(GO) run ./tools/bench
 
 READER ?=
@@ -113,6 +114,13 @@ DEBUG ?=
 image: deps-image bin/mkimage bin/arm64/image/init bin/arm64/image/kiosk ## what a kiosk's medium is flashed with: BOARD=uefi-arm64, pi4 or pi5; DEBUG=1 with a shell on the serial line
 	@bin/mkimage build --board '$(BOARD)' $(if $(DEBUG),--debug)
 
+LONG ?=
+.PHONY: image-test
+image-test: deps-run deps-image deps-vm bin/central bin/ractl bin/arm64/tpmport bin/imagetest ## boot the image's disk through UEFI and unlock a card on it by touches; LONG=1 for what takes long; pictures in bin/image-test
+	@$(MAKE) --no-print-directory image BOARD=uefi-arm64
+	@$(MAKE) --no-print-directory image BOARD=uefi-arm64 DEBUG=1
+	@bin/imagetest $(if $(LONG),--long)
+
 .PHONY: flash-test
 flash-test: deps-vm ## write to what the kernel calls a disk: loop devices, for which one must be root, and a USB stick of an emulated machine
 	@$(GO) run ./tools/count -tags disks -run 'TestLoop|TestStick' ./image/flash
@@ -139,10 +147,12 @@ deps-build deps-run deps-bench deps-arm64 deps-deb deps-vm deps-image:
 	@tools/deps $(@:deps-%=%)
 
 bin/kiosk bin/central bin/ractl bin/cardctl bin/flash: SOURCE = ./cmd/$(@F)
-bin/run bin/e2e bin/screens bin/vmtest bin/mkimage: SOURCE = ./tools/$(@F)
+bin/run bin/e2e bin/screens bin/vmtest bin/mkimage bin/imagetest: SOURCE = ./tools/$(@F)
 bin/cardsim bin/devmail: SOURCE = ./tools/$(@F)/cmd
 bin/arm64/guest: FORCE
 	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o $@ ./tools/qemu/guest
+bin/arm64/tpmport: FORCE
+	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o $@ ./tools/imagetest/tpmport
 # Without symbols and what debuggers ask for: that is a third of them.
 bin/arm64/image/kiosk: FORCE
 	@CGO_ENABLED=1 $(ARM64) $(BUILD) -ldflags='-s -w' -o $@ ./cmd/kiosk

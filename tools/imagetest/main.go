@@ -156,7 +156,7 @@ func (s stand) run(ctx context.Context, l *lab, o options) (made, passed int, er
 }
 
 // patience is how long one check may take. A start through UEFI takes 15 s of an emulator that has the machine to itself.
-const patience = 5 * time.Minute
+const patience = 3 * time.Minute
 
 func (l *lab) try(ctx context.Context, c check) (string, error) {
 	ctx, stop := context.WithTimeout(ctx, patience)

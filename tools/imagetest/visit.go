@@ -73,7 +73,7 @@ func (l *lab) toPasscode(ctx context.Context, file string) error {
 	if err := l.insert(ctx, file); err != nil {
 		return err
 	}
-	if _, err := l.see(ctx, "consent", consent, "RIGBY"); err != nil {
+	if _, err := l.see(ctx, "consent", consent, "Rigby"); err != nil {
 		return err
 	}
 	if err := l.tap(ctx, "Yes, this is me"); err != nil {
