@@ -115,11 +115,11 @@ func fsck(args ...string) error {
 	return nil
 }
 
-// tool runs a program to its end. What it said is cut to what a log line holds.
+// tool runs a program to its end. Of what it said the beginning is kept; what follows is advice for people at a keyboard.
 func tool(name string, args ...string) (said string, err error) {
 	out, err := exec.Command(name, args...).CombinedOutput()
-	const most = 600
-	said = strings.Join(strings.Fields(string(bytes.ToValidUTF8(out[max(0, len(out)-most):], nil))), " ")
+	const most = 200
+	said = strings.Join(strings.Fields(string(bytes.ToValidUTF8(out[:min(len(out), most)], nil))), " ")
 	if err != nil {
 		return said, fmt.Errorf("%s: %w: %s", name, err, said)
 	}
