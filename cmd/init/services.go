@@ -311,10 +311,10 @@ func (s *system) serve(ctx context.Context) {
 	}
 	s.life.signs = notify.signs(ctx)
 	set := &setup{
-		partition: s.machine.disk.Partition(image.Setup), sticks: s.sticks, log: s.log, network: s.network.set, ps: s.ps,
+		partition: s.machine.disk.Partition(image.Setup), file: setupFile, kept: networkFile, config: kioskConfig, sticks: s.sticks, log: s.log, network: s.network.set, ps: s.ps,
 		start: func() (*process, error) { return s.start("setup", "--from", setupFile, "--dir", kioskFolder) },
 	}
-	if isSetUp() {
+	if set.done() {
 		set.finishAfterCut()
 		settings, err := keptNetwork(networkFile)
 		if err != nil {

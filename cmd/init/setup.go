@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	setupFile   = "/run/latchkey/setup.toml"
-	networkFile = "/data/network.toml"
+	setupFile   = runFolder + "/setup.toml"
+	networkFile = dataFolder + "/network.toml"
 )
 
 // exitRefused is what "kiosk setup" ends with when the file will never do.
@@ -33,6 +33,9 @@ const exitRefused = 3
 // wipes it once the kiosk is enrolled.
 type setup struct {
 	partition string // the setup partition's device
+	file      string // where kiosk setup looks: setupFile
+	kept      string // where the network's settings are kept: networkFile
+	config    string // what kiosk setup leaves last: kioskConfig
 	sticks    *sticks
 	log       *slog.Logger
 	network   func(provision.Network) // told as soon as a file says it
@@ -46,7 +49,7 @@ type setup struct {
 	stale   bool // running has another file than the one that is offered now
 }
 
-// offer is a file that lies at setupFile.
+// offer is a file that lies where kiosk setup looks.
 type offer struct {
 	text   []byte
 	stick  string // where it came from; "" is the partition
@@ -55,9 +58,9 @@ type offer struct {
 
 func (o *offer) sum() [sha256.Size]byte { return sha256.Sum256(o.text) }
 
-// isSetUp tells whether the machine is a kiosk already.
-func isSetUp() bool {
-	_, err := os.Stat(kioskConfig)
+// done tells whether the machine is a kiosk already.
+func (s *setup) done() bool {
+	_, err := os.Stat(s.config)
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
@@ -105,7 +108,7 @@ func (s *setup) again(p *process) bool {
 		s.mu.Unlock()
 		return true
 	}
-	if p.status.ExitStatus() == 0 && isSetUp() {
+	if p.status.ExitStatus() == 0 && s.done() {
 		s.mu.Unlock()
 		return false
 	}
@@ -171,7 +174,7 @@ func (s *setup) offer(o *offer) bool {
 		s.ps.signal(s.running, syscall.SIGTERM) // it works on the other one
 	}
 	s.withdraw()
-	if err := placeFile(setupFile, o.text); err != nil {
+	if err := placeFile(s.file, o.text); err != nil {
 		s.log.Error("provisioning file", "err", err)
 		return false
 	}
@@ -190,7 +193,7 @@ func (s *setup) withdraw() {
 	}
 	clear(s.offered.text)
 	s.offered = nil
-	if err := os.Remove(setupFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(s.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("provisioning file", "err", err)
 	}
 }
@@ -201,7 +204,7 @@ func (s *setup) finish(o *offer) {
 		return
 	}
 	if o.parsed != nil {
-		if err := keepNetwork(o.parsed.Network); err != nil {
+		if err := keepNetwork(s.kept, o.parsed.Network); err != nil {
 			s.log.Error("the network's settings are kept until the machine is restarted, and no longer", "err", err)
 			return // the file is still there, and finish is repeated
 		}
@@ -216,7 +219,7 @@ func (s *setup) finish(o *offer) {
 		}
 	}
 	clear(o.text)
-	if err := os.Remove(setupFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(s.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("setup", "err", err)
 	}
 	s.log.Info("this kiosk is set up")
@@ -288,12 +291,12 @@ func wipePartition(device string) error {
 }
 
 // keepNetwork writes the network's settings to where they outlive the provisioning file.
-func keepNetwork(n provision.Network) error {
+func keepNetwork(path string, n provision.Network) error {
 	b, err := toml.Marshal(n)
 	if err != nil {
 		return err
 	}
-	return durable.Write(networkFile, b)
+	return durable.Write(path, b)
 }
 
 // keptNetwork are the settings of a kiosk that was set up. Without them it asks DHCP, which is what most networks have.
