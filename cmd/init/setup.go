@@ -42,6 +42,8 @@ type setup struct {
 	ps        *processes
 	start     func() (*process, error) // kiosk setup
 
+	looking sync.Mutex // one look at a time: sticks are mounted at one place
+
 	mu      sync.Mutex
 	offered *offer
 	refused [][sha256.Size]byte // files that kiosk setup has refused
@@ -67,20 +69,18 @@ func (s *setup) done() bool {
 // run returns when the kiosk is set up, or ctx ends.
 func (s *setup) run(ctx context.Context) {
 	s.look()
-	looking, stop := context.WithCancel(ctx)
-	var looked sync.WaitGroup
-	looked.Go(func() {
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
 		for {
 			select {
-			case <-looking.Done():
+			case <-watching.Done():
 				return
 			case <-s.sticks.appeared:
 				s.look()
 			}
 		}
 	})
-	defer looked.Wait()
-	defer stop()
 	s.ps.keep(ctx, s.log, unit{
 		name: "setup", patience: endPatience,
 		start: func() (*process, error) {
@@ -92,9 +92,9 @@ func (s *setup) run(ctx context.Context) {
 		},
 		ended: func(p *process, _ int) bool { return s.again(p) },
 	})
+	stop()
+	watch.Wait()
 	if ctx.Err() == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.finish(s.offered)
 		s.offered = nil
 	}
@@ -126,6 +126,8 @@ func (s *setup) again(p *process) bool {
 
 // look offers the first file that was not refused: a stick's goes first, since somebody has just put it in.
 func (s *setup) look() {
+	s.looking.Lock()
+	defer s.looking.Unlock()
 	found := false
 	s.sticks.find(func(text []byte, device string) bool {
 		found = s.offer(&offer{text: text, stick: device})
