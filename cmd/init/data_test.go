@@ -299,3 +299,57 @@ func TestATPMOpensWhatItSealedAndNoOther(t *testing.T) {
 		}
 	}
 }
+
+// On a file, e2fsprogs works as on a device.
+func TestTheFileSystemFillsItsPlaceAndIsMended(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "fs")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeFS(file); err != nil {
+		t.Fatal(err)
+	}
+	size := func() int64 {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		b := make([]byte, superblockSize)
+		if _, err := f.ReadAt(b, superblockAt); err != nil {
+			t.Fatal(err)
+		}
+		return ext4Size(b)
+	}
+	if got := size(); got != 16<<20 {
+		t.Errorf("made with %d bytes", got)
+	}
+	if err := os.Truncate(file, 32<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkFS(file); err != nil || size() != 32<<20 {
+		t.Errorf("grown to %d, %v", size(), err)
+	}
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// Its first block, of which it has copies.
+	if _, err := f.WriteAt(make([]byte, 4096), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkFS(file); err != nil || size() != 32<<20 {
+		t.Errorf("mended to %d, %v", size(), err)
+	}
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0xa5}, 32<<20), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkFS(file); err == nil {
+		t.Error("nothing is left of it, and nobody noticed")
+	}
+}

@@ -151,6 +151,10 @@ func say(format string, args ...any) { log(5, fmt.Sprintf(format, args...)) }
 
 // log writes a line of a level of syslog(3)'s.
 func log(level int, line string) {
+	if os.Getpid() != 1 { // as modprobe, and in tests
+		fmt.Fprintln(os.Stderr, "init:", line)
+		return
+	}
 	if to, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0); err == nil {
 		fmt.Fprintf(to, "<%d>init: %s\n", level, line)
 		to.Close()
