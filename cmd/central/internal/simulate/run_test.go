@@ -126,8 +126,16 @@ type plan struct {
 	second   bool
 }
 
-// ofOneCell: the bits of a seed from here on name the one cell that its episodes are about; none if they are zero.
-const ofOneCell = 32
+// ofOneCell is the upper half of the seeds whose episodes are about one cell, so many.
+func ofOneCell(i, episodes int) uint64 { return uint64(episodes)<<48 | uint64(i+1)<<32 }
+
+// about is the cell of such a seed, and how many episodes it has; -1 and all for others.
+func about(seed uint64) (i, n int) {
+	if seed>>32 == 0 {
+		return -1, episodes
+	}
+	return int(seed>>32&0xffff) - 1, int(seed >> 48)
+}
 
 var whole = plan{0, episodes, true}
 
@@ -141,13 +149,14 @@ func (s *simulator) run(t *testing.T, seed uint64, p plan) *world {
 		if err := w.backUp(); err != nil {
 			w.breaks(harness, "%v", err)
 		}
-		for i := p.from; i < p.to && len(w.broken) == 0; i++ {
+		one, n := about(seed)
+		for i := p.from; i < min(p.to, n) && len(w.broken) == 0; i++ {
 			w.rng = rand.New(rand.NewPCG(seed, uint64(i)+1))
 			first := s.cells[(int(seed)*episodes+i)%len(s.cells)]
-			if *about != "" {
-				first = s.named(t, *about)
-			} else if at := seed >> ofOneCell; at > 0 {
-				first = s.cells[(at-1)%uint64(len(s.cells))]
+			if *only != "" {
+				first = s.named(t, *only)
+			} else if one >= 0 {
+				first = s.cells[one%len(s.cells)]
 			}
 			second := s.cells[w.rng.IntN(len(s.cells))]
 			if slices.Contains(writing, first.step) && w.rng.IntN(2) == 0 { // what went wrong goes wrong again
