@@ -6,8 +6,7 @@
 // partition table, is emptied first and written last, when everything else has been found as it should be: a write that failed at any point
 // leaves nothing that boots. What an older installation left is made unreadable to the new one: see Image.Write.
 //
-// Files that a medium does not fill to the last byte are no concern of it: it knows no other images than those with package manifest's
-// manifest, compressed by zstd (RFC 8878).
+// It knows no other images than those that have package manifest's manifest and are compressed by zstd (RFC 8878).
 package flash
 
 import (
@@ -89,6 +88,9 @@ func Open(ctx context.Context, path string, trusted []note.Verifier, progress fu
 		return nil, bad("%s has %d bytes and its manifest says %d: it was cut short, or they are of two images; fetch both again", path, info.Size(), m.Compressed.Size)
 	}
 	sum, err := manifest.SumOf(&counted{ctx: ctx, r: f, total: m.Compressed.Size, tell: progress})
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("stopped while the image was checked; nothing was written: %w", ctx.Err())
+	}
 	if err != nil {
 		return nil, bad("read %s: %w", path, err)
 	}

@@ -398,6 +398,14 @@ func TestFile(t *testing.T) {
 	if !errors.As(err, &failed) || !errors.Is(err, context.Canceled) || !bytes.Equal(contents(t, path), before) {
 		t.Errorf("stopped: %v", err)
 	}
+	// Stopped before it began, and while the image was checked.
+	if err := opened.WriteFile(ctx, path, flash.Options{}); !errors.As(err, &failed) {
+		t.Errorf("stopped: %v", err)
+	}
+	var damaged *flash.ImageError
+	if _, err := flash.Open(ctx, im.Path, im.Trusted, nil); !errors.Is(err, context.Canceled) || errors.As(err, &damaged) {
+		t.Errorf("stopped: %v", err)
+	}
 	for _, bad := range []string{dir, filepath.Join(dir, "no/such/folder"), "/dev/full"} {
 		var unfit *flash.UnfitError
 		if err := opened.WriteFile(t.Context(), bad, flash.Options{}); !errors.As(err, &unfit) {

@@ -204,7 +204,12 @@ func (im *Image) runs(setupAt, setupSize int64, fresh bool) (list []run, total i
 	return list, total, nil
 }
 
-func (im *Image) write(ctx context.Context, t target, o Options) error {
+func (im *Image) write(ctx context.Context, t target, o Options) (err error) {
+	defer func() {
+		if why := ctx.Err(); err != nil && why != nil {
+			err = &WriteError{t.name, "stopped before it was done: it does not boot", why}
+		}
+	}()
 	setupAt, setupSize, err := im.partition(ctx, image.Setup)
 	if err != nil {
 		return err
@@ -277,7 +282,7 @@ func (im *Image) each(ctx context.Context, t target, list []run, partition []byt
 	some func(context.Context, run, []byte, func(int64)) error, none func(context.Context, run, func(int64)) error) error {
 	for _, r := range list {
 		if err := ctx.Err(); err != nil {
-			return stopped(t.name, err)
+			return err
 		}
 		var err error
 		switch {
@@ -305,7 +310,7 @@ const step = 1 << 20
 func (t target) put(ctx context.Context, r run, b []byte, progress func(int64)) error {
 	for at := int64(0); at < r.size; at += step {
 		if err := ctx.Err(); err != nil {
-			return stopped(t.name, err)
+			return err
 		}
 		part := b[at:min(at+step, r.size)]
 		if n, err := t.WriteAt(part, r.at+at); err != nil || n < len(part) {
@@ -350,7 +355,7 @@ func (t target) read(ctx context.Context, r run, progress func(int64), equal fun
 	b := aligned(min(step, r.size))
 	for at := int64(0); at < r.size; at += step {
 		if err := ctx.Err(); err != nil {
-			return stopped(t.name, err)
+			return err
 		}
 		part := b[:min(step, r.size-at)]
 		if n, err := t.ReadAt(part, r.at+at); n < len(part) {
@@ -416,10 +421,6 @@ func failure(name, done string, err error) error {
 		reason = "it ends before the image does: it holds less than it says; take another"
 	}
 	return &WriteError{name, reason, err}
-}
-
-func stopped(name string, err error) error {
-	return &WriteError{name, "stopped before it was done: it does not boot", err}
 }
 
 // Size in the units that are printed on media: 1 GB is a thousand million bytes.
