@@ -131,7 +131,7 @@ func benchLab(b *testing.B, img string, tpm bool) *lab {
 		l.close()
 		os.RemoveAll(dir)
 	})
-	do(b, l.furnish(b.Context(), filepath.Join(images, img), tpm))
+	do(b, l.furnish(b.Context(), filepath.Join(images, img), tpm, false))
 	return l
 }
 

@@ -30,7 +30,8 @@ type lab struct {
 	out           interface{ Write([]byte) (int, error) }
 
 	rig     *rig.Rig
-	tpm     *swtpm.TPM // nil for none
+	tpm     *swtpm.TPM   // nil for none
+	pi      *qemu.Config // what a Raspberry Pi boots; nil for UEFI
 	reader  *cardsim.QEMUReader
 	booting time.Time // of the last start
 	shown   image.Image
@@ -42,7 +43,7 @@ type lab struct {
 }
 
 // furnish copies the image's disk and starts central.
-func (l *lab) furnish(ctx context.Context, img string, tpm bool) (err error) {
+func (l *lab) furnish(ctx context.Context, img string, tpm, pi bool) (err error) {
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return err
 	}
@@ -58,6 +59,11 @@ func (l *lab) furnish(ctx context.Context, img string, tpm bool) (err error) {
 			return err
 		}
 		if err := l.putTPM(ctx); err != nil {
+			return err
+		}
+	}
+	if pi {
+		if err := l.takeFirmwaresPlace(ctx); err != nil {
 			return err
 		}
 	}
@@ -78,6 +84,9 @@ func (l *lab) close() {
 // powerOn starts the machine.
 func (l *lab) powerOn(ctx context.Context) (err error) {
 	c := qemu.Config{Dir: filepath.Join(l.dir, "m"), Screen: qemu.Panel, Firmware: l.firmware, Disk: l.disk, Network: true, Reader: true}
+	if l.pi != nil {
+		c.Firmware, c.Pi, c.Kernel, c.Initrd, c.Append, c.Tree = "", true, l.pi.Kernel, l.pi.Initrd, l.pi.Append, l.pi.Tree
+	}
 	if l.tpm != nil {
 		c.TPM = l.tpm.Socket
 	}
@@ -216,15 +225,14 @@ func (l *lab) enter(ctx context.Context, digits string) error {
 }
 
 // keyOf finds a digit of the on-screen keypad, which stands in the right half: where the digit stands alone in a row of three, or the
-// zero between its neighbours.
+// zero between its neighbours; or on the keyboard, where all ten stand in one row.
 func keyOf(page letters.Page, digit rune) (image.Point, error) {
 	bare := func(cells []rune, x int) bool {
-		return x >= len(cells) || cells[x] == ' ' || cells[x] >= 0x2500 && cells[x] < 0x2600
+		return x < 0 || x >= len(cells) || cells[x] == ' ' || cells[x] >= 0x2500 && cells[x] < 0x2600
 	}
-	for y, row := range page {
-		cells := []rune(row)
-		alone, at := 0, -1
-		for x := len(cells) / 2; x < len(cells); x++ {
+	find := func(cells []rune, from int) (alone, at int) {
+		at = -1
+		for x := from; x < len(cells); x++ {
 			if c := cells[x]; c >= '0' && c <= '9' && bare(cells, x-1) && bare(cells, x+1) {
 				alone++
 				if c == digit {
@@ -232,7 +240,18 @@ func keyOf(page letters.Page, digit rune) (image.Point, error) {
 				}
 			}
 		}
-		if at >= 0 && (alone == 3 || digit == '0' && alone == 1) {
+		return alone, at
+	}
+	for y, row := range page {
+		cells := []rune(row)
+		all, at := find(cells, 0)
+		if all != 10 {
+			var alone int
+			if alone, at = find(cells, len(cells)/2); alone != 3 && (digit != '0' || alone != 1) {
+				continue
+			}
+		}
+		if at >= 0 {
 			return image.Pt((2*at+1)*letters.CellWidth/2, (2*y+1)*letters.CellHeight/2), nil
 		}
 	}

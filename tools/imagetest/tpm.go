@@ -19,7 +19,7 @@ import (
 // putTPM gives the machine a TPM: tpmport goes before the image's first process, in an archive behind that of the initial RAM disks on the boot
 // partition. Kernel, root and first process stay the image's own.
 func (l *lab) putTPM(ctx context.Context) error {
-	kernel, err := l.kernelPackage(ctx)
+	kernel, err := l.kernelPackage(ctx, image.UEFI)
 	if err != nil {
 		return err
 	}
@@ -60,14 +60,14 @@ func (l *lab) putTPM(ctx context.Context) error {
 	return nil
 }
 
-// kernelPackage unpacks the kernel that the image has, and returns where.
-func (l *lab) kernelPackage(ctx context.Context) (string, error) {
+// kernelPackage unpacks the kernel that a board's image has, and returns where.
+func (l *lab) kernelPackage(ctx context.Context, board string) (string, error) {
 	const lock = "image/debian.lock" // this tool runs at the top of the repository
 	text, err := os.ReadFile(lock)
 	if err != nil {
 		return "", err
 	}
-	_, section, _ := strings.Cut(string(text), "["+image.UEFI+"]")
+	_, section, _ := strings.Cut(string(text), "["+board+"]")
 	for line := range strings.Lines(section) {
 		f := strings.Fields(line)
 		if len(f) != 6 || !strings.HasPrefix(f[0], "linux-image-") || f[0] == "linux-image-arm64" {
@@ -87,5 +87,5 @@ func (l *lab) kernelPackage(ctx context.Context) (string, error) {
 		}
 		return dir, nil
 	}
-	return "", fmt.Errorf("%s names no kernel for %s", lock, image.UEFI)
+	return "", fmt.Errorf("%s names no kernel for %s", lock, board)
 }

@@ -35,16 +35,30 @@ func (c Config) devices(m *Machine) (args []string, err error) {
 		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+filepath.Join(c.Firmware, "AAVMF_CODE.fd"),
 			"-drive", "if=pflash,format=raw,file="+variables)
 	}
-	if c.Disk != "" {
+	bus := usb + ".0"
+	switch {
+	case c.Pi:
+		bus = piUSB
+		if c.Disk != "" {
+			args = append(args, "-drive", "if=sd,format=raw,cache=writeback,file="+c.Disk)
+		}
+	case c.Disk != "":
 		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=writeback,file="+c.Disk, "-device", "virtio-blk-pci,drive=disk,bootindex=0")
 	}
+	wired := "virtio-net-pci,romfile="
+	if c.Pi {
+		wired = "usb-net,bus=" + bus
+	}
 	if c.Network {
-		args = append(args, "-netdev", "user,id=wire", "-device", "virtio-net-pci,netdev=wire,romfile=,id="+network)
+		args = append(args, "-netdev", "user,id=wire", "-device", wired+",netdev=wire,id="+network)
 	} else {
 		args = append(args, "-nic", "none")
 	}
+	if c.Reader && !c.Pi {
+		args = append(args, "-device", "qemu-xhci,id="+usb)
+	}
 	if c.Reader {
-		args = append(args, "-device", "qemu-xhci,id="+usb, "-device", "usb-ccid,id="+reader, "-device", "ccid-card-passthru,chardev=reader,id="+card)
+		args = append(args, "-device", "usb-ccid,bus="+bus+",id="+reader, "-device", "ccid-card-passthru,chardev=reader,id="+card)
 	}
 	if c.TPM != "" {
 		args = append(args, "-chardev", "socket,id=tpm,path="+c.TPM, "-device", "virtserialport,chardev=tpm,name=tpm")

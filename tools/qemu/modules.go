@@ -25,10 +25,11 @@ type Modules struct {
 // Module is one that can be loaded.
 type Module struct {
 	Name    string   // as the kernel spells it
-	Path    string   // below the folder of the kernel's version, ending in .ko
+	Path    string   // below the folder of the kernel's version, ending in .ko, or in .ko.xz as it is in Debian's package
 	Needs   []string // names, those alone that it asks for itself
 	Aliases []string // patterns of the devices that it drives, and of other things that it answers to
-	Data    []byte   // not compressed, as the kernel loads it
+	Data    []byte   // not compressed
+	Packed  []byte   // as it is in Debian's package
 }
 
 // OpenModules finds the modules of the kernel in a tree of Debian's packages.
@@ -68,7 +69,7 @@ func (m *Modules) Names(pattern string) (names []string, err error) {
 		if file == "" {
 			continue
 		}
-		is, err := path.Match(pattern, strings.TrimSuffix(m.below(file), ".ko"))
+		is, err := path.Match(pattern, strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(file, m.root+"/"), ".xz"), ".ko"))
 		if err != nil {
 			return nil, fmt.Errorf("pattern %s: %w", pattern, err)
 		}
@@ -81,11 +82,6 @@ func (m *Modules) Names(pattern string) (names []string, err error) {
 	}
 	slices.Sort(names)
 	return names, nil
-}
-
-// below is a module's path, as depmod would have it if it were not compressed.
-func (m *Modules) below(file string) string {
-	return strings.TrimPrefix(strings.TrimSuffix(file, ".xz"), m.root+"/")
 }
 
 // Select reads modules and those that they need, in the order in which they are to be loaded. Those that the kernel has built in need nothing.
@@ -101,8 +97,8 @@ func (m *Modules) Select(names ...string) (list []Module, err error) {
 			return nil
 		}
 		seen[name] = true
-		module := Module{Name: name, Path: m.below(file)}
-		if module.Data, err = readModule(file); err != nil {
+		module := Module{Name: name, Path: strings.TrimPrefix(file, m.root+"/")}
+		if module.Packed, module.Data, err = readModule(file); err != nil {
 			return err
 		}
 		info, err := moduleInfo(module.Data)
@@ -152,16 +148,17 @@ func moduleName(file string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(path.Base(file), ".xz"), ".ko"), "-", "_")
 }
 
-// readModule reads a module as the kernel loads it: not compressed, as Debian's newer kernels have them.
-func readModule(file string) ([]byte, error) {
-	if !strings.HasSuffix(file, ".xz") {
-		return os.ReadFile(file)
+// readModule reads a module, and unpacks it if it is compressed, as those of Debian's newer kernels are.
+func readModule(file string) (packed, data []byte, err error) {
+	if packed, err = os.ReadFile(file); err != nil || !strings.HasSuffix(file, ".xz") {
+		return packed, packed, err
 	}
-	b, err := exec.Command("xz", "-dc", file).Output()
-	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", file, err)
+	cmd := exec.Command("xz", "-dc")
+	cmd.Stdin = bytes.NewReader(packed)
+	if data, err = cmd.Output(); err != nil {
+		return nil, nil, fmt.Errorf("unpack %s: %w", file, err)
 	}
-	return b, nil
+	return packed, data, nil
 }
 
 type info struct{ needs, aliases []string }

@@ -38,27 +38,37 @@ type Config struct {
 	Kernel, Initrd, Append string
 	// Firmware is the folder of Debian's UEFI for such machines (package qemu-efi-aarch64). What it remembers is kept in Dir from one start to the next.
 	Firmware string
-	Disk     string         // file of the raw disk, which is written to; "" is none
-	Network  bool           // one wired card, on which this machine's loopback is HostAddress
-	Reader   bool           // USB, and on it a card reader: DialReader
-	TPM      string         // control socket of a software TPM; "" is none
-	Screen   image.Point    // its size, in pixels
-	Lines    map[int]string // names of the lines of its GPIO chip, 0 to 7, as a device tree gives them
-	Args     []string       // more of QEMU's command line
+	Disk     string // file of the raw disk, which is written to; "" is none
+	Network  bool   // one wired card, on which this machine's loopback is HostAddress
+	Reader   bool   // USB, and on it a card reader: DialReader
+	// TPM is the socket of a software TPM's commands, which the machine finds behind a serial port named tpm: no driver of Debian's kernels for it
+	// knows what QEMU emulates. "" is none.
+	TPM string
+	// Pi is a Raspberry Pi 3B, the youngest that Debian's emulator knows, in place of the usual machine. It boots a kernel, with Tree, the file of
+	// its device tree, which PiTree makes; its disk is an SD card.
+	Pi     bool
+	Tree   string
+	Screen image.Point    // its size, in pixels
+	Lines  map[int]string // names of the lines of its GPIO chip, 0 to 7, as a device tree gives them
+	Args   []string       // more of QEMU's command line
 }
 
 // Memory of a machine, in MiB.
 const Memory = 512
 
-// The machine, without what is to run on it. Its interrupt controller and processor are the least that Debian's kernel boots on.
-var machine = []string{
-	"-nodefaults", "-no-user-config", "-display", "none", "-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", strconv.Itoa(Memory),
-	"-rtc", "base=utc",
-	"-device", "virtio-tablet-pci", "-device", "virtio-keyboard-pci",
-	"-device", "i6300esb", "-action", "watchdog=reset",
-	"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent",
-	"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
-}
+// What all machines have, and what the usual one is made of, without what is to run on it. Its interrupt controller and processor are the
+// least that Debian's kernel boots on.
+var (
+	machine = []string{
+		"-nodefaults", "-no-user-config", "-display", "none", "-rtc", "base=utc", "-action", "watchdog=reset",
+		"-chardev", "stdio,id=console,signal=off",
+	}
+	virt = []string{
+		"-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", strconv.Itoa(Memory),
+		"-device", "virtio-tablet-pci", "-device", "virtio-keyboard-pci", "-device", "i6300esb",
+		"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent", "-serial", "chardev:console",
+	}
+)
 
 // Machine is a running machine. Close it.
 type Machine struct {
@@ -83,7 +93,12 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
 	m := &Machine{Size: c.Screen, dir: c.Dir, ended: make(chan struct{})}
-	args := append([]string{"-device", fmt.Sprintf("virtio-gpu-pci,xres=%d,yres=%d", c.Screen.X, c.Screen.Y)}, machine...)
+	args := append([]string{}, machine...)
+	if c.Pi {
+		args = append(args, c.pi()...)
+	} else {
+		args = append(append(args, virt...), "-device", fmt.Sprintf("virtio-gpu-pci,xres=%d,yres=%d", c.Screen.X, c.Screen.Y))
+	}
 	if len(c.Lines) > 0 {
 		tree, err := m.nameLines(ctx, c.Lines)
 		if err != nil {
@@ -170,7 +185,7 @@ func (m *Machine) dial(ctx context.Context, name string) (net.Conn, error) {
 // nameLines makes the machine's device tree anew with names for GPIO lines, as the boards' trees have, and returns its path.
 func (m *Machine) nameLines(ctx context.Context, names map[int]string) (string, error) {
 	tree := m.path("tree.dtb")
-	dump := append([]string{}, machine...)
+	dump := append(append([]string{}, machine...), virt...)
 	dump = append(dump, "-machine", "dumpdtb="+tree, "-chardev", "null,id=agent")
 	if out, err := exec.CommandContext(ctx, Program, dump...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("qemu: write the device tree: %w: %s", err, out)
