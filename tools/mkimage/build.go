@@ -181,22 +181,32 @@ func (b *build) kernel(ctx context.Context, packages *unpacked) (s system, err e
 			return s, err
 		}
 	}
-	early, err := selectModules(modules, b.config.Early)
+	first, err := selectModules(modules, b.config.First)
 	if err != nil {
 		return s, err
 	}
-	if s.modules, err = selectModules(modules, slices.Concat(b.config.Early, b.config.Modules)); err != nil {
+	early, err := selectModules(modules, slices.Concat(b.config.First, b.config.Early))
+	if err != nil {
+		return s, err
+	}
+	if s.modules, err = selectModules(modules, b.config.Modules); err != nil {
 		return s, err
 	}
 	disk := qemu.Tree{}
 	if err := disk.Add("init", filepath.Join(b.programs, "init")); err != nil {
 		return s, err
 	}
-	var list strings.Builder
+	// Not packed here, for the whole is.
+	dir, at := "usr/lib/modules/"+s.version+"/", func(m qemu.Module) string { return strings.TrimSuffix(m.Path, ".xz") }
 	for _, m := range early {
-		name := "modules.d/" + m.Name + ".ko"
-		disk[name] = qemu.File{Mode: 0o644, Data: m.Data}
-		fmt.Fprintln(&list, "/"+name)
+		disk[dir+at(m)] = qemu.File{Mode: 0o644, Data: m.Data}
+	}
+	for name, text := range moduleTables(early, at) {
+		disk[dir+name] = qemu.File{Mode: 0o644, Data: []byte(text)}
+	}
+	var list strings.Builder
+	for _, m := range first {
+		fmt.Fprintln(&list, "/"+dir+at(m))
 	}
 	disk["modules"] = qemu.File{Mode: 0o644, Data: []byte(list.String())}
 	plain := filepath.Join(b.work, "initrd.cpio")

@@ -17,6 +17,7 @@ type part struct {
 	Packages  map[string][]string // names by suite of Debian
 	Files     []string            // of packages, below /; NAME/... is a folder and all below it
 	Without   []string            // paths below such a folder that stay out
+	First     []string            // modules of the initial RAM disk that are loaded whatever the machine is
 	Early     []string            // modules of the initial RAM disk
 	Modules   []string            // of the root
 	Arguments string              // of the kernel
@@ -73,6 +74,7 @@ func (c config) of(board string, debug bool) part {
 		all.Modules = append(all.Modules, p.Modules...)
 		all.Trees = append(all.Trees, p.Trees...)
 		all.Firmware = append(all.Firmware, p.Firmware...)
+		all.First = append(all.First, p.First...)
 		all.Early = append(all.Early, p.Early...)
 		all.Arguments = strings.TrimSpace(all.Arguments + " " + p.Arguments)
 	}

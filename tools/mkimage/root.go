@@ -178,9 +178,19 @@ func needed(data []byte) ([]string, error) {
 	return wanted, nil
 }
 
-// addModules takes modules with the tables by which they are found: modules.dep and modules.alias as depmod writes them (their manual pages, section 5).
+// addModules takes modules, as they are in Debian's packages, which the kernel can load as they are.
 func (r *root) addModules(version string, modules []qemu.Module) {
 	dir := path.Join("usr/lib/modules", version)
+	for _, m := range modules {
+		r.tree[path.Join(dir, m.Path)] = node{0o644, m.Packed}
+	}
+	for name, text := range moduleTables(modules, func(m qemu.Module) string { return m.Path }) {
+		r.tree[path.Join(dir, name)] = node{0o644, []byte(text)}
+	}
+}
+
+// moduleTables are modules.dep and modules.alias, by which modules are found, as depmod writes them (their manual pages, section 5).
+func moduleTables(modules []qemu.Module, at func(qemu.Module) string) map[string]string {
 	byName := map[string]qemu.Module{}
 	for _, m := range modules {
 		byName[m.Name] = m
@@ -189,18 +199,16 @@ func (r *root) addModules(version string, modules []qemu.Module) {
 	aliases.WriteString("# Aliases extracted from modules themselves.\n")
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		m := byName[name]
-		r.tree[path.Join(dir, m.Path)] = node{0o644, m.Data}
-		fmt.Fprintf(&deps, "%s:", m.Path)
+		fmt.Fprintf(&deps, "%s:", at(m))
 		for _, n := range order(byName, m) {
-			fmt.Fprintf(&deps, " %s", byName[n].Path)
+			fmt.Fprintf(&deps, " %s", at(byName[n]))
 		}
 		deps.WriteByte('\n')
 		for _, a := range m.Aliases {
 			fmt.Fprintf(&aliases, "alias %s %s\n", a, m.Name)
 		}
 	}
-	r.tree[path.Join(dir, "modules.dep")] = node{0o644, []byte(deps.String())}
-	r.tree[path.Join(dir, "modules.alias")] = node{0o644, []byte(aliases.String())}
+	return map[string]string{"modules.dep": deps.String(), "modules.alias": aliases.String()}
 }
 
 // order are the modules that one needs, the one that is to be loaded first last.
