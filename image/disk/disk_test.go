@@ -122,6 +122,35 @@ func TestDataGrowsToTheMediumsEnd(t *testing.T) {
 	}
 }
 
+func TestAMediumGetsGUIDsOfItsOwnOnce(t *testing.T) {
+	t.Parallel()
+	seen := map[GUID]bool{}
+	for range 2 {
+		m := made(t, 64*mib, 32*mib)
+		if _, _, err := Grow(m, 64*mib, "data"); err != nil {
+			t.Fatal(err)
+		}
+		table, err := Read(m, 64*mib)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(m.b[:3*Sector])
+		if _, _, err := Grow(m, 64*mib, "data"); err != nil {
+			t.Fatal(err)
+		}
+		mended, err := Read(m, 64*mib)
+		if err != nil || !slices.Equal(mended.Partitions, table.Partitions) || mended.disk != table.disk {
+			t.Errorf("mended: %+v, %v", mended, err)
+		}
+		for _, p := range append(table.Partitions, Partition{ID: table.disk}) {
+			if seen[p.ID] || p.ID == (GUID{}) {
+				t.Errorf("%s of %q is another's", p.ID, p.Name)
+			}
+			seen[p.ID] = true
+		}
+	}
+}
+
 // sfdisk is another's reading of the table.
 func TestSfdiskFindsNoFault(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ const alignment = 1 << 20 / Sector
 
 // Grow gives the partition of a name, which must be the last, the rest of a medium of so many bytes, and puts the table's backup at the
 // medium's end. It also mends a damaged table from the backup. It returns the partition as it is then, and whether anything was written.
+//
+// A table that came from elsewhere, which is known by its backup's place, gets GUIDs of its own: all media of an image have the same ones, and a
+// machine with two of them could not tell which it booted.
 //
 // A power cut leaves the old table or the new one. The new backup is durable before the first table is touched, and all of that which
 // changes, the header, the first entries and the protective MBR, is in the medium's first 4 KiB, which are written at once; should a medium
@@ -52,10 +56,28 @@ func Grow(m Medium, size int64, name string) (_ Partition, wrote bool, err error
 	}
 	p.Last = last
 	binary.LittleEndian.PutUint64(t.entry(p.Number)[40:], last)
+	if t.alternate != t.sectors-1 && !t.damaged {
+		t.disk = newGUID()
+		for _, other := range t.Partitions {
+			id := newGUID()
+			copy(t.entry(other.Number)[16:], id[:])
+			if other.Number == p.Number {
+				p.ID = id
+			}
+		}
+	}
 	if err := t.write(m); err != nil {
 		return Partition{}, false, fmt.Errorf("grow %s: %w", name, err)
 	}
 	return p, true, nil
+}
+
+// newGUID is a random one (RFC 9562, 5.4), in a table's order of bytes.
+func newGUID() (g GUID) {
+	rand.Read(g[:])
+	g[7] = g[7]&0x0f | 0x40
+	g[8] = g[8]&0x3f | 0x80
+	return g
 }
 
 // write writes the backup and then the first table.
