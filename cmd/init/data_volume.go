@@ -152,11 +152,15 @@ func (v *volume) newKey() (secret.Value, error) {
 	return key, nil
 }
 
-// seekTPM loads the drivers of what is there, and then of what those have found: a TPM may be behind a bus whose driver is a module.
+// seekTPM has the TPM's driver loaded, before all others are: it may be a module.
 func seekTPM() {
-	if _, err := os.Stat(tpmDevice); err == nil {
-		return
+	if _, err := os.Stat(tpmDevice); err != nil {
+		loadDrivers()
 	}
+}
+
+// loadDrivers loads the drivers of what is there, and then of what those have found, such as behind a bus.
+func loadDrivers() {
 	drivers, err := kernelModules()
 	if err != nil {
 		say("%v", err)

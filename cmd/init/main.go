@@ -137,6 +137,9 @@ const deathTime = 10 * time.Second
 // die tells why the machine cannot go on, on the screen and in the kernel's log, and restarts it. The boot loader counts such starts.
 func die(err error) {
 	log(2, fmt.Sprintf("this kiosk cannot start: %v", err)) // also a quiet kernel prints what is critical
+	if !inInitramfs() {
+		loadDrivers() // the screen's, say
+	}
 	// The screen may be missing; the kernel's log has it.
 	if tty, open := os.OpenFile("/dev/tty1", os.O_WRONLY|unix.O_NOCTTY, 0); open == nil {
 		fmt.Fprintf(tty, "\r\n This kiosk cannot start: %v.\r\n It tries again in %d seconds.\r\n", err, int(deathTime.Seconds()))
