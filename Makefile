@@ -112,7 +112,11 @@ vm-test: deps-vm arm64 bin/arm64/guest bin/vmtest ## boot Debian's kernel on an 
 DEBUG ?=
 .PHONY: image
 image: deps-image bin/mkimage bin/arm64/image/init bin/arm64/image/kiosk ## what a kiosk's medium is flashed with: BOARD=uefi-arm64, pi4 or pi5; DEBUG=1 with a shell on the serial line
-	@bin/mkimage build --board '$(BOARD)' $(if $(DEBUG),--debug)
+	@GO='$(GO)' bin/mkimage build --board '$(BOARD)' $(if $(DEBUG),--debug)
+
+.PHONY: image-repro
+image-repro: deps-image ## make the image of BOARD twice, each time from a clone and without what was built before, and compare every byte
+	@GO='$(GO)' tools/repro '$(BOARD)'
 
 LONG ?=
 .PHONY: image-test

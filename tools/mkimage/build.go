@@ -87,18 +87,24 @@ func (b *build) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	disk := filepath.Join(b.out, b.name()+".img")
+	disk := filepath.Join(b.work, b.name()+".img")
 	if err := writeDisk(ctx, disk, b.board, partitions); err != nil {
 		return err
 	}
-	if err := b.finish(ctx, disk); err != nil {
+	compressed, err := b.compress(ctx, disk)
+	if err != nil {
+		return err
+	}
+	about, err := b.manifest(disk, compressed)
+	if err != nil {
 		return err
 	}
 	sbom, err := b.sbom(ctx, packages, kernel)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(b.out, b.name()+".sbom.json"), sbom, 0o644); err != nil {
+	// What stands in its place is whole.
+	if err := b.publish(map[string]string{".img": disk, ".img.zst": compressed, ".manifest": about, ".sbom.json": sbom}); err != nil {
 		return err
 	}
 	b.say("built in %.0f s", time.Since(began).Seconds())

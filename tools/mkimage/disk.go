@@ -27,16 +27,10 @@ func writeDisk(ctx context.Context, file, board string, contents map[string]stri
 		fmt.Fprintf(&script, "start=%d, size=%d, type=%s, uuid=%s, name=%q\n", at/sector, p.MiB<<20/sector, p.Type, guid("partition", board, p.Name), p.Name)
 		at += p.MiB << 20
 	}
-	// Beside its place first: what stands there is whole.
-	f, err := os.Create(file + ".new")
+	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := f.Truncate(at + align); err != nil {
 		return err
@@ -56,10 +50,8 @@ func writeDisk(ctx context.Context, file, board string, contents map[string]stri
 		}
 		at += p.MiB << 20
 	}
-	if _, err := command(ctx, "sfdisk", "--verify", f.Name()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), file)
+	_, err = command(ctx, "sfdisk", "--verify", f.Name())
+	return err
 }
 
 // copySparse writes a file's blocks that are not zero.

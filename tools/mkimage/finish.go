@@ -10,49 +10,63 @@ import (
 	"latchkey/image/manifest"
 )
 
-// finish makes what is handed out beside the raw disk: the compressed one, and the signed manifest of both.
-func (b *build) finish(ctx context.Context, disk string) error {
+// compress makes the file that is handed out.
+func (b *build) compress(ctx context.Context, disk string) (string, error) {
 	compressed := disk + ".zst"
 	// A window of 128 MiB, the largest that zstd takes without being told, sees slot a from slot b.
-	if _, err := command(ctx, "zstd", "-q", "-f", "-12", "--long=27", "-T2", disk, "-o", compressed); err != nil {
-		return err
-	}
+	_, err := command(ctx, "zstd", "-q", "-12", "--long=27", "-T2", disk, "-o", compressed)
+	return compressed, err
+}
+
+// manifest makes the signed description of both.
+func (b *build) manifest(disk, compressed string) (string, error) {
 	signer, err := b.signer()
 	if err != nil {
-		return err
+		return "", err
 	}
 	raw, err := os.Open(disk)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer raw.Close()
 	info, err := raw.Stat()
 	if err != nil {
-		return err
+		return "", err
 	}
 	free, err := manifest.Free(raw, info.Size())
 	if err != nil {
-		return err
+		return "", err
 	}
 	m, err := manifest.Make(raw, info.Size(), free...)
 	if err != nil {
-		return err
+		return "", err
 	}
 	packed, err := os.Open(compressed)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer packed.Close()
 	if m.Compressed, err = manifest.SumOf(packed); err != nil {
-		return err
+		return "", err
 	}
 	m.Board, m.Version, m.Built, m.Debug = b.board, b.version, b.built, b.debug
 	text, err := m.Sign(signer)
 	if err != nil {
-		return err
+		return "", err
 	}
 	b.say("%s: %.1f MiB, signed by %s", filepath.Base(compressed), mib(m.Compressed.Size), signer.Name())
-	return os.WriteFile(filepath.Join(b.out, b.name()+".manifest"), text, 0o644)
+	file := filepath.Join(b.work, "manifest")
+	return file, os.WriteFile(file, text, 0o644)
+}
+
+// publish puts files by their ending into the place for what is made.
+func (b *build) publish(files map[string]string) error {
+	for ending, file := range files {
+		if err := os.Rename(file, filepath.Join(b.out, b.name()+ending)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *build) signer() (note.Signer, error) {

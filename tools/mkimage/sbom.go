@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"debug/buildinfo"
 	"errors"
@@ -21,7 +20,7 @@ import (
 
 // sbom lists what is in the image (CycloneDX 1.6): packages of Debian of which at least one file is in it, our programs, and the modules
 // that they are built from. Licences are those that packages and modules name themselves; nobody has judged them.
-func (b *build) sbom(ctx context.Context, packages *unpacked, s system) ([]byte, error) {
+func (b *build) sbom(ctx context.Context, packages *unpacked, s system) (string, error) {
 	bom := cdx.NewBOM()
 	bom.Metadata = &cdx.Metadata{
 		Timestamp: b.built.Format(time.RFC3339),
@@ -35,18 +34,18 @@ func (b *build) sbom(ctx context.Context, packages *unpacked, s system) ([]byte,
 		}
 		c, err := packages.component(p)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		components[c.PackageURL] = c
 	}
 	cache, err := command(ctx, goTool(), "env", "GOMODCACHE")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	for _, program := range []string{"init", "kiosk"} {
 		info, err := buildinfo.ReadFile(filepath.Join(b.programs, program))
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		components[program] = cdx.Component{BOMRef: program, Type: cdx.ComponentTypeApplication, Name: "latchkey " + program, Version: b.version}
 		std := "pkg:golang/std@" + strings.TrimPrefix(info.GoVersion, "go")
@@ -57,7 +56,7 @@ func (b *build) sbom(ctx context.Context, packages *unpacked, s system) ([]byte,
 			}
 			licences, err := moduleLicence(strings.TrimSpace(string(cache)), m.Path, m.Version)
 			if err != nil {
-				return nil, err
+				return "", err
 			}
 			at := "pkg:golang/" + m.Path + "@" + url.PathEscape(m.Version)
 			components[at] = cdx.Component{BOMRef: at, Type: cdx.ComponentTypeLibrary, Name: m.Path, Version: m.Version, PackageURL: at, Licenses: licences}
@@ -69,9 +68,13 @@ func (b *build) sbom(ctx context.Context, packages *unpacked, s system) ([]byte,
 	}
 	slices.SortFunc(list, func(a, b cdx.Component) int { return strings.Compare(a.BOMRef, b.BOMRef) })
 	bom.Components = &list
-	var text bytes.Buffer
-	err = cdx.NewBOMEncoder(&text, cdx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(bom, cdx.SpecVersion1_6)
-	return text.Bytes(), err
+	file := filepath.Join(b.work, "sbom.json")
+	f, err := os.Create(file)
+	if err != nil {
+		return "", err
+	}
+	err = cdx.NewBOMEncoder(f, cdx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(bom, cdx.SpecVersion1_6)
+	return file, errors.Join(err, f.Close())
 }
 
 // goTool is the one that builds the rest.
