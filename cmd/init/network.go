@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/vishvananda/netlink"
@@ -338,17 +337,4 @@ func family(a netip.Addr) int {
 		return netlink.FAMILY_V4
 	}
 	return netlink.FAMILY_V6
-}
-
-// stir has the kernel's random numbers begin: who waits for them makes the kernel gather what it needs (getrandom(2)), and some here
-// only look whether they are there.
-func stir(log *slog.Logger) {
-	began := time.Now()
-	if _, err := unix.Getrandom(make([]byte, 1), 0); err != nil {
-		log.Error("random numbers", "err", err)
-		return
-	}
-	if took := time.Since(began); took > time.Second {
-		log.Info("random numbers had to be waited for", "took", took.Round(time.Millisecond).String())
-	}
 }

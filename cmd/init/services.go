@@ -161,7 +161,7 @@ func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
 		})
 	}
 	beside.Go(func() {
-		stir(s.log)
+		stir(s.log, seedFile) // DHCP asks only whether there are random numbers
 		if err := s.network.run(ctx); err != nil {
 			s.log.Error("network", "err", err)
 			s.finish(restart)
