@@ -2,8 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,18 +49,10 @@ func (s *system) callGood(ctx context.Context) {
 
 // good gives the slot that runs its tries back.
 func good(m *machine, board string) error {
-	device := m.disk.Partition(image.Boot)
-	if err := os.MkdirAll(bootFolder, 0o700); err != nil {
+	if err := mountBoot(m.disk, bootFolder); err != nil {
 		return err
 	}
-	if err := unix.Mount(device, bootFolder, "vfat", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_SYNCHRONOUS, ""); err != nil {
-		return fmt.Errorf("mount %s: %w", device, err)
-	}
-	err := selector(board).Good(m.slot)
-	if unmounted := unix.Unmount(bootFolder, 0); err == nil && unmounted != nil {
-		err = fmt.Errorf("unmount %s: %w", device, unmounted)
-	}
-	return err
+	return errors.Join(selector(board).Good(m.slot), unix.Unmount(bootFolder, 0))
 }
 
 // selector is what chooses a slot on a board.

@@ -75,17 +75,24 @@ func stage1() error {
 		return err
 	}
 	// Before the modules: what they find is then told.
-	events, err := listen()
+	events, err := openEvents()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(events)
+	defer events.close()
 	if err := loadModules(moduleList); err != nil {
 		return err
 	}
-	d, err := bootDisk(events)
+	drivers, err := earlyDrivers()
 	if err != nil {
 		return err
+	}
+	d, err := bootDisk(events, drivers)
+	if err != nil {
+		return err
+	}
+	if d.Partition(image.BootA) != "" {
+		countBoot(d, b.slot)
 	}
 	root := d.Partition(map[slot.Slot]string{slot.A: image.RootA, slot.B: image.RootB}[b.slot])
 	verity, err := mapper.Verity(root, b.root, b.blocks)
@@ -106,26 +113,13 @@ func stage1() error {
 	return switchRoot(d)
 }
 
-// listen has the kernel tell of devices (netlink(7), NETLINK_KOBJECT_UEVENT).
-func listen() (int, error) {
-	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_KOBJECT_UEVENT)
-	if err == nil {
-		err = unix.Bind(s, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1})
-	}
-	if err != nil {
-		return -1, fmt.Errorf("listen for devices: %w", err)
-	}
-	return s, nil
-}
-
 // bootDisk waits for the disk that the machine booted from.
-func bootDisk(events int) (*disk.Disk, error) {
+func bootDisk(events *eventSocket, drivers *modules) (*disk.Disk, error) {
 	hint, err := bootHint()
 	if err != nil {
 		return nil, err
 	}
 	patience := time.Now().Add(diskTime)
-	message := make([]byte, 1<<16)
 	for {
 		list, err := disk.List("/sys", partitions...)
 		if err != nil {
@@ -140,15 +134,49 @@ func bootDisk(events int) (*disk.Disk, error) {
 		if left <= 0 {
 			return nil, fmt.Errorf("%w, after %v", err, diskTime)
 		}
-		// A second at most, lest an event is lost in a flood of them.
-		wait := unix.NsecToTimeval(int64(min(left, time.Second)))
-		if err := unix.SetsockoptTimeval(events, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
+		// A second at most: a disk is known a moment before its partitions are, and an event can be lost in a flood of them.
+		if err := events.file.SetReadDeadline(time.Now().Add(min(left, time.Second))); err != nil {
 			return nil, err
 		}
-		if _, _, err := unix.Recvfrom(events, message, 0); err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ENOBUFS) {
-			return nil, fmt.Errorf("listen for devices: %w", err)
+		e, err := events.read()
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, errMissed) {
+			return nil, err
+		}
+		if err == nil {
+			drivers.heed(e)
 		}
 	}
+}
+
+// countBoot takes a try off a slot of a board whose firmware does not count, and restarts the machine into the other slot when none was left.
+// A boot partition that cannot be read or written must not keep a good slot from booting.
+func countBoot(d *disk.Disk, s slot.Slot) {
+	const folder = "/count"
+	leave := false
+	err := mountBoot(d, folder)
+	if err == nil {
+		leave, err = slot.Pi{Boot: folder}.Count(s)
+		err = errors.Join(err, unix.Unmount(folder, 0))
+	}
+	if err != nil {
+		say("%v", err)
+	}
+	if leave {
+		log(2, fmt.Sprintf("slot %s was started %d times and never served: slot %s is started", s, slot.Tries, s.Other()))
+		stop(restart)
+	}
+}
+
+// mountBoot mounts the boot partition for the moment in which something is written there.
+func mountBoot(d *disk.Disk, folder string) error {
+	device := d.Partition(image.Boot)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount(device, folder, "vfat", harmless|unix.MS_SYNCHRONOUS, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", device, err)
+	}
+	return nil
 }
 
 const efivars = "/sys/firmware/efi/efivars"

@@ -24,13 +24,43 @@ func loadModules(list string) error {
 	return nil
 }
 
+// earlyDrivers loads the drivers of devices that are there already, of those in the initial RAM disk, and returns the tables for those to come:
+// to load them all, whatever the machine is, would take seconds.
+func earlyDrivers() (*modules, error) {
+	m, err := kernelModules()
+	if err != nil {
+		return nil, err
+	}
+	list, err := present("")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range list {
+		m.heed(e)
+	}
+	return m, nil
+}
+
+// heed loads what drives a device that came.
+func (m *modules) heed(e uevent) {
+	if alias := e.get("MODALIAS"); alias != "" && e.get("ACTION") != "remove" {
+		if err := m.load(alias); err != nil {
+			say("%v", err)
+		}
+	}
+}
+
 func loadModule(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return fmt.Errorf("load module: %w", err)
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
+	flags := 0
+	if strings.HasSuffix(file, ".xz") {
+		flags = unix.MODULE_INIT_COMPRESSED_FILE
+	}
+	if err := unix.FinitModule(int(f.Fd()), "", flags); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("load module %s: %w", file, err)
 	}
 	return nil
