@@ -56,7 +56,7 @@ type Partition struct {
 	FAT  int // 16 or 32: the width of a FAT file system's entries; 0 for none
 }
 
-// Types of partitions: UEFI 2.10, table 5.7; Microsoft's "basic data", which a Raspberry Pi's boot loader takes for bootable; Linux's.
+// Types of partitions: UEFI 2.10, table 5.7; Microsoft's "basic data", in which a Raspberry Pi's boot loader looks; Linux's.
 const (
 	typeESP   = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 	typeBasic = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
@@ -82,7 +82,7 @@ func Partitions(board string) []Partition {
 		return append([]Partition{{Name: Boot, Type: typeESP, MiB: 192, FAT: 32}}, after...)
 	}
 	return append([]Partition{
-		{Name: Boot, Type: typeESP, MiB: 16, FAT: 16},
+		{Name: Boot, Type: typeBasic, MiB: 16, FAT: 16},
 		{Name: BootA, Type: typeBasic, MiB: 96, FAT: 32},
 		{Name: BootB, Type: typeBasic, MiB: 96, FAT: 32},
 	}, after...)

@@ -23,7 +23,10 @@ boot_delay=0
 
 // raspberry has autoboot.txt, which says whose turn it is, and a partition of each slot with all that its kernel needs.
 func (b *build) raspberry(packages *unpacked, s system, root verity) (map[string]boot, error) {
-	folders := map[string]boot{image.Boot: {"autoboot.txt": {text: string(slot.Autoboot(slot.A))}}}
+	folders := map[string]boot{image.Boot: {
+		"autoboot.txt": {text: string(slot.Autoboot(slot.A))},
+		"config.txt":   {text: "# autoboot.txt says which partition is booted.\n"}, // a partition without one is not looked at
+	}}
 	for name, which := range map[string]slot.Slot{image.BootA: slot.A, image.BootB: slot.B} {
 		files := boot{
 			"config.txt":  {text: configPi},
