@@ -107,18 +107,20 @@ func (l *lab) entries(ctx context.Context) (list []string, err error) {
 	return list, nil
 }
 
+// dataBehind is where the file system begins on the data partition: behind init's header.
+const dataBehind = mib
+
 // fileSystem is the size of the ext4 on the data partition, in bytes, by its superblock (Linux: fs/ext4/ext4.h).
 func (l *lab) fileSystem() (int64, error) {
 	const (
-		behind     = mib // init's header
 		superblock = 1024
 		magic      = 0xEF53
 	)
-	b, err := l.read(image.Data, behind+2*superblock)
+	b, err := l.read(image.Data, dataBehind+2*superblock)
 	if err != nil {
 		return 0, err
 	}
-	s := b[behind+superblock:]
+	s := b[dataBehind+superblock:]
 	if binary.LittleEndian.Uint16(s[0x38:]) != magic {
 		return 0, errors.New("there is no ext4 on the data partition")
 	}

@@ -41,6 +41,13 @@ var inner = []check{
 	{"pcscd is killed: it comes back, and the next card is read", false, killReaderStack},
 	{"the whole system takes at most 128 MiB of memory, with the kiosk ready", false, lean},
 	{"nothing of what the kiosk keeps stands in clear on the disk", false, sealedDisk},
+	{"it starts again, and its TPM opens what it keeps", true, func(ctx context.Context, l *lab) (string, error) {
+		if err := l.powerOn(ctx); err != nil {
+			return "", err
+		}
+		_, err := l.see(ctx, "", attract)
+		return "", err
+	}},
 }
 
 // initLine is what init may write in between.
@@ -210,13 +217,16 @@ func lean(ctx context.Context, l *lab) (string, error) {
 	return fmt.Sprintf(": %d MiB, of which the kernel reserved %d for itself", used, qemu.Memory-total), err
 }
 
+// inClear is what the kiosk keeps in a file.
+const inClear = "BEGIN CERTIFICATE"
+
 // sealedDisk looks for what is on /data in clear where there is no TPM.
 func sealedDisk(ctx context.Context, l *lab) (string, error) {
 	if _, err := l.shell(ctx, "grep -q central_ca /data/kiosk/kiosk.toml && sync"); err != nil {
 		return "", fmt.Errorf("what is looked for is not there: %w", err)
 	}
 	l.powerOff()
-	for _, text := range []string{"central_ca", "BEGIN CERTIFICATE", "kiosk.toml"} {
+	for _, text := range []string{inClear, "central_ca", "kiosk.toml"} {
 		if found, err := l.holds(text); err != nil || found {
 			return "", fmt.Errorf("%q stands on the disk in clear: %w", text, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"latchkey/image"
 	"latchkey/image/provision"
+	"latchkey/tools/rig"
 )
 
 // production are the checks of the image that kiosks run.
@@ -53,6 +54,7 @@ var production = []check{
 		return l.judged(ctx, secondCard)
 	}},
 	{"blocks of root-a have rotted: it restarts, and ends in slot b with the kiosk ready", false, rotten},
+	{"the file system of /data is destroyed: the screen and central know, it is made anew, and the kiosk is itself again when the RA says so", true, loseData},
 }
 
 // setUpByStick does what an engineer does who has the file on a stick.
@@ -185,6 +187,10 @@ func cutPower(ctx context.Context, l *lab) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// Without a TPM nothing is encrypted: the search that finds nothing on a machine with one would find it.
+	if found, err := l.holds(inClear); err != nil || !found {
+		return "", fmt.Errorf("%q stands on the disk: %t, %w", inClear, found, err)
+	}
 	if err := os.Truncate(l.disk, grown); err != nil {
 		return "", err
 	}
@@ -204,7 +210,7 @@ func cutPower(ctx context.Context, l *lab) (string, error) {
 	if p, _, err := l.partition(image.Data); err != nil || is <= was || is < p.Size()-8*mib || p.Size() < grown/2 {
 		return "", fmt.Errorf("the file system has %d MiB, %d before, on a partition of %d: %w", is/mib, was/mib, p.Size()/mib, err)
 	}
-	alarms, err := l.rig.Central("kiosk", "show", "kiosk-1")
+	alarms, err := l.rig.Central("kiosk", "show", rig.KioskID)
 	if err == nil && strings.Contains(alarms, "quarantine") {
 		err = fmt.Errorf("central has put it into quarantine: %s", alarms)
 	}
@@ -239,4 +245,40 @@ func rotten(ctx context.Context, l *lab) (string, error) {
 		err = fmt.Errorf("slot a has tries left: %q", list)
 	}
 	return fmt.Sprintf(": %d restarts, %.0f s, %s", restarts, took.Seconds(), strings.Join(list, " ")), err
+}
+
+// loseData destroys what the kiosk keeps, but for init's header before it.
+func loseData(ctx context.Context, l *lab) (string, error) {
+	l.powerOff()
+	p, _, err := l.partition(image.Data)
+	if err != nil {
+		return "", err
+	}
+	b, err := l.read(image.Data, p.Size())
+	if err != nil {
+		return "", err
+	}
+	for i := dataBehind; i < len(b); i++ {
+		b[i] = byte(i * 7)
+	}
+	if err := l.write(image.Data, b); err != nil {
+		return "", err
+	}
+	if err := l.powerOn(ctx); err != nil {
+		return "", err
+	}
+	if _, err := l.see(ctx, "data-lost", "Its storage has failed"); err != nil {
+		return "", err
+	}
+	if err := l.Await(ctx, "RESET", 1); err != nil {
+		return "", err
+	}
+	if _, err := l.rig.Central("kiosk", "show", rig.KioskID); err != nil {
+		return "", err
+	}
+	if _, err := l.rig.Central("kiosk", "new-log", rig.KioskID); err != nil {
+		return "", err
+	}
+	_, err = l.see(ctx, "data-made-anew", attract)
+	return "", err
 }

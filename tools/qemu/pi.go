@@ -27,7 +27,8 @@ func (c Config) pi() []string {
 	return args
 }
 
-// PiTree puts into a Raspberry Pi's device tree, a file, what the firmware of a board does: its memory and the screen that is already there.
+// PiTree puts into a Raspberry Pi's device tree, a file, what the firmware of a board does: the screen that is there already. It takes out
+// the watchdog, which the emulator takes for a wish to be reset at once (hw/misc/bcm2835_powermgt.c), and the graphics processor, which it does not have.
 func PiTree(ctx context.Context, tree string, c Config) error {
 	const node = "/chosen/framebuffer@3c100000"
 	stride := 4 * c.Screen.X
@@ -43,6 +44,8 @@ func PiTree(ctx context.Context, tree string, c Config) error {
 		{"-t", "i", tree, "/chosen", "#address-cells", "1"},
 		{"-t", "i", tree, "/chosen", "#size-cells", "1"},
 		{tree, "/chosen", "ranges"},
+		{"-t", "s", tree, "/soc/watchdog@7e100000", "status", "disabled"},
+		{"-t", "s", tree, "/soc/gpu", "status", "disabled"},
 	} {
 		if out, err := exec.CommandContext(ctx, "fdtput", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("qemu: fdtput %s: %w: %s", strings.Join(args, " "), err, out)
