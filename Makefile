@@ -123,6 +123,7 @@ LONG ?=
 image-test: deps-run deps-image deps-vm bin/central bin/ractl bin/arm64/tpmport bin/imagetest ## boot the image's disk through UEFI and unlock a card on it by touches; LONG=1 for what takes long; pictures in bin/image-test
 	@$(MAKE) --no-print-directory image BOARD=uefi-arm64
 	@$(MAKE) --no-print-directory image BOARD=uefi-arm64 DEBUG=1
+	@$(MAKE) --no-print-directory image BOARD=pi4
 	@bin/imagetest $(if $(LONG),--long)
 
 .PHONY: flash-test

@@ -157,8 +157,9 @@ func (s stand) run(ctx context.Context, l *lab, o options) (made, passed int, er
 	return made, passed, nil
 }
 
-// patience is how long one check may take. A start through UEFI takes 15 s of an emulator that has the machine to itself.
-const patience = 3 * time.Minute
+// patience is how long one check may take. A start through UEFI takes 15 s of an emulator that has two processors to itself, and minutes where
+// others build; one makes four.
+const patience = 8 * time.Minute
 
 func (l *lab) try(ctx context.Context, c check) (string, error) {
 	ctx, stop := context.WithTimeout(ctx, patience)
