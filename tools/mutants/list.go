@@ -39,6 +39,7 @@ var firstFault = map[string]string{
 	"tries-not-booked":                   "reset / card pulled after / piv",
 	"unknown-cost-taken-for-none":        "reset / card pulled after / piv",
 	"bookings-cleared-without-rotation":  pulledAtRotation,
+	"9000-believed":                      "reset / card lies that it did / piv",
 }
 
 const pulledAtRotation = "rotate / card pulled before / piv"
@@ -189,9 +190,26 @@ var list = []mutant{
 		"No confirmation is read as a refusal.",
 	},
 	{
+		"9000-believed", told, simulator, "firmware/unlock/write.go",
+		"		m.do(ConfirmPasscode{Session: w.session, Passcode: w.passcode})",
+		"		m.confirmed(Failure{})",
+		"The card said that the passcode is set, and nobody looks.",
+	},
+	{
 		"forgets-what-is-held", evidence, simulator, "firmware/kiosk/deliver.go",
 		"k.Journal.Forget(receipt.BackedUp)", "k.Journal.Forget(receipt.Held)",
 		"Two marks in a receipt, and the kiosk lets go of its entries at the first.",
+	},
+	{
+		"begun-taken-for-whole", evidence, simulator, "cmd/central/internal/store/tree.go",
+		"		if last == nil || in != nil && *in >= *last {",
+		"		if last == nil || in != nil {",
+		"A journal of which something is in the tree is thought to be there as a whole.",
+	},
+	{
+		"restored-central-signs-as-before", evidence, simulator, "cmd/central/internal/tree/tree.go",
+		"g.Key.Sign(epoch.Number, c)", "g.Key.Sign(audit.FirstEpoch, c)",
+		"A central that was restored signs a shorter tree under the name of the longer one.",
 	},
 	{
 		"no-sync", evidence, crashes, "firmware/journal/open.go",

@@ -9,6 +9,9 @@
 // Everything happens in one bubble of testing/synctest. One goroutine, the adversary, lets requests and commands pass, one at a
 // time, when all else is at rest; it draws from the seed alone, so that a seed gives the same transcript every time.
 //
+// A card can lie about what it did, and the clock of a kiosk or of central be set. In every third world the tree over all evidence
+// grows and is signed from time to time; what kiosks, an auditor and a witness keep of it is held against it in the end.
+//
 // Kill and power cut: what is on the disk at that instant is copied, and the next process starts from the copy. States in the middle of
 // a commit are not looked at here, but by package journal's own tests.
 package simulate

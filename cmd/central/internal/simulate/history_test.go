@@ -77,6 +77,10 @@ func (w *world) showHistory() error {
 		return err
 	}
 	_, err = g.Cosign(ctx, w.auditor.witness.Name, msg, "RA")
+	if refused := tree.Refused(""); errors.As(err, &refused) {
+		w.breaks(evidenceIsWhole, "what the witness cosigned is refused: %s", refused)
+		return nil
+	}
 	return err
 }
 

@@ -56,12 +56,19 @@ func (t *tally) add(w *world) {
 	}
 }
 
+// sayEvery so many unlocks a process says how far it is.
+const sayEvery = 5000
+
 // play plays seeds until there are enough unlocks.
 func (s *simulator) play(t *testing.T, n int, from, step uint64) *tally {
-	sum := &tally{Hits: map[string]int{}}
+	sum, said := &tally{Hits: map[string]int{}}, 0
 	for seed := from; sum.Unlocks < n && len(sum.Broken) < *enough; seed += step {
 		w := s.run(t, seed, whole)
 		sum.add(w)
+		if sum.Unlocks/sayEvery > said {
+			said = sum.Unlocks / sayEvery
+			fmt.Fprintf(os.Stderr, "from seed %d on: %d unlocks of %d\n", from, sum.Unlocks, n)
+		}
 		if len(w.broken) > 0 {
 			sum.Broken = append(sum.Broken, s.shrink(t, w))
 		}
