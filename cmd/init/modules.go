@@ -17,11 +17,12 @@ import (
 type modules struct {
 	dir string // /usr/lib/modules/VERSION
 
-	aliases map[string][]alias  // by the bus, which is what stands before the colon
+	aliases map[string][]alias  // by the bus, which is what stands before the colon; with slashes as path.Match needs them
 	paths   map[string]string   // of a module, below dir
 	needs   map[string][]string // paths, in the order in which they are loaded
 
 	mu     sync.Mutex
+	asked  map[string]bool     // for what load was called: devices come in dozens of a kind
 	loaded map[string]*loading // by path, from the moment that it is begun
 
 	insert func(path string) error
@@ -46,7 +47,7 @@ func openModules(dir string) (*modules, error) {
 		return nil, fmt.Errorf("modules: %w", err)
 	}
 	m := &modules{
-		dir: dir, aliases: map[string][]alias{}, paths: map[string]string{}, needs: map[string][]string{}, loaded: map[string]*loading{}, insert: loadModule,
+		dir: dir, aliases: map[string][]alias{}, paths: map[string]string{}, needs: map[string][]string{}, asked: map[string]bool{}, loaded: map[string]*loading{}, insert: loadModule,
 	}
 	for line := range strings.Lines(string(aliases)) {
 		f := strings.Fields(line)
@@ -54,7 +55,7 @@ func openModules(dir string) (*modules, error) {
 			continue // a comment
 		}
 		bus, _, _ := strings.Cut(f[1], ":")
-		m.aliases[bus] = append(m.aliases[bus], alias{f[1], f[2]})
+		m.aliases[bus] = append(m.aliases[bus], alias{plain(f[1]), f[2]})
 	}
 	for line := range strings.Lines(string(deps)) {
 		file, needs, is := strings.Cut(line, ":")
@@ -79,8 +80,9 @@ func moduleName(file string) string {
 // find are the files of what a modalias, an alias without a colon, or a module's name asks for.
 func (m *modules) find(name string) (files []string) {
 	bus, _, _ := strings.Cut(name, ":")
+	text := plain(name)
 	for _, a := range m.aliases[bus] {
-		if matches(a.pattern, name) {
+		if is, err := path.Match(a.pattern, text); is && err == nil {
 			if f, is := m.paths[moduleName(a.module)]; is {
 				files = append(files, f)
 			}
@@ -92,16 +94,19 @@ func (m *modules) find(name string) (files []string) {
 	return files
 }
 
-// matches is fnmatch(3) without flags, as depmod's patterns are meant: a slash is a character like another.
-func matches(pattern, name string) bool {
-	const slash = "\x01" // path.Match has it for folders
-	is, err := path.Match(strings.ReplaceAll(pattern, "/", slash), strings.ReplaceAll(name, "/", slash))
-	return err == nil && is
-}
+// plain has a slash be a character like another, as in fnmatch(3) without flags, which depmod's patterns are for; path.Match has it for folders.
+func plain(s string) string { return strings.ReplaceAll(s, "/", "\x01") }
 
 // load loads what name asks for, with what that needs. A name that asks for nothing here is no error: most devices' drivers
 // are built in, or not in the image. What cannot be loaded is told once. Several may load at the same time.
 func (m *modules) load(name string) error {
+	m.mu.Lock()
+	before := m.asked[name]
+	m.asked[name] = true
+	m.mu.Unlock()
+	if before {
+		return nil
+	}
 	var failed []error
 	for _, file := range m.find(name) {
 		_, err := m.loadFile(file)

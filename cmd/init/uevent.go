@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -159,30 +158,33 @@ func murmur(s string) uint32 {
 	return h ^ h>>15
 }
 
-// present are the devices below root/sys that are there already, each as the kernel would tell of a new one.
+// present are the devices that root/sys lists on a bus or in a class, each as the kernel would tell of a new one.
 func present(root string) (list []uevent, err error) {
-	sys := filepath.Join(root, "sys")
-	return list, filepath.WalkDir(filepath.Join(sys, "devices"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() != "uevent" {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // it went while we walked
+	sys := filepath.Join(root, "/sys")
+	for pattern, name := range map[string]func(link string) string{
+		"bus/*/devices/*": func(link string) string { return filepath.Base(filepath.Dir(filepath.Dir(link))) },
+		"class/*/*":       func(link string) string { return filepath.Base(filepath.Dir(link)) },
+	} {
+		links, err := filepath.Glob(filepath.Join(sys, pattern))
+		if err != nil {
+			return nil, err
+		}
+		for _, link := range links {
+			to, err := os.Readlink(link)
+			if err != nil {
+				continue // it went while we looked, or is a file of the class' own
 			}
-			return err
+			dir := filepath.Join(filepath.Dir(link), to)
+			b, err := os.ReadFile(filepath.Join(dir, "uevent"))
+			if err != nil {
+				continue // it went, or its driver does not tell
+			}
+			e := uevent{[]string{"ACTION=add", "DEVPATH=" + strings.TrimPrefix(dir, sys), "SUBSYSTEM=" + name(link)}}
+			e.properties = append(e.properties, strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' })...)
+			list = append(list, e)
 		}
-		dir := filepath.Dir(path)
-		subsystem, err := os.Readlink(filepath.Join(dir, "subsystem"))
-		if err != nil {
-			return nil // a device of no subsystem is nobody's
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil // it went, or its driver does not tell
-		}
-		e := uevent{[]string{"ACTION=add", "DEVPATH=" + strings.TrimPrefix(dir, sys), "SUBSYSTEM=" + filepath.Base(subsystem)}}
-		e.properties = append(e.properties, strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' })...)
-		list = append(list, e)
-		return nil
-	})
+	}
+	return list, nil
 }
 
 // sequence is the number of the newest event that the kernel has told of.

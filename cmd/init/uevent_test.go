@@ -61,7 +61,7 @@ func TestDevicesThatAreThereAreTold(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "sys/devices/pci0/usb1")
 	bus := filepath.Join(root, "sys/bus/usb")
-	for _, d := range []string{dir, bus, filepath.Join(root, "sys/devices/nobody")} {
+	for _, d := range []string{dir, filepath.Join(bus, "devices"), filepath.Join(root, "sys/devices/nobody"), filepath.Join(root, "sys/class/zram")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -69,13 +69,16 @@ func TestDevicesThatAreThereAreTold(t *testing.T) {
 	for path, text := range map[string]string{
 		filepath.Join(dir, "uevent"):                     "DEVNAME=bus/usb/001/001\nMODALIAS=usb:v1D6B\n",
 		filepath.Join(root, "sys/devices/nobody/uevent"): "MODALIAS=x\n",
+		filepath.Join(root, "sys/class/zram/hot_add"):    "",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(bus, filepath.Join(dir, "subsystem")); err != nil {
-		t.Fatal(err)
+	for link, to := range map[string]string{"usb1": "../../../devices/pci0/usb1", "gone": "../../../devices/pci0/usb2"} {
+		if err := os.Symlink(to, filepath.Join(bus, "devices", link)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	told, err := present(root)
 	if err != nil {
