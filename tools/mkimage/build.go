@@ -117,7 +117,7 @@ func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
 // date takes version and time from the commit, so that the same commit is the same image on any day.
 func (b *build) date(ctx context.Context) error {
-	out, err := command(ctx, "git", "log", "-1", "--format=%ct %h", "--abbrev=12")
+	out, err := command(ctx, "git", "log", "-1", "--format=%ct %H")
 	if err != nil {
 		return fmt.Errorf("ask git for the commit: %w", err)
 	}
@@ -127,7 +127,7 @@ func (b *build) date(ctx context.Context) error {
 		return fmt.Errorf("the commit's time: %w", err)
 	}
 	b.built = time.Unix(n, 0).UTC()
-	b.version = b.built.Format("2006.01.02") + "-" + hash
+	b.version = b.built.Format("2006.01.02") + "-" + hash[:min(8, len(hash))]
 	changed, err := command(ctx, "git", "status", "--porcelain", "--untracked-files=no")
 	if err != nil {
 		return fmt.Errorf("ask git what was changed: %w", err)
