@@ -8,10 +8,11 @@ import (
 	"testing"
 
 	"latchkey/cmd/central/internal/vault/hsm"
+	"latchkey/firmware/secret"
 )
 
 // The unit starts central again as long as it takes for a database to come back, starts it although the mail host is away, and does not
-// have an HSM locked by a PIN that was refused.
+// have an HSM locked by a PIN that was refused. What central frees is overwritten.
 func TestTheUnitStartsCentral(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("package/latchkey-central.service")
@@ -24,6 +25,7 @@ func TestTheUnitStartsCentral(t *testing.T) {
 		"Restart=on-failure",
 		fmt.Sprintf("RestartPreventExitStatus=%d", exitStatus(fmt.Errorf("keys.hsm: %w", hsm.ErrPIN))),
 		"TimeoutStartSec=infinity",
+		"Environment=" + secret.Overwrites,
 	} {
 		if !strings.Contains(unit, "\n"+line+"\n") {
 			t.Errorf("the unit has no %s", line)

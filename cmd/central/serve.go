@@ -24,6 +24,7 @@ import (
 	"latchkey/cmd/central/internal/siem"
 	"latchkey/cmd/central/internal/tree"
 	"latchkey/cmd/central/internal/vault"
+	"latchkey/firmware/secret"
 )
 
 // grace is how long requests under way may take when the service is told to stop; longer than any of them takes.
@@ -64,6 +65,7 @@ func serve(ctx context.Context, of opened, logger *slog.Logger) error {
 		return err
 	}
 	defer release()
+	go secret.Forget(ctx)
 	c := of.config
 	v, err := c.Keys.Open()
 	if err != nil {

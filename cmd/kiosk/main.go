@@ -121,6 +121,7 @@ func serve(ctx context.Context, path string) error {
 	}
 	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
+	go secret.Forget(watch)
 	readers := device.Watch(watch, d.Log, c.Profiles, "")
 	engineer := &engineer{dev: d, box: box, inputs: inputs, readers: readers, faults: faults, started: started}
 	options.Engineer, options.Do = engineer.facts, engineer.do

@@ -43,7 +43,7 @@ func (s Secret) MarshalJSON() ([]byte, error) {
 			return nil, errors.New("secret: only printable ASCII without quote and backslash travels")
 		}
 	}
-	out := make([]byte, 0, len(b)+2)
+	out := make([]byte, 0, secret.Alone(len(b)+2))
 	out = append(out, '"')
 	out = append(out, b...)
 	return append(out, '"'), nil

@@ -165,6 +165,7 @@ type place struct {
 	rig      *rig.Rig
 	terminal *terminal
 	kills    int64 // of the kiosk
+	foreign  bool  // there is a card maker's module in the kiosk
 }
 
 // all walks.
@@ -232,7 +233,7 @@ func (d *driver) check() error {
 		if err := p.leaks(); err != nil {
 			return err
 		}
-		fmt.Printf("%-10s central holds the kiosk's %d journal entries; no passcode, code, PUK or address stands in clear in what either wrote\n", shown[d.engine], entries)
+		fmt.Printf("%-10s central holds the kiosk's %d journal entries; no passcode, code, PUK or address stands in clear in what either wrote, or in memory\n", shown[d.engine], entries)
 	}
 	return nil
 }
@@ -309,7 +310,7 @@ func (d *driver) place(ctx context.Context, at kind) (*place, error) {
 	if d.places == nil {
 		d.places = map[kind]*place{}
 	}
-	d.places[at] = &place{rig: r, terminal: t}
+	d.places[at] = &place{rig: r, terminal: t, foreign: at == module}
 	return d.places[at], nil
 }
 

@@ -15,8 +15,8 @@ import (
 	"latchkey/tools/rig"
 )
 
-// leaks looks for every secret of the walks in everything that kiosk, desk and central wrote, and in the command lines and
-// environments of all processes.
+// leaks looks for every secret of the walks in everything that kiosk, desk and central wrote, in the memory of both, and in the command
+// lines and environments of all processes.
 func (p *place) leaks() error {
 	secrets := map[string]string{
 		"new passcode": newPasscode, "passcode of any characters": anyPasscode, "PUK of the module's card": modulePUK,
@@ -67,7 +67,8 @@ func (p *place) leaks() error {
 	if err != nil {
 		return err
 	}
-	own := map[string]bool{} // findings of keys in their own files
+	own := map[string]bool{}    // findings of keys in their own files
+	living := map[string]bool{} // and in central's memory, which works with them
 	for _, path := range keys {
 		name := filepath.Base(path)
 		b, err := os.ReadFile(path)
@@ -81,14 +82,22 @@ func (p *place) leaks() error {
 		}
 		secrets[name] = string(b)
 		own[fmt.Sprintf("%s as it is in %s", name, path)] = true
+		living[name+" as it is"] = true
 	}
 	search, err := leaks.For(secrets)
 	if err != nil {
 		return err
 	}
 
-	if err := p.nobody(); err != nil {
+	who, err := p.whoCame()
+	if err != nil {
 		return err
+	}
+	if err := p.memories(search, living, who); err != nil {
+		return err
+	}
+	if found, err := who.Dir(p.rig.KioskData()); err != nil || len(found) > 0 {
+		return fmt.Errorf("the kiosk's files say who came: %s (%w)", strings.Join(found, "; "), err)
 	}
 	dirs := []string{p.rig.KioskData(), p.rig.CentralData()}
 	if desk := filepath.Dir(p.rig.DeviceLog(deskID)); exists(desk) {
@@ -128,13 +137,13 @@ func (p *place) leaks() error {
 	return nil
 }
 
-// nobody looks for everything that says who came in what the kiosk keeps: its journal, above all.
-func (p *place) nobody() error {
+// whoCame is everything that says who came, which must not be in what the kiosk keeps: its journal, above all.
+func (p *place) whoCame() (*leaks.Search, error) {
 	who := map[string]string{}
 	for _, i := range p.rig.Issues {
 		c, err := cardsim.Open(p.rig.Card(i.File))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for what, text := range map[string]string{
 			"name": i.Holder.Name, "id": i.Holder.ID, "address": i.Holder.Email, "number": strings.TrimPrefix(i.Holder.Mobile, "+"), "card": c.Serial(),
@@ -144,14 +153,7 @@ func (p *place) nobody() error {
 			}
 		}
 	}
-	search, err := leaks.For(who)
-	if err != nil {
-		return err
-	}
-	if found, err := search.Dir(p.rig.KioskData()); err != nil || len(found) > 0 {
-		return fmt.Errorf("the kiosk's files say who came: %s (%w)", strings.Join(found, "; "), err)
-	}
-	return nil
+	return leaks.For(who)
 }
 
 // notifySecret is how long the secret is at the end of an API key: a UUID.

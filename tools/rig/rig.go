@@ -337,7 +337,7 @@ func (r *Rig) DeviceLog(id string) string {
 
 // Kiosk is the command line of the kiosk and what it needs in its environment. It needs a terminal.
 func (r *Rig) Kiosk() (argv, env []string) {
-	return []string{filepath.Join(r.Bin, "kiosk"), "--config", r.path("kiosk", "kiosk.toml")}, r.Reader.Env()
+	return []string{filepath.Join(r.Bin, "kiosk"), "--config", r.path("kiosk", "kiosk.toml")}, append(r.Reader.Env(), secret.Overwrites)
 }
 
 // KioskData is the kiosk's folder with journal and log.

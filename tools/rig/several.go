@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"latchkey/firmware/secret"
 	"latchkey/tools/postgres"
 )
 
@@ -149,6 +150,7 @@ func (p *process) start(bin string) error {
 		return err
 	}
 	cmd := exec.Command(filepath.Join(bin, "central"), "serve", "--config", p.config)
+	cmd.Env = append(os.Environ(), secret.Overwrites) // as its unit has it
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
