@@ -47,7 +47,7 @@ func (c Config) devices(m *Machine) (args []string, err error) {
 	}
 	wired := "virtio-net-pci,romfile="
 	if c.Pi {
-		wired = "usb-net,bus=" + bus
+		wired = "usb-net,mac=00:16:3e:00:00:01,bus=" + bus // the kernel calls one eth0 whose address is its maker's
 	}
 	if c.Network {
 		args = append(args, "-netdev", "user,id=wire", "-device", wired+",netdev=wire,id="+network)

@@ -39,7 +39,7 @@ func PiTree(ctx context.Context, tree string, c Config) error {
 		{"-t", "i", tree, node, "width", strconv.Itoa(c.Screen.X)},
 		{"-t", "i", tree, node, "height", strconv.Itoa(c.Screen.Y)},
 		{"-t", "i", tree, node, "stride", strconv.Itoa(stride)},
-		{"-t", "s", tree, node, "format", "a8r8g8b8"},
+		{"-t", "s", tree, node, "format", "a8b8g8r8"},
 		{"-t", "s", tree, node, "status", "okay"},
 		{"-t", "i", tree, "/chosen", "#address-cells", "1"},
 		{"-t", "i", tree, "/chosen", "#size-cells", "1"},
