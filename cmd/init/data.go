@@ -103,7 +103,10 @@ func (v *volume) mount(kiosk bool) error {
 	if _, err := os.Stat(filepath.Join(dataFolder, essential)); kiosk && err != nil {
 		return errors.Join(fmt.Errorf("the kiosk's settings are gone: %w", err), unix.Unmount(dataFolder, 0))
 	}
-	return v.saveCopy(dataFolder)
+	if err := v.saveCopy(dataFolder); err != nil {
+		say("%v", err) // the file system is well
+	}
+	return nil
 }
 
 func mountExt4(device string) error {

@@ -172,11 +172,7 @@ func loadDrivers() {
 			say("%v", err)
 		}
 		for _, e := range list {
-			if alias := e.get("MODALIAS"); alias != "" {
-				if err := drivers.load(alias); err != nil {
-					say("%v", err)
-				}
-			}
+			drivers.heed(e)
 		}
 	}
 }
