@@ -67,7 +67,7 @@ func (s *simulator) play(t *testing.T, n int, from, step uint64) *tally {
 		sum.add(w)
 		if sum.Unlocks/sayEvery > said {
 			said = sum.Unlocks / sayEvery
-			fmt.Fprintf(os.Stderr, "from seed %d on: %d unlocks of %d\n", from, sum.Unlocks, n)
+			fmt.Fprintf(os.Stderr, "from seed %d on: %d unlocks of %d, %d invariants broken\n", from, sum.Unlocks, n, len(sum.Broken))
 		}
 		if len(w.broken) > 0 {
 			sum.Broken = append(sum.Broken, s.shrink(t, w))
