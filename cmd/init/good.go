@@ -31,11 +31,12 @@ func (s *system) callGood(ctx context.Context) {
 		asking, stop := context.WithTimeout(ctx, goodPatience)
 		err := pcscdAnswers(asking, pcscdSocket)
 		stop()
+		other := 0
 		if err == nil {
-			err = good(s.machine, s.image.Board)
+			other, err = good(s.machine, s.image.Board)
 		}
 		if err == nil {
-			s.log.Info("this slot is good", "slot", string(s.machine.slot))
+			s.log.Info("this slot is good", "slot", string(s.machine.slot), "tries left of the other", other)
 			return
 		}
 		if ctx.Err() == nil {
@@ -47,12 +48,17 @@ func (s *system) callGood(ctx context.Context) {
 	}
 }
 
-// good gives the slot that runs its tries back.
-func good(m *machine, board string) error {
+// good gives the slot that runs its tries back, and tells how many the other has.
+func good(m *machine, board string) (other int, err error) {
 	if err := mountBoot(m.disk, bootFolder); err != nil {
-		return err
+		return 0, err
 	}
-	return errors.Join(selector(board).Good(m.slot), unix.Unmount(bootFolder, 0))
+	slots := selector(board)
+	err = slots.Good(m.slot)
+	if left, cannot := slots.Left(m.slot.Other()); cannot == nil { // one that has no entry has no tries, either
+		other = left
+	}
+	return other, errors.Join(err, unix.Unmount(bootFolder, 0))
 }
 
 // selector is what chooses a slot on a board.
