@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-tpm/tpm2/transport"
 	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
 
 	"latchkey/firmware/secret"
@@ -267,36 +268,35 @@ func TestTheSizeOfAFileSystem(t *testing.T) {
 func TestATPMOpensWhatItSealedAndNoOther(t *testing.T) {
 	t.Parallel()
 	key := secret.New(bytes.Repeat([]byte{3}, 64))
-	var sealed sealedKey
-	for n := range 2 {
+	start := func() transport.TPM {
 		software, err := swtpm.Start(context.WithoutCancel(t.Context()), t.Output())
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { software.Close() })
 		tpm, err := linuxudstpm.Open(software.Socket)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n == 0 {
-			if sealed, err = seal(tpm, key); err != nil {
-				t.Fatal(err)
-			}
-			b, err := json.Marshal(head{Key: &sealed, Made: true})
-			if err != nil || len(b) > headRoom-recordHead {
-				t.Errorf("%d bytes, %v", len(b), err)
-			}
-			for range 5 { // nothing is left behind in the TPM, which has room for three
-				got, err := unseal(tpm, sealed)
-				if err != nil || !got.Equal(key) {
-					t.Fatal(got, err)
-				}
-			}
-		} else if _, err := unseal(tpm, sealed); err == nil {
-			t.Error("another TPM opened it")
+		t.Cleanup(func() { tpm.Close() })
+		return tpm
+	}
+	tpm := start()
+	sealed, err := seal(tpm, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := json.Marshal(head{Key: &sealed, Made: true}); err != nil || len(b) > headRoom-recordHead {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	for range 5 { // nothing is left behind in the TPM, which has room for three
+		got, err := unseal(tpm, sealed)
+		if err != nil || !got.Equal(key) {
+			t.Fatal(got, err)
 		}
-		if err := errors.Join(tpm.Close(), software.Close()); err != nil {
-			t.Error(err)
-		}
+	}
+	if _, err := unseal(start(), sealed); err == nil {
+		t.Error("another TPM opened it")
 	}
 }
 
