@@ -18,9 +18,8 @@ import (
 // in a pool at the second time, and what is in the buffers of a connection after that is closed.
 const forgets = 3 * time.Minute
 
-// memories waits until no secret stands in the memory of kiosk and central, but for central's living ones, the keys that it works with, and
-// nothing in the kiosk's that says who came. A kiosk with a card maker's module in it is left out: that copies into memory of C's.
-func (p *place) memories(search *leaks.Search, living map[string]bool, who *leaks.Search) error {
+// memories waits until no secret stands in the memory of kiosk and central, but for central's living ones: the keys that it works with. A kiosk with a card maker's module in it is left out: that copies into memory of C's.
+func (p *place) memories(search *leaks.Search, living map[string]bool) error {
 	if os.Geteuid() != 0 {
 		fmt.Println("NOT looked for: secrets in the memory of kiosk and central: only root may look there")
 		return nil
@@ -34,11 +33,6 @@ func (p *place) memories(search *leaks.Search, living map[string]bool, who *leak
 				continue
 			}
 			found, err := memory(pid, search)
-			if name == "kiosk" && err == nil {
-				var came []string
-				came, err = memory(pid, who)
-				found = append(found, came...)
-			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}

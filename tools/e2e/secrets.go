@@ -89,11 +89,11 @@ func (p *place) leaks() error {
 		return err
 	}
 
-	who, err := p.whoCame()
-	if err != nil {
+	if err := p.memories(search, living); err != nil {
 		return err
 	}
-	if err := p.memories(search, living, who); err != nil {
+	who, err := p.whoCame()
+	if err != nil {
 		return err
 	}
 	if found, err := who.Dir(p.rig.KioskData()); err != nil || len(found) > 0 {
