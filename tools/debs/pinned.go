@@ -87,11 +87,11 @@ func (a archives) base(suite string) string {
 	return a.main
 }
 
-// Newest finds the newest version of packages of 64-bit ARM in suites. A release's name stands for it with its updates and its security archive;
+// Newest finds the newest version of packages of an architecture in suites. A release's name stands for it with its updates and its security archive;
 // another suite's, such as trixie-backports, for itself. wanted has package names by suite. apt checks the archives' signatures, as always.
 //
 // The answer has, by suite and by name, the package; one of a kernel, such as linux-image-arm64, with those of the same version that it needs.
-func Newest(ctx context.Context, log io.Writer, wanted map[string][]string) (map[string]map[string][]Package, error) {
+func Newest(ctx context.Context, log io.Writer, architecture string, wanted map[string][]string) (map[string]map[string][]Package, error) {
 	places, err := findArchives(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("debs: %w", err)
@@ -119,11 +119,11 @@ func Newest(ctx context.Context, log io.Writer, wanted map[string][]string) (map
 	if err != nil {
 		return nil, err
 	}
-	text += foreignApt("arm64") + fmt.Sprintf("Dir::Etc::sourcelist %q;\nDir::Etc::sourceparts \"-\";\n", list)
+	text += foreignApt(architecture) + fmt.Sprintf("Dir::Etc::sourcelist %q;\nDir::Etc::sourceparts \"-\";\n", list)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	fmt.Fprintln(log, "asking Debian's archive for", strings.Join(suites, ", "))
+	fmt.Fprintln(log, "asking Debian's archive for", architecture, "in", strings.Join(suites, ", "))
 	if out, err := exec.CommandContext(ctx, "apt-get", "-c", conf, "-q", "update", "-o", "APT::Update::Error-Mode=any").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("debs: apt-get update: %w: %s", err, tail(out))
 	}

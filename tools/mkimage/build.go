@@ -75,7 +75,11 @@ func (b *build) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	root, err := b.root(ctx, packages, kernel)
+	maker, err := b.erofsMaker(ctx, pinned)
+	if err != nil {
+		return err
+	}
+	root, err := b.root(ctx, packages, kernel, maker)
 	if err != nil {
 		return err
 	}
@@ -250,7 +254,7 @@ type verity struct {
 }
 
 // root makes the root, and its hash tree behind it.
-func (b *build) root(ctx context.Context, packages *unpacked, s system) (v verity, err error) {
+func (b *build) root(ctx context.Context, packages *unpacked, s system, maker []string) (v verity, err error) {
 	r, err := newRoot(packages, filepath.Join(b.source, "root"), b.config.Without)
 	if err != nil {
 		return v, err
@@ -282,8 +286,10 @@ func (b *build) root(ctx context.Context, packages *unpacked, s system) (v verit
 		return v, err
 	}
 	v.file = filepath.Join(b.work, "root.erofs")
-	if _, err := command(ctx, "mkfs.erofs", "--quiet", "-zlz4hc,12", "-C65536", "-x-1", "--all-root", "-T"+strconv.FormatInt(b.built.Unix(), 10),
-		"-U"+guid("root"), v.file, dir); err != nil {
+	// In pieces of 256 KiB: larger ones are hardly smaller, and each is unpacked whole for any byte of it.
+	maker = append(slices.Clone(maker), "--quiet", "-zzstd,12", "-C262144", "-Eztailpacking", "-x-1", "--all-root", "-T"+strconv.FormatInt(b.built.Unix(), 10),
+		"-U"+guid("root"), v.file, dir)
+	if _, err := command(ctx, maker[0], maker[1:]...); err != nil {
 		return v, err
 	}
 	info, err := os.Stat(v.file)

@@ -29,6 +29,7 @@ type part struct {
 type config struct {
 	Common part
 	Debug  part
+	Tools  part // of the machine that makes the image; packages alone
 	Boards map[string]part
 }
 

@@ -22,6 +22,12 @@ type lock map[string][]debs.Package
 
 const lockFile = "debian.lock"
 
+// builders are the architectures of machines that make images, as Go and Debian call them.
+var builders = []string{"amd64", "arm64"}
+
+// toolsOf is the section with the tools of such a machine.
+func toolsOf(architecture string) string { return "tools-" + architecture }
+
 const lockHeader = `# Debian packages of the image: name, version, suite, path in the archive, SHA-256, bytes.
 # Made by make image-lock from image.toml; where the archive is, apt knows on the machine that builds.
 `
@@ -130,18 +136,28 @@ func renew(ctx context.Context, dir string, out io.Writer) error {
 	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	found, err := debs.Newest(ctx, out, c.wanted())
+	found, err := debs.Newest(ctx, out, "arm64", c.wanted())
 	if err != nil {
 		return err
 	}
 	l := lock{}
-	for section, part := range c.sections() {
+	pin := func(section string, part part, found map[string]map[string][]debs.Package) {
 		for suite, names := range part.Packages {
 			for _, name := range names {
 				l[section] = append(l[section], found[suite][name]...)
 			}
 		}
 		slices.SortFunc(l[section], func(a, b debs.Package) int { return strings.Compare(a.Name, b.Name) })
+	}
+	for section, part := range c.sections() {
+		pin(section, part, found)
+	}
+	for _, architecture := range builders {
+		found, err := debs.Newest(ctx, out, architecture, c.Tools.Packages)
+		if err != nil {
+			return err
+		}
+		pin(toolsOf(architecture), c.Tools, found)
 	}
 	lines := l.changes(old)
 	for _, line := range lines {

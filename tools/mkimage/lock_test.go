@@ -76,7 +76,11 @@ func TestConfigurationAndLockFileAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for section, part := range c.sections() {
+	sections := c.sections()
+	for _, architecture := range builders {
+		sections[toolsOf(architecture)] = c.Tools
+	}
+	for section, part := range sections {
 		for _, names := range part.Packages {
 			for _, name := range names {
 				if !slices.ContainsFunc(l[section], func(p debs.Package) bool { return p.Name == name }) {
