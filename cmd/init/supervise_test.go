@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -160,8 +161,34 @@ func TestAnOrderlyEnd(t *testing.T) {
 	}
 }
 
-// A kiosk that hangs gives no sign of life; signs of others are not its.
-func TestAKioskWithoutSignsOfLifeIsKilled(t *testing.T) {
+// Of a kiosk that never becomes ready, and of one that hangs later, it is said how long it was silent; then it is killed.
+func TestAKioskThatIsSilentIsToBeKilled(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		signs int // one in ten seconds
+		want  time.Duration
+	}{
+		"never ready": {0, startPatience}, "hangs after a minute": {6, time.Minute + signPatience},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			signs := make(chan sign)
+			life := &kioskLife{log: newLog(&lines{}), signs: signs, ready: func() {}}
+			began := time.Now()
+			go func() {
+				for range c.signs {
+					time.Sleep(10 * time.Second)
+					signs <- sign{pid: 42, alive: true}
+				}
+			}()
+			if why := life.watch(t.Context(), &process{pid: 42}); why == "" || time.Since(began) != c.want {
+				t.Errorf("%s: after %v, %q", name, time.Since(began), why)
+			}
+		})
+	}
+}
+
+// Signs of others are not a kiosk's.
+func TestSignsOfLifeAreAProcessOwn(t *testing.T) {
 	t.Parallel()
 	signs := make(chan sign)
 	ready := 0
