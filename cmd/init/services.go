@@ -174,8 +174,9 @@ func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
 	if events != nil {
 		beside.Go(func() { s.devices(ctx, events) })
 	}
-	beside.Go(func() { s.reader(ctx) })
 	s.coldplug(ctx)
+	// Not before: it asks each reader once, and may not open one whose device it was not given yet.
+	beside.Go(func() { s.reader(ctx) })
 	debug.SetGCPercent(gcPercent)
 	debug.FreeOSMemory() // from here on there is little to do
 	startClock(s.log, s.image.Built)
