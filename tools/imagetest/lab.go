@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,7 @@ type lab struct {
 	disk          string // file
 	letters       *letters.Reader
 	album         *album
-	out           interface{ Write([]byte) (int, error) }
+	out           io.Writer
 
 	rig     *rig.Rig
 	tpm     *swtpm.TPM   // nil for none
@@ -38,8 +39,6 @@ type lab struct {
 	tapped  time.Time
 	shells  int // commands of the debug image's shell so far
 	starts  int
-
-	confirmed time.Time // by the RA
 }
 
 // furnish copies the image's disk and starts central.
