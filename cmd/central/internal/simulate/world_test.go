@@ -218,7 +218,10 @@ func (k *kiosk) insert(c *plastic) error {
 // nothing if it died meanwhile.
 func (w *world) visit(k *kiosk, c *plastic) (said unlock.View, err error) {
 	w.visits++
-	chosen := fmt.Sprintf("%06d", 270000+w.rng.IntN(700000))
+	chosen := ""
+	for chosen == "" || c.sim.HasPasscode(secret.New([]byte(chosen))) { // the card's own would not tell whether it was set
+		chosen = fmt.Sprintf("%06d", 270000+w.rng.IntN(700000))
+	}
 	c.chosen = chosen
 	p := k.p
 	w.say("%s: %s is put in", p.name(), c.name)
