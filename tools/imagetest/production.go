@@ -54,7 +54,7 @@ var production = []check{
 		return l.judged(ctx, secondCard)
 	}},
 	{"blocks of root-a have rotted: it restarts, and ends in slot b with the kiosk ready", false, rotten},
-	{"the file system of /data is destroyed: the screen and central know, it is made anew, and the kiosk is itself again when the RA says so", true, loseData},
+	{"the file system of /data is destroyed: the screen says so, it is made anew when central was told, and the kiosk is itself again when the RA lets it begin a journal", true, loseData},
 }
 
 // setUpByStick does what an engineer does who has the file on a stick.
@@ -273,9 +273,7 @@ func loseData(ctx context.Context, l *lab) (string, error) {
 	if err := l.Await(ctx, "RESET", 1); err != nil {
 		return "", err
 	}
-	if _, err := l.rig.Central("kiosk", "show", rig.KioskID); err != nil {
-		return "", err
-	}
+	// It restarts when central has answered, and not before.
 	if _, err := l.rig.Central("kiosk", "new-log", rig.KioskID); err != nil {
 		return "", err
 	}
