@@ -1,8 +1,6 @@
 package flash
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -111,10 +109,10 @@ func (m Machine) Medium(given string) (Medium, error) {
 		return unfit("it was pulled out")
 	}
 	switch {
+	case !m.removable(name) && medium.Unfit != system: // whatever else is done about it
+		return unfit("it is built in, and only removable media are written")
 	case medium.Unfit != "":
 		return unfit(medium.Unfit)
-	case !m.removable(name):
-		return unfit("it is built in, and only removable media are written")
 	}
 	return medium, nil
 }
@@ -228,7 +226,7 @@ type usage map[string]string
 
 const system = "it holds the running system"
 
-// used reads what is mounted and swapped to. File systems on several disks have a number of their own, so their source counts as well;
+// used reads what is mounted, swapped to, and behind a loop device. File systems on several disks have a number of their own, so their source counts as well;
 // and since one names only one of its disks, the medium is opened for ourselves alone in the end.
 func (m Machine) used() (usage, error) {
 	u := usage{}
@@ -236,9 +234,8 @@ func (m Machine) used() (usage, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := bufio.NewScanner(bytes.NewReader(mounts))
-	for lines.Scan() {
-		f := strings.Fields(lines.Text()) // proc_pid_mountinfo(5)
+	for line := range strings.Lines(string(mounts)) { // of any length: one that is not read could be the system's
+		f := strings.Fields(line) // proc_pid_mountinfo(5)
 		dash := slices.Index(f, "-")
 		if len(f) < 6 || dash < 0 || dash+2 >= len(f) {
 			continue
@@ -256,10 +253,17 @@ func (m Machine) used() (usage, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel without swap
 		return nil, err
 	}
-	lines = bufio.NewScanner(bytes.NewReader(swaps))
-	for lines.Scan() {
-		if f := strings.Fields(lines.Text()); len(f) > 0 && strings.HasPrefix(f[0], "/") {
+	for line := range strings.Lines(string(swaps)) {
+		if f := strings.Fields(line); len(f) > 0 && strings.HasPrefix(f[0], "/") {
 			u.add(m.base(unescape(f[0])), "the running system swaps to it")
+		}
+	}
+	// A loop device holds what is behind it open like anybody: opening it for ourselves alone would not tell.
+	loops, _ := filepath.Glob(filepath.Join(m.Sys, "block", "loop*", "loop", "backing_file"))
+	for _, file := range loops {
+		loop := filepath.Base(filepath.Dir(filepath.Dir(file)))
+		if behind := m.text(loop, "loop/backing_file"); filepath.Dir(behind) == m.Dev {
+			u.add(filepath.Base(behind), "it is in use as a part of "+loop)
 		}
 	}
 	return u, nil

@@ -78,12 +78,20 @@ func TestUnfitMedia(t *testing.T) {
 	usb("sdg", "8:96", map[string]string{"ro": "1"})
 	usb("sdh", "8:112", map[string]string{"queue/logical_block_size": "4096"})
 	usb("sdi", "8:128", map[string]string{"sdi1/partition": "1", "sdi1/dev": "8:129"})
+	usb("sdj", "8:144", map[string]string{"sdj2/partition": "2", "sdj2/dev": "8:146"})
+	usb("sdk", "8:160", nil)
+	m.Disk("loop0", "virtual/block", 32e9, map[string]string{"dev": "7:0", "removable": "0", "loop/backing_file": m.Dev + "/sdj2"})
+	m.Disk("loop1", "virtual/block", 0, map[string]string{"dev": "7:1", "removable": "0"})
+	m.Disk("sdy", "pci0000:00/ata2/block", 500e9, map[string]string{"removable": "0", "dev": "8:384"})
 	m.Disk("sdz", "pci0000:00/ata1/block", 500e9, map[string]string{"removable": "0", "dev": "8:400"})
 	m.Tell("mountinfo",
 		"27 1 254:1 / / rw,relatime - ext4 /dev/root rw",
 		`90 27 8:17 / /media/A\040stick rw,nosuid shared:3 - vfat /dev/sdb1 rw`,
 		"91 27 0:44 /@ /srv rw - btrfs "+m.Dev+"/sdi1 rw,space_cache",
-		"92 27 8:33 / / rw - overlay overlay rw")
+		"92 27 8:33 / / rw - overlay overlay rw",
+		"93 27 0:50 / /long rw - overlay overlay rw,lowerdir="+strings.Repeat("/a", 64<<10),
+		"94 27 8:160 / /late rw - ext4 "+m.Dev+"/sdk rw",
+		"95 27 8:384 / /archive rw - ext4 "+m.Dev+"/sdy rw")
 	m.Tell("swaps", "Filename Type Size Used Priority", m.Dev+"/sdf3 partition 100 0 -2", "/var/swap file 100 0 -3")
 	by := filepath.Join(t.TempDir(), "by-id")
 	if err := os.Symlink(filepath.Join(m.Dev, "sdb"), by); err != nil {
@@ -101,6 +109,10 @@ func TestUnfitMedia(t *testing.T) {
 		"sdg":            "write-protected",
 		"sdh":            "sectors of 4096 bytes",
 		"sdi":            "it is mounted at /srv",
+		"sdj":            "it is in use as a part of loop0",
+		"sdk":            "it is mounted at /late",
+		"loop1":          "it is built in",
+		"sdy":            "it is built in",
 		"sdz":            "it is built in",
 		"sdb1":           "it is a partition; give the whole medium, sdb",
 		"sdq":            "no such medium",
