@@ -58,12 +58,12 @@ func code(err error) int {
 		setup *flash.SetupError
 	)
 	switch {
+	case errors.As(err, &write): // whatever the reason: a medium has been changed
+		return exitWrite
 	case errors.As(err, &image):
 		return exitImage
 	case errors.As(err, &unfit):
 		return exitUnfit
-	case errors.As(err, &write):
-		return exitWrite
 	case errors.As(err, &setup):
 		return exitSetup
 	}

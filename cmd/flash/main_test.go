@@ -211,7 +211,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	untouched(t, big, small)
-	if code(&flash.WriteError{}) != exitWrite {
+	if code(&flash.WriteError{}) != exitWrite || code(&flash.WriteError{Err: &flash.ImageError{}}) != exitWrite {
 		t.Error("a failed write has another code")
 	}
 }

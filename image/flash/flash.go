@@ -64,14 +64,6 @@ func Open(ctx context.Context, path string, trusted []note.Verifier, progress fu
 	if !is {
 		return nil, bad("%s does not end in %s: give the compressed image, and have its manifest beside it", path, ending)
 	}
-	text, err := readManifest(base + manifestEnding)
-	if err != nil {
-		return nil, err
-	}
-	m, by, err := manifest.Open(text, trusted...)
-	if err != nil {
-		return nil, bad("%s: %w", base+manifestEnding, err)
-	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, bad("%w", err)
@@ -81,6 +73,14 @@ func Open(ctx context.Context, path string, trusted []note.Verifier, progress fu
 			f.Close()
 		}
 	}()
+	text, err := readManifest(base + manifestEnding)
+	if err != nil {
+		return nil, err
+	}
+	m, by, err := manifest.Open(text, trusted...)
+	if err != nil {
+		return nil, bad("%s: %w", base+manifestEnding, err)
+	}
 	// A length that differs says more than a checksum that does.
 	if info, err := f.Stat(); err != nil {
 		return nil, bad("%w", err)
@@ -112,12 +112,12 @@ func Open(ctx context.Context, path string, trusted []note.Verifier, progress fu
 func readManifest(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, bad("it has no manifest beside it: %w", err)
+		return nil, bad("it has no manifest beside it: %w; fetch that, too", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, manifest.MaxText+1))
 	if err == nil && len(text) > manifest.MaxText {
-		err = errors.New("it is too long for one")
+		err = errors.New("it is too long for one: fetch it again")
 	}
 	if err != nil {
 		return nil, bad("read manifest %s: %w", path, err)
@@ -162,7 +162,7 @@ func (im *Image) unpack(ctx context.Context) {
 	// With little memory to spare it would move the whole window for every megabyte: twice the window is a quarter of the time.
 	z, err := zstd.NewReader(im.file, zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(false))
 	if err != nil {
-		im.err = bad("unpack: %w", err)
+		im.err = bad("it cannot be unpacked: fetch it again: %w", err)
 		return
 	}
 	defer z.Close()
@@ -177,12 +177,12 @@ func (im *Image) unpack(ctx context.Context) {
 			_, err = io.ReadFull(z, b)
 		}
 		if err != nil {
-			im.err = bad("unpack: %w", err)
+			im.err = bad("it cannot be unpacked: fetch it again: %w", err)
 			return
 		}
 		at = r.End() * manifest.Block
 		if sha256.Sum256(b) != r.SHA256 {
-			im.err = bad("block %d is not what the manifest says: its maker must build it again", r.First)
+			im.err = bad("block %d is not what the manifest says: fetch the image again; if it stays so, its maker must build it again", r.First)
 			return
 		}
 		im.blocks[i] = b

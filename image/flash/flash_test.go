@@ -406,10 +406,13 @@ func TestFile(t *testing.T) {
 	if _, err := flash.Open(ctx, im.Path, im.Trusted, nil); !errors.Is(err, context.Canceled) || errors.As(err, &damaged) {
 		t.Errorf("stopped: %v", err)
 	}
-	for _, bad := range []string{dir, filepath.Join(dir, "no/such/folder"), "/dev/full"} {
+	for bad, says := range map[string]string{
+		dir: "name a file in it", filepath.Join(dir, "no/such/folder"): "its folder is not there", filepath.Join(file, "x"): "its folder is not there",
+		"/dev/full": "not a file", im.Path: "it is what is read", im.Manifest: "it is what is read", file: "it is what is read",
+	} {
 		var unfit *flash.UnfitError
-		if err := opened.WriteFile(t.Context(), bad, flash.Options{}); !errors.As(err, &unfit) {
-			t.Errorf("%s: %v", bad, err)
+		if err := opened.WriteFile(t.Context(), bad, flash.Options{Setup: setups(t, file)[0]}); !errors.As(err, &unfit) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v; want %q", bad, err, says)
 		}
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*.part")); err != nil || len(left) > 0 {
@@ -431,7 +434,8 @@ func TestImage(t *testing.T) {
 	for says, alter := range map[string]func(*testing.T, *flashtest.Image){
 		"cut short":                 change("image", func(b []byte) []byte { return b[:len(b)-1] }),
 		"damaged on the way":        change("image", func(b []byte) []byte { b[len(b)/2] ^= 1; return b }),
-		"invalid signature":         change("manifest", func(b []byte) []byte { return bytes.Replace(b, []byte("version 1"), []byte("version 2"), 1) }),
+		"it was changed after":      change("manifest", func(b []byte) []byte { return bytes.Replace(b, []byte("version 1"), []byte("version 2"), 1) }),
+		"or was cut short":          change("manifest", func(b []byte) []byte { return b[:len(b)/2] }),
 		"too long":                  change("manifest", func([]byte) []byte { return make([]byte, 2*manifest.MaxText) }),
 		"none of the trusted keys":  func(t *testing.T, im *flashtest.Image) { im.Trusted = flashtest.New(t, image.UEFI).Trusted },
 		"no manifest beside it":     func(t *testing.T, im *flashtest.Image) { os.Remove(im.Manifest) },
@@ -475,6 +479,43 @@ func TestImageThatItsMakerGotWrong(t *testing.T) {
 		if b := contents(t, path); b[0] != 0xa5 {
 			t.Errorf("%s: it was written", says)
 		}
+	}
+}
+
+// An image that turns out bad when a medium has lost what was on it is told as a failed writing: who believes that nothing was written
+// would put the medium back.
+func TestImageThatFailsInTheMiddle(t *testing.T) {
+	t.Parallel()
+	im := flashtest.New(t, image.UEFI)
+	m, _, err := manifest.Open(contents(t, im.Manifest), im.Trusted...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Ranges[len(m.Ranges)-2].SHA256[0] ^= 1 // the last has the table's backup
+	signer, err := manifest.Signer(strings.TrimSuffix(im.Key, ".vkey") + ".key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := m.Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(im.Manifest, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	machine := flashtest.NewMachine(t)
+	path := machine.Stick("sdb", flashtest.Size)
+	medium, err := machine.Medium("sdb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = open(t, im).Write(t.Context(), machine.Machine, medium, flash.Options{})
+	var failed *flash.WriteError
+	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "does not boot") {
+		t.Errorf("%v", err)
+	}
+	if b := contents(t, path); !zero(b[:manifest.Block]) {
+		t.Error("it would boot")
 	}
 }
 

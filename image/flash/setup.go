@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,7 +48,7 @@ func ReadSetups(paths []string, media int, board string, now time.Time) (list []
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {
-			return nil, &SetupError{p, err}
+			return nil, &SetupError{p, pathless(err)}
 		}
 		if !info.IsDir() {
 			files = append(files, p)
@@ -78,6 +79,14 @@ func ReadSetups(paths []string, media int, board string, now time.Time) (list []
 	return list, nil
 }
 
+// pathless is an error without the path, which SetupError has.
+func pathless(err error) error {
+	if of := (*fs.PathError)(nil); errors.As(err, &of) {
+		return of.Err
+	}
+	return err
+}
+
 // escape makes a path one that Glob takes as it stands.
 func escape(path string) string {
 	var b []byte
@@ -93,14 +102,14 @@ func escape(path string) string {
 func readSetup(path, board string, now time.Time) (*Setup, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, pathless(err)
 	}
 	defer f.Close()
 	buf := make([]byte, provision.MaxSize+1) // not grown: a copy would stay behind
 	defer clear(buf)
 	n, err := io.ReadFull(f, buf)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, pathless(err)
 	}
 	text := buf[:n]
 	file, err := provision.Open(text)

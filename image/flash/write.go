@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -81,9 +82,6 @@ func (im *Image) Write(ctx context.Context, machine Machine, medium Medium, o Op
 	if now.sequence != medium.sequence || now.Size != medium.Size || fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev)) != medium.number {
 		return &UnfitError{medium.Name, "another medium has taken its place meanwhile: begin again"}
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
-		discard(f, medium.Size) // where it cannot, nothing is lost but what was said above
-	}
 	err = im.write(ctx, target{f, medium.Name, medium.Size, cached}, o)
 	var failed *WriteError
 	if errors.As(err, &failed) {
@@ -109,8 +107,8 @@ func (im *Image) Fits(medium Medium) error {
 
 // WriteFile writes the image into a file, which is there whole in the end or not at all.
 func (im *Image) WriteFile(ctx context.Context, path string, o Options) error {
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return &UnfitError{path, "it is there, and not a file"}
+	if err := im.replaceable(path, o.Setup); err != nil {
+		return err
 	}
 	mode := os.FileMode(0o644)
 	if o.Setup != nil {
@@ -118,11 +116,11 @@ func (im *Image) WriteFile(ctx context.Context, path string, o Options) error {
 	}
 	part := path + ".part"
 	if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return unfit(path, err)
+		return noFile(path, err)
 	}
 	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return unfit(path, err)
+		return noFile(path, err)
 	}
 	err = f.Truncate(im.Manifest.Image.Size)
 	if err != nil {
@@ -137,6 +135,42 @@ func (im *Image) WriteFile(ctx context.Context, path string, o Options) error {
 		return errors.Join(err, os.Remove(part))
 	}
 	return nil
+}
+
+// replaceable says why what is at a path must stay: it is no file, or one that is being read.
+func (im *Image) replaceable(path string, s *Setup) error {
+	there, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return nil // what else is wrong, making the file tells
+	case there.IsDir():
+		return &UnfitError{path, "it is a folder: name a file in it"}
+	case !there.Mode().IsRegular():
+		return &UnfitError{path, "it is there, and not a file: name another, or give a medium without --to-file"}
+	}
+	read := []string{im.file.Name(), strings.TrimSuffix(im.file.Name(), ending) + manifestEnding}
+	if s != nil {
+		read = append(read, s.Path)
+	}
+	for _, r := range read {
+		if info, err := os.Stat(r); err == nil && os.SameFile(info, there) {
+			return &UnfitError{path, "it is what is read: name another file to write into"}
+		}
+	}
+	return nil
+}
+
+// noFile explains why a file could not be made.
+func noFile(path string, err error) error {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		return &UnfitError{path, "its folder is not there: make it, or name another"}
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return &UnfitError{path, "you may not write into its folder: name another"}
+	case errors.Is(err, unix.EROFS):
+		return &UnfitError{path, "its file system is read-only: name another"}
+	}
+	return &UnfitError{path, pathless(err).Error()}
 }
 
 // open opens a medium for us alone: the kernel gives no disk of which anything is mounted or part of another. Past the cache, so that what
@@ -205,9 +239,14 @@ func (im *Image) runs(setupAt, setupSize int64, fresh bool) (list []run, total i
 }
 
 func (im *Image) write(ctx context.Context, t target, o Options) (err error) {
+	began := false
 	defer func() {
 		if why := ctx.Err(); err != nil && why != nil {
 			err = &WriteError{t.name, "stopped before it was done: it does not boot", why}
+		}
+		// By then it is no longer only an image that was refused.
+		if of := (*ImageError)(nil); began && errors.As(err, &of) {
+			err = &WriteError{t.name, "what was begun does not boot, since of the image " + of.Err.Error(), err}
 		}
 	}()
 	setupAt, setupSize, err := im.partition(ctx, image.Setup)
@@ -228,7 +267,11 @@ func (im *Image) write(ctx context.Context, t target, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	began = true
 	if !fresh {
+		if f, is := t.Medium.(*os.File); is {
+			discard(f, t.size) // where it cannot, nothing is lost but what Write says
+		}
 		for _, r := range []run{{0, manifest.Block, zeros}, {max(0, t.size-tail) / direct * direct, -1, zeros}, {dataAt, min(wiped, dataSize), zeros}} {
 			if r.size < 0 {
 				r.size = t.size - r.at
@@ -353,6 +396,7 @@ func (t target) read(ctx context.Context, r run, progress func(int64), equal fun
 		_ = unix.Fadvise(int(f.Fd()), r.at, r.size, unix.FADV_DONTNEED)
 	}
 	b := aligned(min(step, r.size))
+	defer clear(b) // a one-time code may be in it
 	for at := int64(0); at < r.size; at += step {
 		if err := ctx.Err(); err != nil {
 			return err

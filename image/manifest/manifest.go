@@ -184,7 +184,7 @@ func (e *UntrustedError) Error() string {
 	if len(e.Signers) > 0 {
 		by = strings.Join(e.Signers, ", ")
 	}
-	return "the manifest is signed by none of the trusted keys (it says that it is signed by " + by + ")"
+	return "the manifest is signed by none of the trusted keys (it says that it is signed by " + by + "): have its maker give you the key, or do not use it"
 }
 
 // Open checks the signatures of a manifest and reads it. It returns the names of the trusted keys that signed it. The error is an
@@ -199,8 +199,12 @@ func Open(text []byte, trusted ...note.Verifier) (Manifest, []string, error) {
 		}
 		return Manifest{}, nil, e
 	}
+	var invalid *note.InvalidSignatureError
+	if errors.As(err, &invalid) {
+		return Manifest{}, nil, fmt.Errorf("open manifest: it was changed after %s signed it: fetch it again: %w", invalid.Name, err)
+	}
 	if err != nil {
-		return Manifest{}, nil, fmt.Errorf("open manifest: %w", err)
+		return Manifest{}, nil, fmt.Errorf("open manifest: it is none, or was cut short: fetch it again: %w", err)
 	}
 	m, err := parse(opened.Text)
 	if err != nil {
