@@ -55,13 +55,16 @@ func (ps *processes) keep(ctx context.Context, log *slog.Logger, u unit) {
 			log.Error("it does not start", "err", err)
 		} else {
 			log.Info("started", "pid", p.pid)
-			ps.follow(ctx, log, u, p)
+			killed := ps.follow(ctx, log, u, p)
 			ran = time.Since(p.began)
 			if ctx.Err() != nil {
 				log.Info("ended", "how", p.how())
 				return
 			}
 			log.Error("ended", "how", p.how(), "ran", ran.Round(time.Millisecond).String())
+			if killed {
+				ran = 0 // silence is no run that went well, however long it was waited for
+			}
 		}
 		pause := wait.after(ran)
 		if u.ended != nil && !u.ended(p, wait.failures) {
@@ -76,8 +79,8 @@ func (ps *processes) keep(ctx context.Context, log *slog.Logger, u unit) {
 	}
 }
 
-// follow returns when the process has ended, of itself or because ctx ended or watch said so.
-func (ps *processes) follow(ctx context.Context, log *slog.Logger, u unit, p *process) {
+// follow returns when the process has ended, of itself or because ctx ended or watch said so; that alone is killed.
+func (ps *processes) follow(ctx context.Context, log *slog.Logger, u unit, p *process) (killed bool) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	reason := make(chan string, 1)
@@ -91,21 +94,23 @@ func (ps *processes) follow(ctx context.Context, log *slog.Logger, u unit, p *pr
 			<-reason
 		}
 	case why := <-reason:
-		if ctx.Err() != nil {
-			ps.end(p, u.patience)
-			return
-		}
-		if why != "" {
+		if why != "" && ctx.Err() == nil {
 			log.Error("killed", "why", why)
 			ps.signal(p, syscall.SIGKILL)
+			killed = true
 		}
-		<-p.ended
+		select {
+		case <-p.ended:
+		case <-ctx.Done():
+			ps.end(p, u.patience)
+		}
 	case <-ctx.Done():
 		ps.end(p, u.patience)
 		if u.watch != nil {
 			<-reason
 		}
 	}
+	return killed
 }
 
 // confined are the attributes of a process with a user of its own, in a session of its own.

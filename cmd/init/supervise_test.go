@@ -187,6 +187,65 @@ func TestAKioskThatIsSilentIsToBeKilled(t *testing.T) {
 	}
 }
 
+// A kiosk that never becomes ready is killed each time, late; that must not look like runs that went well, or the machine would never be
+// restarted, and never try its other slot.
+func TestAKioskThatIsNeverReadyIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ps := newProcesses()
+		life := &kioskLife{log: newLog(&lines{}), signs: make(chan sign), ready: func() {}}
+		began, gaveUp := time.Now(), false
+		ps.keep(t.Context(), newLog(&lines{}), kioskUnit(func() (*process, error) {
+			p := &process{pid: 1 << 30, ended: make(chan struct{}), began: time.Now()}
+			time.AfterFunc(startPatience+time.Second, func() { close(p.ended) }) // as killed
+			return p, nil
+		}, life, func() { gaveUp = true }))
+		if took := time.Since(began); !gaveUp || took >= kioskBound {
+			t.Errorf("after %v, given up: %v", took, gaveUp)
+		}
+	})
+}
+
+// Should the socket break on which signs of life come, the machine still ends in order.
+func TestAKioskThatIsNotHeardEndsInOrder(t *testing.T) {
+	t.Parallel()
+	ps := stage(t)
+	ctx, stop := context.WithCancel(t.Context())
+	notify, err := listenNotify(filepath.Join(t.TempDir(), "n"), os.Getuid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signs := notify.signs(t.Context())
+	started, deaf := make(chan *process, 1), make(chan sign)
+	close(deaf)
+	life := &kioskLife{log: newLog(&lines{}), signs: deaf}
+	watched := make(chan struct{})
+	var kept sync.WaitGroup
+	kept.Go(func() {
+		start := ps.play(t, "serve", "NOTIFY_SOCKET="+notify.path)
+		ps.keep(ctx, newLog(&lines{}), unit{
+			name: "x", patience: time.Minute,
+			start: func() (*process, error) {
+				p, err := start()
+				started <- p
+				return p, err
+			},
+			watch: func(ctx context.Context, p *process) string {
+				defer close(watched)
+				return life.watch(ctx, p)
+			},
+		})
+	})
+	p := <-started
+	<-signs
+	<-watched
+	stop()
+	kept.Wait()
+	if got := p.how(); got != "exit status 0" {
+		t.Errorf("it ended with %s", got)
+	}
+}
+
 // Signs of others are not a kiosk's.
 func TestSignsOfLifeAreAProcessOwn(t *testing.T) {
 	t.Parallel()

@@ -17,8 +17,8 @@ const (
 	hardTimeout = 15 * time.Second // the most that a Raspberry Pi's takes
 	kickEvery   = 4 * time.Second
 	// kioskBound is how long init may fail to keep a kiosk alive before it is thought to be broken itself, and no longer kicks.
-	// Its own remedies, ten kiosks that fail and then an orderly restart, take less.
-	kioskBound = 15 * time.Minute
+	// Its own remedies, kiosks that fail or are silent and then an orderly restart, take less.
+	kioskBound = mostFailures*(startPatience+mostWait) + time.Minute
 )
 
 func openWatchdog(path string) (*hardWatchdog, error) {
