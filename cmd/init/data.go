@@ -33,16 +33,26 @@ func (m *machine) data(ctx context.Context) (err error) {
 		return err
 	}
 	m.volume = v
-	kept, err := v.loadCopy()
-	if err != nil {
-		say("%v", err)
+	kept, unread := v.loadCopy()
+	if unread != nil {
+		say("%v", unread)
 	}
-	if !v.head.Made || v.head.Renew {
+	if !v.head.Made {
+		return v.renew(kept)
+	}
+	if v.head.Renew {
+		if unread != nil {
+			return unread
+		}
 		return v.renew(kept)
 	}
 	broken := v.mount(len(kept) > 0)
 	if broken == nil {
 		return nil
+	}
+	if unread != nil {
+		// There is a kiosk that nobody can be told of, and its evidence may still be on the medium.
+		return errors.Join(broken, unread)
 	}
 	if len(kept) == 0 {
 		// It was never set up, so that nothing is lost and nobody could be told.

@@ -36,21 +36,27 @@ const recordHead = len(recordMagic) + 8 + 4 + sha256.Size
 // errNoRecord says that neither place has one.
 var errNoRecord = errors.New("there is no record")
 
-// read returns the newest content and its number.
+// read returns the newest content and its number. A place that cannot be read may have had the only one, so that errNoRecord is
+// for places that were read alone.
 func (r record) read(from io.ReaderAt) (content []byte, number uint64, err error) {
+	var failed []error
 	for _, at := range r.at {
 		b := make([]byte, r.room)
 		if _, err := from.ReadAt(b, at); err != nil {
-			continue // the medium may be bad just here
+			failed = append(failed, err) // the medium may be bad just here
+			continue
 		}
 		if c, n, is := parseRecord(b); is && n > number {
 			content, number = c, n
 		}
 	}
-	if number == 0 {
-		return nil, 0, errNoRecord
+	switch {
+	case number > 0:
+		return content, number, nil
+	case failed != nil:
+		return nil, 0, errors.Join(failed...)
 	}
-	return content, number, nil
+	return nil, 0, errNoRecord
 }
 
 func parseRecord(b []byte) (content []byte, number uint64, is bool) {

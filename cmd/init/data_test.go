@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2/transport"
@@ -52,6 +53,34 @@ func TestARecordOutlivesEitherOfItsPlaces(t *testing.T) {
 	}
 	if _, _, err := headRecord.read(partition(t)); !errors.Is(err, errNoRecord) {
 		t.Error(err)
+	}
+}
+
+// stammer is a medium that cannot be read at one place for a moment.
+type stammer struct {
+	*os.File
+	at int64
+}
+
+func (s stammer) ReadAt(b []byte, at int64) (int, error) {
+	if at == s.at {
+		return 0, syscall.EIO
+	}
+	return s.File.ReadAt(b, at)
+}
+
+// What cannot be read is not taken for what is not there: a header that is thought missing is made anew, and with it the key.
+func TestARecordThatCannotBeReadIsNotMissing(t *testing.T) {
+	t.Parallel()
+	f := partition(t)
+	if _, _, err := headRecord.read(stammer{f, 0}); !errors.Is(err, syscall.EIO) || errors.Is(err, errNoRecord) {
+		t.Error(err)
+	}
+	if err := headRecord.write(f, []byte("kept"), 1); err != nil {
+		t.Fatal(err)
+	}
+	if b, _, err := headRecord.read(stammer{f, 0}); err != nil || string(b) != "kept" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 

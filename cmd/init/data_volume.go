@@ -91,20 +91,20 @@ func openVolume(ctx context.Context, path string) (_ *volume, err error) {
 // readHead tells whether there is a header. A partition whose header is damaged still has its file system, if that was not encrypted.
 func (v *volume) readHead() (known bool, err error) {
 	b, number, err := headRecord.read(v.partition)
-	switch {
-	case errors.Is(err, errNoRecord):
-		plain, err := holdsExt4(v.partition, headerSize)
-		if err != nil {
-			return false, fmt.Errorf("/data: %w", err)
+	if err != nil {
+		plain, bad := holdsExt4(v.partition, headerSize)
+		switch {
+		case bad != nil:
+			return false, fmt.Errorf("/data: %w", bad)
+		case plain:
+			say("the header of /data is damaged, and written anew: %v", err)
+			v.head = head{Made: true}
+			return true, v.writeHead()
+		case !errors.Is(err, errNoRecord):
+			// It may hold the key of what is there: it is not written over because a medium stammers.
+			return false, fmt.Errorf("header of /data: %w", err)
 		}
-		if !plain {
-			return false, nil
-		}
-		say("the header of /data is damaged, and written anew")
-		v.head = head{Made: true}
-		return true, v.writeHead()
-	case err != nil:
-		return false, fmt.Errorf("header of /data: %w", err)
+		return false, nil
 	}
 	v.headAt = number
 	decoder := json.NewDecoder(bytes.NewReader(b))
