@@ -60,18 +60,31 @@ func findArchives(ctx context.Context) (a archives, err error) {
 	if err != nil {
 		return a, fmt.Errorf("ask apt where Debian's archive is: %w", err)
 	}
-	for line := range strings.Lines(string(out)) {
+	return archivesOf(string(out), release)
+}
+
+// archivesOf reads what apt says of its sources: a suite's names and where it is, a line each.
+func archivesOf(targets, release string) (a archives, err error) {
+	other := ""
+	for line := range strings.Lines(targets) {
 		f := strings.Fields(line)
 		if len(f) < 2 {
 			continue
 		}
 		base := strings.TrimSuffix(f[len(f)-1], "/")
+		if !strings.HasPrefix(base, "http://") && !strings.HasPrefix(base, "https://") {
+			other = base // such as mirror+file:, of which apt alone knows what stands behind it
+			continue
+		}
 		switch {
 		case slices.Contains(f, release) && a.main == "":
 			a.main = base
 		case slices.Contains(f, release+"-security") && a.security == "":
 			a.security = base
 		}
+	}
+	if (a.main == "" || a.security == "") && other != "" {
+		return a, fmt.Errorf("apt has Debian's archive as %s: name an http or https address of %s and %s-security in /etc/apt, and run apt-get update", other, release, release)
 	}
 	if a.main == "" || a.security == "" {
 		return a, fmt.Errorf("there is no source of Debian's %s and %s-security in /etc/apt, or apt-get update was never run", release, release)
@@ -301,7 +314,7 @@ func (p Package) fetch(ctx context.Context, client *http.Client, base, file stri
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("fetch %s: %w", p.Name, err)
+		return fmt.Errorf("fetch %s, which the cache does not have (is there a network?): %w", p.Name, err)
 	}
 	defer response.Body.Close()
 	switch response.StatusCode {
@@ -314,7 +327,7 @@ func (p Package) fetch(ctx context.Context, client *http.Client, base, file stri
 	// Beside its place first: another process may look for it there.
 	tmp, err := os.CreateTemp(filepath.Dir(file), "new-")
 	if err != nil {
-		return err
+		return fmt.Errorf("write into the cache folder (set LATCHKEY_CACHE to a folder you can write): %w", err)
 	}
 	defer os.Remove(tmp.Name())
 	h := sha256.New()

@@ -107,3 +107,20 @@ Size: 1
 		t.Error("a part that is nowhere is not missed")
 	}
 }
+
+// Where the archive is, is taken from apt's sources, others' among them; one that only apt can fetch from is named.
+func TestArchives(t *testing.T) {
+	t.Parallel()
+	a, err := archivesOf("stable bookworm http://mirror.example/debian/\nstable other https://elsewhere.example/x\nbookworm-security https://security.example/debian-security\n", "bookworm")
+	if err != nil || a.base("trixie") != "http://mirror.example/debian" || a.base("trixie-security") != "https://security.example/debian-security" {
+		t.Errorf("%v, %v", a, err)
+	}
+	for says, targets := range map[string]string{
+		"apt-get update was never run": "stable bookworm http://mirror.example/debian\n",
+		"mirror+file:/etc/apt/mirrors": "stable bookworm mirror+file:/etc/apt/mirrors/debian.list\nbookworm-security mirror+file:/etc/apt/mirrors/debian-security.list\n",
+	} {
+		if _, err := archivesOf(targets, "bookworm"); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v; want %q", err, says)
+		}
+	}
+}
