@@ -35,7 +35,11 @@ const (
 const most = 20
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup's wish
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	err := root(place{flash.This(), "/etc/latchkey/image-keys"}).ExecuteContext(ctx)
 	if err != nil {
@@ -124,6 +128,9 @@ media: then the others may have been, and the code is of the first that failed, 
 			return run(cmd.Context(), p, o, newTerminal(cmd))
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return fmt.Errorf("%w; flash --help tells which there are", err)
+	})
 	f := cmd.Flags()
 	f.StringArrayVar(&o.setups, "provision", nil, "a provisioning `file`, or a folder of them; one for each medium, in the order given, a folder's by name")
 	f.StringVar(&o.file, "to-file", "", "write into this `file` instead of a medium")

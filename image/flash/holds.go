@@ -51,6 +51,9 @@ var marks = []mark{
 	{"squashfs", 0, "hsqs", 0, 0},
 	{"f2fs", 1024, "\x10\x20\xf5\xf2", 0, 0},
 	{"ISO 9660", 32769, "CD001", 32768 + 40, 32}, // ECMA-119, 8.4
+	{"BitLocker", 3, "-FVE-FS-", 0, 0},
+	{"LVM", 512, "LABELONE", 0, 0},                           // lib/label/label.h of LVM2
+	{"RAID", 4096, "\xfc\x4e\x2b\xa9\x01\x00\x00\x00", 0, 0}, // version 1.2: linux/raid/md_p.h, struct mdp_superblock_1
 	{"swap", 4086, "SWAPSPACE2", 1052, 16},
 }
 

@@ -121,7 +121,7 @@ func readSetup(path, board string, now time.Time) (*Setup, error) {
 		return nil, fmt.Errorf("its code ended on %s: have central make another file", file.Expires.Local().Format("2 January 2006 at 15:04"))
 	}
 	if slices.Contains(image.Boards(), file.Board) && file.Board != board {
-		return nil, fmt.Errorf("it is for the board %s, and the image is for %s", file.Board, board)
+		return nil, fmt.Errorf("it is for the board %s, and the image is for %s: take the image for %[1]s, or have central make another file", file.Board, board)
 	}
 	return &Setup{Path: path, Kiosk: file.Kiosk, Site: file.Site, Central: file.Central, Fingerprint: file.Fingerprint(), packed: provision.Pack(text)}, nil
 }

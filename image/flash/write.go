@@ -242,7 +242,11 @@ func (im *Image) write(ctx context.Context, t target, o Options) (err error) {
 	began := false
 	defer func() {
 		if why := ctx.Err(); err != nil && why != nil {
-			err = &WriteError{t.name, "stopped before it was done: it does not boot", why}
+			left := "it does not boot"
+			if t.size < 0 {
+				left = "nothing of it is left"
+			}
+			err = &WriteError{t.name, "stopped before it was done: " + left, why}
 		}
 		// By then it is no longer only an image that was refused.
 		if of := (*ImageError)(nil); began && errors.As(err, &of) {
