@@ -273,6 +273,13 @@ func (im *Image) write(ctx context.Context, t target, o Options) (err error) {
 	}
 	began = true
 	if !fresh {
+		defer func() {
+			if err != nil {
+				t.spoil(context.WithoutCancel(ctx), run{setupAt, setupSize, zeros})
+			}
+		}()
+	}
+	if !fresh {
 		if f, is := t.Medium.(*os.File); is {
 			discard(f, t.size) // where it cannot, nothing is lost but what Write says
 		}
@@ -384,6 +391,15 @@ func (t target) zero(ctx context.Context, r run, progress func(int64)) error {
 		}
 	}
 	return nil
+}
+
+// spoil is for a medium whose writing failed: the first block may be on it already, and the next who has it in hand should find no code. If
+// this fails, too, there is no more to be done.
+func (t target) spoil(ctx context.Context, setup run) {
+	for _, r := range []run{{0, manifest.Block, zeros}, setup} {
+		_ = t.zero(ctx, r, func(int64) {})
+	}
+	_ = t.Sync()
 }
 
 // same reads a run back.
