@@ -146,9 +146,20 @@ func mountLost(kept []saved, why error) error {
 func (m *machine) tend(ctx context.Context, end func()) {
 	look := time.NewTicker(5 * time.Second)
 	defer look.Stop()
+	said := ""
 	for {
+		text := ""
 		if err := m.look(end); err != nil {
-			say("%v", err)
+			text = err.Error()
+		}
+		if text != "" && text != said {
+			say("%s", text)
+		}
+		said = text
+		if ill(fsErrors("/sys", m.volume.device), time.Since(processStart)) && !m.lost {
+			say("/data has errors and is no longer written: the machine restarts, which mends it")
+			end()
+			return
 		}
 		select {
 		case <-ctx.Done():
@@ -157,6 +168,13 @@ func (m *machine) tend(ctx context.Context, end func()) {
 		}
 	}
 }
+
+// mendAfter bounds how often a medium that fails again and again has the machine restart.
+const mendAfter = 10 * time.Minute
+
+// ill tells whether the machine is to restart because of so many errors of the file system. Its kiosk can write nothing and takes no cards, but
+// lives, so that nobody else would restart it. The check at the start sets the count back.
+func ill(errors int, up time.Duration) bool { return errors > 0 && up >= mendAfter }
 
 func (m *machine) look(end func()) error {
 	if !m.lost {

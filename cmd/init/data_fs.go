@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -55,6 +57,21 @@ func ext4Size(superblock []byte) int64 {
 		return 0
 	}
 	return int64(blocks << (10 + le.Uint32(superblock[logBlockAt:])))
+}
+
+// fsErrors is how many errors the kernel has met in a mounted ext4 since that was checked last
+// (Documentation/ABI/testing/sysfs-fs-ext4, errors_count). Newer kernels show one that they no longer write as writable otherwise. It is 0
+// where nothing is told.
+func fsErrors(sys, device string) int {
+	b, err := os.ReadFile(filepath.Join(sys, "fs/ext4", filepath.Base(device), "errors_count"))
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // makeFS makes an empty one.

@@ -329,6 +329,28 @@ func TestATPMOpensWhatItSealedAndNoOther(t *testing.T) {
 	}
 }
 
+// A file system that the kernel no longer writes is mended by a restart, but not in a circle.
+func TestAFileSystemWithErrorsHasTheMachineRestart(t *testing.T) {
+	t.Parallel()
+	sys := t.TempDir()
+	if n := fsErrors(sys, "/dev/dm-1"); n != 0 {
+		t.Errorf("where nothing is told there are %d", n)
+	}
+	dir := filepath.Join(sys, "fs/ext4/dm-1")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"0\n": false, "3\n": true} {
+		if err := os.WriteFile(filepath.Join(dir, "errors_count"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n := fsErrors(sys, "/dev/dm-1")
+		if ill(n, mendAfter) != want || ill(n, mendAfter-1) {
+			t.Errorf("%q: %d errors; restart: %v, and %v right after the start", text, n, ill(n, mendAfter), ill(n, mendAfter-1))
+		}
+	}
+}
+
 // On a file, e2fsprogs works as on a device.
 func TestTheFileSystemFillsItsPlaceAndIsMended(t *testing.T) {
 	t.Parallel()
