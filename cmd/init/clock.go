@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"time"
@@ -188,8 +189,11 @@ func (t *timekeeper) once(ctx context.Context, servers []string) error {
 	return t.lead(r.offset, r.within)
 }
 
-func askNTP(_ context.Context, server string) (reading, error) {
-	answer, err := ntp.QueryWithOptions(server, ntp.QueryOptions{Timeout: 3 * time.Second})
+func askNTP(ctx context.Context, server string) (reading, error) {
+	dialer := net.Dialer{Timeout: 10 * time.Second} // its name may have to be looked up
+	answer, err := ntp.QueryWithOptions(server, ntp.QueryOptions{
+		Timeout: 3 * time.Second, Dialer: func(_, remote string) (net.Conn, error) { return dialer.DialContext(ctx, "udp", remote) },
+	})
 	if err == nil {
 		err = answer.Validate()
 	}

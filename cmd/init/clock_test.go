@@ -99,3 +99,13 @@ func TestTimeServersAreAskedNowAndThen(t *testing.T) {
 		<-done
 	})
 }
+
+// A machine that ends does not wait for a name server.
+func TestATimeServerIsNotAskedAtTheEnd(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := askNTP(ctx, "127.0.0.1"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}

@@ -113,22 +113,52 @@ func endProcesses() {
 	if err := unix.Kill(-1, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 		say("end processes: %v", err)
 	}
-	for {
-		if _, err := unix.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
-			return // none is left
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, err := unix.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
+				return // none is left
+			}
 		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(killTime):
+		say("end processes: one hangs in the kernel")
 	}
+}
+
+// An orderly end takes seconds. What waits for a dead stick or medium cannot even be killed, though, and a machine without a hardware watchdog
+// would hang there for good.
+const (
+	killTime = 3 * time.Second
+	stopTime = 30 * time.Second
+)
+
+// boundEnd ends the machine when it has not ended in order after a time.
+func boundEnd(end outcome) {
+	time.AfterFunc(stopTime, func() {
+		say("the machine does not end in order, and is ended")
+		reboot(end)
+	})
 }
 
 // stop ends the machine.
 func stop(end outcome) {
+	boundEnd(end)
 	unix.Sync()
+	reboot(end)
+	select {}
+}
+
+// reboot returns only when it failed.
+func reboot(end outcome) {
 	how := unix.LINUX_REBOOT_CMD_RESTART
 	if end == powerOff {
 		how = unix.LINUX_REBOOT_CMD_POWER_OFF
 	}
-	say("stop: %v", unix.Reboot(how)) // returns only when it failed
-	select {}
+	say("stop: %v", unix.Reboot(how))
 }
 
 // deathTime is how long somebody can read why the machine restarts.

@@ -81,6 +81,7 @@ func services(ctx context.Context, m *machine) outcome {
 		}
 	}()
 	end := s.run(ctx, &beside)
+	boundEnd(end)
 	s.log.Info("the machine ends")
 	stop()
 	beside.Wait()
@@ -369,6 +370,11 @@ func (s *system) watch(ctx context.Context) outcome {
 	tick := time.NewTicker(kickEvery)
 	defer tick.Stop()
 	var dog *hardWatchdog
+	defer func() {
+		if dog != nil {
+			_ = dog.kick() // an orderly end has all of its time, and no more
+		}
+	}()
 	for {
 		if dog == nil {
 			var err error
