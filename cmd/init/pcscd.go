@@ -23,6 +23,9 @@ func pcscdUnit(ps *processes, log *boundedLog) unit {
 	return unit{
 		name:     "pcscd",
 		patience: 3 * time.Second,
+		watch: func(ctx context.Context, _ *process) string {
+			return deaf(ctx, func(ctx context.Context) error { return pcscdAnswers(ctx, pcscdSocket) })
+		},
 		start: func() (*process, error) {
 			if err := os.MkdirAll(pcscdFolder, 0o755); err != nil {
 				return nil, err
@@ -51,6 +54,33 @@ func pcscdUnit(ps *processes, log *boundedLog) unit {
 			return ps.start([]string{"/usr/sbin/pcscd", "--foreground"}, attr)
 		},
 	}
+}
+
+// The reader stack is asked now and then; one that is busy with a slow reader answers the next time.
+const (
+	deafEvery = time.Minute
+	deafTimes = 3 // in a row
+)
+
+// deaf returns when the reader stack has not answered for too long, and says so.
+func deaf(ctx context.Context, ask func(context.Context) error) string {
+	for times := 0; times < deafTimes; {
+		if pause(ctx, deafEvery) != nil {
+			return ""
+		}
+		asking, stop := context.WithTimeout(ctx, goodPatience)
+		err := ask(asking)
+		stop()
+		switch {
+		case ctx.Err() != nil:
+			return ""
+		case err == nil:
+			times = 0
+		default:
+			times++
+		}
+	}
+	return fmt.Sprintf("no answer, asked %d times", deafTimes)
 }
 
 // pcscdAnswers asks for its version, which every client does first (winscard_msg.h: rxHeader with CMD_VERSION, then version_struct).

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -48,4 +49,27 @@ func TestTheReaderStackAnswers(t *testing.T) {
 	if err := pcscdAnswers(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("nobody answers")
 	}
+}
+
+func TestAReaderStackThatHangsIsToBeKilled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began, asked := time.Now(), 0
+		why := deaf(t.Context(), func(ctx context.Context) error {
+			asked++
+			if asked == 3 {
+				return nil // it was only slow
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if want := 3 + deafTimes; why == "" || asked != want {
+			t.Errorf("after %v and %d questions, %q", time.Since(began), asked, why)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if why := deaf(ctx, nil); why != "" {
+			t.Errorf("at the end it is killed: %s", why)
+		}
+	})
 }
