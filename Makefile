@@ -110,9 +110,10 @@ vm-test: deps-vm arm64 bin/arm64/guest bin/vmtest ## boot Debian's kernel on an 
 	@bin/vmtest
 
 DEBUG ?=
+WIFI ?=
 .PHONY: image
-image: deps-image bin/mkimage bin/arm64/image/init bin/arm64/image/kiosk ## what a kiosk's medium is flashed with: BOARD=uefi-arm64, pi4 or pi5; DEBUG=1 with a shell on the serial line
-	@GO='$(GO)' bin/mkimage build --board '$(BOARD)' $(if $(DEBUG),--debug)
+image: deps-image bin/mkimage bin/arm64/image/init bin/arm64/image/kiosk ## what a kiosk's medium is flashed with: BOARD=uefi-arm64, pi4 or pi5; DEBUG=1 with a shell on the serial line, WIFI=1 with Wi-Fi and 802.1X
+	@GO='$(GO)' bin/mkimage build --board '$(BOARD)' $(if $(DEBUG),--debug) $(if $(WIFI),--wifi)
 
 .PHONY: image-repro
 image-repro: deps-image ## make the image of BOARD twice, each time from a clone and without what was built before, and compare every byte
@@ -120,7 +121,7 @@ image-repro: deps-image ## make the image of BOARD twice, each time from a clone
 
 LONG ?=
 .PHONY: image-test
-image-test: deps-run deps-image deps-vm bin/central bin/ractl bin/arm64/tpmport bin/imagetest ## boot the image's disk through UEFI and unlock a card on it by touches; LONG=1 for what takes long; pictures in bin/image-test
+image-test: deps-run deps-image deps-vm bin/central bin/ractl bin/flash bin/arm64/tpmport bin/imagetest ## boot the image's disk through UEFI and unlock a card on it by touches; LONG=1 for what takes long; pictures in bin/image-test
 	@$(MAKE) --no-print-directory image BOARD=uefi-arm64
 	@$(MAKE) --no-print-directory image BOARD=uefi-arm64 DEBUG=1
 	@$(MAKE) --no-print-directory image BOARD=pi4

@@ -68,8 +68,18 @@ func (l *lab) read(name string, most int64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, at, min(p.Size(), most)))
 }
 
-// fillSetup writes a provisioning file as the flasher does.
-func (l *lab) fillSetup(file []byte) error { return l.write(image.Setup, provision.Pack(file)) }
+// fillSetup has central make a provisioning file, and writes it as the flasher does.
+func (l *lab) fillSetup() error {
+	file, err := l.provisioning()
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return l.write(image.Setup, provision.Pack(b))
+}
 
 // rot changes one byte of every eighth block of a root.
 func (l *lab) rot(root string) error {
@@ -143,8 +153,8 @@ const (
 	stickBegins = mib
 )
 
-// makeStick writes a USB stick with one file in its root.
-func makeStick(ctx context.Context, path, name string, content []byte) error {
+// makeStick writes a USB stick with a copy of a file in its root, by another name.
+func makeStick(ctx context.Context, path, name, file string) error {
 	const (
 		sector  = 512
 		entries = 446 // of the table in the first sector
@@ -165,9 +175,8 @@ func makeStick(ctx context.Context, path, name string, content []byte) error {
 	if err != nil {
 		return fmt.Errorf("make the stick's file system: %w: %s", err, out)
 	}
-	cmd := exec.CommandContext(ctx, "mcopy", "-i", fmt.Sprintf("%s@@%d", path, stickBegins), "-", "::/"+name)
-	cmd.Stdin = bytes.NewReader(content)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err = exec.CommandContext(ctx, "mcopy", "-i", fmt.Sprintf("%s@@%d", path, stickBegins), file, "::/"+name).CombinedOutput()
+	if err != nil {
 		return fmt.Errorf("write onto the stick: %w: %s", err, out)
 	}
 	return nil

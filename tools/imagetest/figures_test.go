@@ -131,7 +131,7 @@ func benchLab(b *testing.B, img string, tpm bool) *lab {
 		l.close()
 		os.RemoveAll(dir)
 	})
-	do(b, l.furnish(b.Context(), filepath.Join(images, img), tpm, false))
+	do(b, l.furnish(b.Context(), filepath.Join(images, img), false, tpm, false))
 	return l
 }
 
@@ -139,10 +139,8 @@ func setUp(b *testing.B, l *lab) {
 	b.Helper()
 	ctx, stop := context.WithTimeout(b.Context(), patience)
 	defer stop()
-	file, err := l.provisioning(ctx)
-	do(b, err)
-	do(b, errors.Join(l.fillSetup(file), l.powerOn(ctx), l.confirm(ctx)))
-	_, err = l.see(ctx, "", attract)
+	do(b, errors.Join(l.fillSetup(), l.powerOn(ctx), l.confirm(ctx)))
+	_, err := l.see(ctx, "", attract)
 	do(b, err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"image"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,16 +42,24 @@ type lab struct {
 	starts  int
 }
 
-// furnish copies the image's disk and starts central.
-func (l *lab) furnish(ctx context.Context, img string, tpm, pi bool) (err error) {
+// furnish starts central, and has a disk with the image: copied, or flashed with a provisioning file.
+func (l *lab) furnish(ctx context.Context, img string, flashed, tpm, pi bool) (err error) {
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return err
 	}
 	if _, err := os.Stat(img); err != nil {
 		return fmt.Errorf("there is no image; make it with make image BOARD=uefi-arm64, and again with DEBUG=1: %w", err)
 	}
+	if l.rig, err = rig.Start(ctx, rig.Config{Dir: filepath.Join(l.dir, "r"), Bin: l.bin, Issues: issues(), NoKiosk: true, Log: os.Stderr}); err != nil {
+		return err
+	}
 	l.disk = filepath.Join(l.dir, "disk.img")
-	if err := qemu.CopyDisk(l.disk, img); err != nil {
+	if flashed {
+		err = l.flash(ctx, img)
+	} else {
+		err = qemu.CopyDisk(l.disk, img)
+	}
+	if err != nil {
 		return err
 	}
 	if tpm {
@@ -62,12 +71,23 @@ func (l *lab) furnish(ctx context.Context, img string, tpm, pi bool) (err error)
 		}
 	}
 	if pi {
-		if err := l.takeFirmwaresPlace(ctx); err != nil {
-			return err
-		}
+		return l.takeFirmwaresPlace(ctx)
 	}
-	l.rig, err = rig.Start(ctx, rig.Config{Dir: filepath.Join(l.dir, "r"), Bin: l.bin, Issues: issues(), NoKiosk: true, Log: os.Stderr})
-	return err
+	return nil
+}
+
+// flash has the flasher write the disk, as an engineer does.
+func (l *lab) flash(ctx context.Context, img string) error {
+	setup, err := l.provisioning()
+	if err != nil {
+		return err
+	}
+	key := filepath.Join(filepath.Dir(img), "development.vkey")
+	out, err := exec.CommandContext(ctx, filepath.Join(l.bin, "flash"), img+".zst", "--to-file", l.disk, "--provision", setup, "--key", key).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("flash the disk: %w: %s", err, out)
+	}
+	return nil
 }
 
 func (l *lab) close() {

@@ -75,6 +75,7 @@ type check struct {
 type stand struct {
 	name   string
 	image  string // file below bin/image
+	flash  bool   // with a provisioning file
 	tpm    bool
 	pi     bool
 	checks []check
@@ -101,7 +102,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	sheet := &album{dir: pictures}
 	stands := []stand{
 		{name: "production", image: "latchkey-uefi-arm64.img", checks: production},
-		{name: "debug", image: "latchkey-uefi-arm64-debug.img", tpm: true, checks: inner},
+		{name: "debug", image: "latchkey-uefi-arm64-debug.img", flash: true, tpm: true, checks: inner},
 		{name: "raspi3b", image: "latchkey-pi4.img", pi: true, checks: onPi},
 	}
 	made, passed := 0, 0
@@ -129,10 +130,10 @@ func run(ctx context.Context, o options, out io.Writer) error {
 
 // run makes the checks until one fails, and returns how many there were and how many passed.
 func (s stand) run(ctx context.Context, l *lab, o options) (made, passed int, err error) {
-	if err := l.furnish(ctx, filepath.Join(o.bin, "image", s.image), s.tpm, s.pi); err != nil {
+	defer l.close()
+	if err := l.furnish(ctx, filepath.Join(o.bin, "image", s.image), s.flash, s.tpm, s.pi); err != nil {
 		return 0, 0, err
 	}
-	defer l.close()
 	failed := false
 	for _, c := range s.checks {
 		if c.long && !o.long {

@@ -18,11 +18,7 @@ import (
 // emulator knows, a 3B with its own device tree. No firmware of a Pi runs there, so this stands for no first trial on hardware.
 var onPi = []check{
 	{"the pi4 image's kernel, RAM disk and root start from an SD card, with the 3B's device tree, and the kiosk enrols over USB Ethernet", false, func(ctx context.Context, l *lab) (string, error) {
-		file, err := l.provisioning(ctx)
-		if err != nil {
-			return "", err
-		}
-		return "", errors.Join(l.fillSetup(file), l.powerOn(ctx), l.confirm(ctx))
+		return "", errors.Join(l.fillSetup(), l.powerOn(ctx), l.confirm(ctx))
 	}},
 	{"it is ready, and the GPIO line of its green lamp is seen to be on from outside", false, func(ctx context.Context, l *lab) (string, error) {
 		if _, err := l.see(ctx, "ready", attract); err != nil {

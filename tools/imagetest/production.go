@@ -59,7 +59,7 @@ var production = []check{
 
 // setUpByStick does what an engineer does who has the file on a stick.
 func setUpByStick(ctx context.Context, l *lab) (string, error) {
-	file, err := l.provisioning(ctx)
+	file, err := l.provisioning()
 	if err != nil {
 		return "", err
 	}

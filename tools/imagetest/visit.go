@@ -279,16 +279,14 @@ func (l *lab) changePasscode(ctx context.Context) error {
 	return err
 }
 
-// provisioning has central make the kiosk's file.
-func (l *lab) provisioning(ctx context.Context) ([]byte, error) {
+// provisioning has central make the kiosk's file, and returns its path.
+func (l *lab) provisioning() (string, error) {
 	settings, file := filepath.Join(l.dir, "settings.toml"), filepath.Join(l.dir, "setup.toml")
 	text := fmt.Sprintf("central = %q\nenrol = %q\nhelp = \"Call extension 4050.\"\ntime_zone = \"UTC\"\n[network]\nmode = \"dhcp\"\n",
 		rig.GuestURL(l.rig.Network.Addr()), rig.GuestURL(l.rig.Web.Addr()))
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
-		return nil, err
+		return "", err
 	}
-	if _, err := l.rig.Central("kiosk", "provision", rig.KioskID, "--settings", settings, "--central-ca", l.rig.CAFile(), "--site", "the lab", "--out", file); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(file)
+	_, err := l.rig.Central("kiosk", "provision", rig.KioskID, "--settings", settings, "--central-ca", l.rig.CAFile(), "--site", "the lab", "--out", file)
+	return file, err
 }
