@@ -91,6 +91,24 @@ func TestBothNamesOfAPowerCutBecomeOne(t *testing.T) {
 	}
 }
 
+// FAT may lose what a power cut left in one of them: the other still says what the slot boots.
+func TestATornEntryBesideAWholeOneIsMended(t *testing.T) {
+	t.Parallel()
+	u := esp(t, map[string]Entry{"latchkey-a+2-1.conf": entryA, "latchkey-b+3.conf": entryB})
+	if err := os.WriteFile(filepath.Join(u.Boot, entriesDir, "latchkey-a+3.conf"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Good(A); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := u.names(t), []string{"latchkey-a+3.conf", "latchkey-b+3.conf"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if e, err := u.entry(A); err != nil || e != entryA {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 func TestTheTriedSlotComesFirst(t *testing.T) {
 	t.Parallel()
 	u := esp(t, map[string]Entry{"latchkey-a+2-1.conf": entryA, "latchkey-b+0-3.conf": entryB})

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -107,11 +108,18 @@ func (u UEFI) entry(s Slot) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	text, err := os.ReadFile(filepath.Join(u.Boot, entriesDir, files[0].name))
-	if err != nil {
-		return Entry{}, err
+	var failed []error
+	for _, f := range files { // FAT may have torn one of two
+		text, err := os.ReadFile(filepath.Join(u.Boot, entriesDir, f.name))
+		if err == nil {
+			var e Entry
+			if e, err = ParseEntry(s, text); err == nil {
+				return e, nil
+			}
+		}
+		failed = append(failed, err)
 	}
-	return ParseEntry(s, text)
+	return Entry{}, errors.Join(failed...)
 }
 
 // Left implements Selector.
