@@ -98,6 +98,7 @@ func (l *boundedLog) pipe() (*os.File, error) {
 	go func() {
 		defer r.Close()
 		_, _ = io.Copy(l, r)
+		_, _ = io.Copy(io.Discard, r) // a log that cannot be written must not end who writes it (SIGPIPE)
 	}()
 	return w, nil
 }

@@ -58,3 +58,23 @@ func TestALineOfTheKernels(t *testing.T) {
 		}
 	}
 }
+
+// A log that cannot be written does not end who writes it.
+func TestWhoeverWritesALogLivesOn(t *testing.T) {
+	t.Parallel()
+	l, err := openLog(filepath.Join(t.TempDir(), "x.log"), 1<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := l.pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	l.file.Close()
+	for range 100 { // more than a pipe holds: somebody reads it
+		if _, err := w.Write(make([]byte, 4<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
