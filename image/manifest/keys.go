@@ -71,6 +71,9 @@ func NewKey(name, dir, file string) error {
 		return fmt.Errorf("make image key: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, file+".key"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make image key: %w, and a key is never replaced: name another", err)
+	}
 	if err != nil {
 		return fmt.Errorf("make image key: %w", err)
 	}
