@@ -36,7 +36,7 @@ help = "x4050 or the walk-in centre"                # who helps, as holders are 
 #dns = ["10.20.30.2"]
 #ntp = ["ntp.example.nhs.uk"]                       # else those that DHCP names
 
-#[wifi]                                             # this and [eap] are carried along; the image does not use them yet
+#[wifi]                                             # this and [eap] take an image that was made with WIFI=1
 #ssid = "Kiosks"
 #passphrase = "..."                                 # or [eap]
 

@@ -20,14 +20,21 @@ import (
 	"latchkey/image/provision"
 )
 
-// network has one wired interface at a time on the network: the one that the settings name, or the first that has a link. It
-// keeps to that until the link is lost. IPv6 is the kernel's own (SLAAC), but for a static address.
+// network has one interface at a time on the network, wired or wireless as the settings say: the one that they name, or the first that has a
+// link. It keeps to that until the link is lost. IPv6 is the kernel's own (SLAAC), but for a static address.
 type network struct {
-	resolv   string                 // path of what becomes resolv.conf
-	log      *slog.Logger           //
-	servers  func([]string)         // told of the NTP servers whenever they change; none is nil
-	tell     func(networkFacts)     // told of what is known of the network whenever that changes
-	settings chan provision.Network // room for one: the newest
+	resolv   string                                        // path of what becomes resolv.conf
+	log      *slog.Logger                                  //
+	servers  func([]string)                                // told of the NTP servers whenever they change; none is nil
+	tell     func(networkFacts)                            // told of what is known of the network whenever that changes
+	settings chan access                                   // room for one: the newest
+	ask      func(ctx context.Context, w way, name string) // has a network that asks who comes let this interface in, until ctx ends
+}
+
+// access is how the machine gets onto its network.
+type access struct {
+	provision.Network
+	way way
 }
 
 // networkFacts are what the screens and logs tell of the network.
@@ -60,7 +67,7 @@ func (f facts) write(path string) error {
 }
 
 // set has the network use other settings.
-func (n *network) set(s provision.Network) {
+func (n *network) set(s access) {
 	for {
 		select {
 		case n.settings <- s:
@@ -93,17 +100,26 @@ func (n *network) run(ctx context.Context) error {
 		_ = netlink.LinkSetUp(lo) // nothing here needs it
 	}
 	var (
-		settings provision.Network
+		settings access
 		known    bool
 		now      *session
+		asked    *session // who comes
 	)
+	defer func() { asked.end() }()
 	defer func() { now.end() }()
 	for {
 		if known {
-			link := n.choose(settings.Interface, now)
+			link := n.choose(settings, now)
 			if !now.is(link) {
 				now.end()
 				now = n.begin(ctx, link, settings)
+			}
+			if settings.way == radio {
+				link = n.wireless(settings.Interface, asked) // has no link before
+			}
+			if settings.way != open && !asked.is(link) {
+				asked.end()
+				asked = n.beginAsking(ctx, link, settings.way)
 			}
 		}
 		select {
@@ -118,13 +134,14 @@ func (n *network) run(ctx context.Context) error {
 		case settings = <-n.settings:
 			known = true
 			now.end() // also when it is as before: somebody wants it anew
-			now = nil
+			asked.end()
+			now, asked = nil, nil
 		}
 	}
 }
 
 // choose is the interface that shall be used, or nil. All that could be are set up, since one that is not knows of no link.
-func (n *network) choose(wanted string, now *session) netlink.Link {
+func (n *network) choose(settings access, now *session) netlink.Link {
 	links, err := netlink.LinkList()
 	if err != nil {
 		n.log.Error("network", "err", err)
@@ -133,7 +150,7 @@ func (n *network) choose(wanted string, now *session) netlink.Link {
 	var can []netlink.Link
 	for _, l := range links {
 		a := l.Attrs()
-		if a.EncapType != "ether" || a.Flags&net.FlagLoopback != 0 || wanted != "" && a.Name != wanted {
+		if a.EncapType != "ether" || a.Flags&net.FlagLoopback != 0 || settings.Interface != "" && a.Name != settings.Interface || isWireless(a.Name) != (settings.way == radio) {
 			continue
 		}
 		if a.Flags&net.FlagUp == 0 {
@@ -142,7 +159,8 @@ func (n *network) choose(wanted string, now *session) netlink.Link {
 			}
 			continue // what becomes of it is told
 		}
-		if a.RawFlags&unix.IFF_LOWER_UP != 0 {
+		// A wireless one has a link before the network lets it in (operstates.rst of the kernel's documentation).
+		if a.RawFlags&unix.IFF_LOWER_UP != 0 && (settings.way != radio || a.OperState == netlink.OperUp) {
 			can = append(can, l)
 		}
 	}
@@ -180,11 +198,11 @@ func (s *session) end() {
 	}
 }
 
-func (n *network) begin(ctx context.Context, link netlink.Link, settings provision.Network) *session {
+func (n *network) begin(ctx context.Context, link netlink.Link, settings access) *session {
 	ctx, stop := context.WithCancel(ctx)
 	s := &session{stop: stop}
 	if link == nil {
-		n.log.Warn("network: no link; is the cable in?", "interface", settings.Interface)
+		n.log.Warn("network: no link", "by", settings.way.String(), "interface", settings.Interface)
 		n.tell(networkFacts{})
 		return s
 	}
@@ -195,10 +213,10 @@ func (n *network) begin(ctx context.Context, link netlink.Link, settings provisi
 	s.ended.Go(func() {
 		defer n.clear(link)
 		if settings.Mode == provision.Static {
-			n.static(ctx, link, settings)
+			n.static(ctx, link, settings.Network)
 			return
 		}
-		n.dhcp(ctx, link, settings)
+		n.dhcp(ctx, link, settings.Network)
 	})
 	return s
 }

@@ -76,7 +76,7 @@ type stand struct {
 func newStand(ctx context.Context) *stand {
 	s := &stand{facts: make(chan networkFacts, 100), servers: make(chan []string, 100), log: &lines{}}
 	s.network = &network{
-		resolv: filepath.Join(os.Getenv("PLAY_FOLDER"), "resolv.conf"), log: newLog(s.log), settings: make(chan provision.Network, 1),
+		resolv: filepath.Join(os.Getenv("PLAY_FOLDER"), "resolv.conf"), log: newLog(s.log), settings: make(chan access, 1),
 		tell: func(f networkFacts) { s.facts <- f }, servers: func(list []string) { s.servers <- list },
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -252,7 +252,7 @@ func playDHCP(ctx context.Context) error {
 		return err
 	}
 	s := newStand(ctx)
-	s.set(provision.Network{Mode: provision.DHCP, Interface: ""})
+	s.set(access{Network: provision.Network{Mode: provision.DHCP, Interface: ""}})
 	if err := s.until(ctx, "no cable is in", func(f networkFacts) bool { return !f.Link }); err != nil {
 		return err
 	}
@@ -321,7 +321,7 @@ func playDHCP(ctx context.Context) error {
 	}
 
 	// Servers that the settings name stand in place of those that DHCP gives.
-	s.set(provision.Network{Mode: provision.DHCP, DNS: []string{"10.9.8.200"}, NTP: []string{"ntp.example"}})
+	s.set(access{Network: provision.Network{Mode: provision.DHCP, DNS: []string{"10.9.8.200"}, NTP: []string{"ntp.example"}}})
 	if err := s.untilServers(ctx, "ntp.example"); err != nil {
 		return err
 	}
@@ -346,9 +346,9 @@ func playStatic(ctx context.Context) error {
 		return err
 	}
 	s := newStand(ctx)
-	s.set(provision.Network{
+	s.set(access{Network: provision.Network{
 		Mode: provision.Static, Interface: "lan1", Address: "10.20.30.40/24", Gateway: "10.20.30.1", DNS: []string{"10.20.30.2"}, NTP: []string{"10.20.30.3"},
-	})
+	}})
 	if err := s.until(ctx, "the address", func(f networkFacts) bool { return f.Interface == "lan1" && f.Address == "10.20.30.40/24" }); err != nil {
 		return err
 	}

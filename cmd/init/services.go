@@ -36,6 +36,7 @@ type imageFacts struct {
 	Version string    `toml:"version"`
 	Built   time.Time `toml:"built"`
 	Debug   bool      `toml:"debug"`
+	WiFi    bool      `toml:"wifi"` // and 802.1X
 }
 
 // gcPercent is a quarter of Go's default: memory is the kiosk's.
@@ -52,6 +53,7 @@ type system struct {
 	modules *modules // nil: without tables nothing is loaded
 	sticks  *sticks
 	network *network
+	wpa     supplicant
 	clock   *timekeeper
 	life    *kioskLife
 	kiosk   *boundedLog // what the kiosk complains of
@@ -98,7 +100,7 @@ func prepare(m *machine) (*system, error) {
 			return nil, err
 		}
 	}
-	s := &system{machine: m, logs: logs{logFolder, kioskUser}, ps: newProcesses(), end: make(chan outcome, 1), good: make(chan struct{}, 1)}
+	s := &system{machine: m, logs: logs{logFolder, kioskUser}, ps: newProcesses(), wpa: supplicant{wpaProgram, wpaFolder}, end: make(chan outcome, 1), good: make(chan struct{}, 1)}
 	own, err := s.logs.open("init")
 	if err != nil {
 		return nil, err
@@ -132,7 +134,8 @@ func prepare(m *machine) (*system, error) {
 	s.sticks = newSticks(m.disk.Name, s.log)
 	s.clock = newTimekeeper(s.log, s.image.Built)
 	s.network = &network{
-		resolv: resolvFile, log: s.log, settings: make(chan provision.Network, 1), servers: s.clock.set,
+		resolv: resolvFile, log: s.log, settings: make(chan access, 1), servers: s.clock.set,
+		ask: s.supplicant,
 		tell: func(n networkFacts) {
 			if err := (facts{s.image.Board, s.image.Version, n}).write(factsFile); err != nil {
 				s.log.Error("facts", "err", err)
@@ -166,6 +169,7 @@ func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
 		})
 	}
 	beside.Go(func() {
+		defer s.wpa.forget()
 		stir(s.log, seedFile) // DHCP asks only whether there are random numbers
 		if err := s.network.run(ctx); err != nil {
 			s.log.Error("network", "err", err)
@@ -319,18 +323,19 @@ func (s *system) serve(ctx context.Context) {
 	}
 	s.life.signs = notify.signs(ctx)
 	set := &setup{
-		partition: s.machine.disk.Partition(image.Setup), file: setupFile, kept: networkFile, config: kioskConfig, sticks: s.sticks, log: s.log, network: s.network.set, ps: s.ps,
+		partition: s.machine.disk.Partition(image.Setup), file: setupFile, kept: networkFile, config: kioskConfig, sticks: s.sticks, log: s.log, network: s.join, ps: s.ps,
 		start: func() (*process, error) { return s.start("setup", "--from", setupFile, "--dir", kioskFolder) },
 	}
 	if set.done() {
 		set.finishAfterCut()
-		settings, err := keptNetwork(networkFile)
+		kept, err := keptNetwork(networkFile)
 		if err != nil {
 			s.log.Error("network: DHCP is asked", "err", err)
 		}
-		s.network.set(settings)
+		s.join(kept)
+		kept.Wipe()
 	} else {
-		s.network.set(provision.Network{Mode: provision.DHCP}) // until a file says otherwise
+		s.network.set(access{Network: provision.Network{Mode: provision.DHCP}}) // until a file says otherwise
 		set.run(ctx)
 	}
 	if ctx.Err() != nil {

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/BurntSushi/toml"
 	"golang.org/x/sys/unix"
 
 	"latchkey/firmware/durable"
@@ -38,7 +37,7 @@ type setup struct {
 	config    string // what kiosk setup leaves last: kioskConfig
 	sticks    *sticks
 	log       *slog.Logger
-	network   func(provision.Network) // told as soon as a file says it
+	network   func(*provision.File) // told as soon as a file says it; the file stays ours
 	ps        *processes
 	start     func() (*process, error) // kiosk setup
 
@@ -167,7 +166,7 @@ func (s *setup) offer(o *offer) bool {
 	if err == nil {
 		parsed.Code.Wipe() // is kiosk setup's
 		o.parsed = parsed
-		s.network(parsed.Network)
+		s.network(parsed)
 	} else {
 		s.log.Error("a provisioning file is no good", "stick", o.stick, "err", err)
 	}
@@ -206,7 +205,7 @@ func (s *setup) finish(o *offer) {
 		return
 	}
 	if o.parsed != nil {
-		if err := keepNetwork(s.kept, o.parsed.Network); err != nil {
+		if err := keepNetwork(s.kept, o.parsed); err != nil {
 			s.log.Error("the network's settings are kept until the machine is restarted, and no longer", "err", err)
 			return // the file is still there, and finish is repeated
 		}
@@ -292,28 +291,28 @@ func wipePartition(device string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// keepNetwork writes the network's settings to where they outlive the provisioning file.
-func keepNetwork(path string, n provision.Network) error {
-	b, err := toml.Marshal(n)
-	if err != nil {
-		return err
-	}
-	return durable.Write(path, b)
+// keepNetwork writes what a file says of the way onto the network to where that outlives the file: as such a file, with nothing else in it.
+func keepNetwork(path string, f *provision.File) error {
+	text := (&provision.File{Network: f.Network, WiFi: f.WiFi, EAP: f.EAP}).Text()
+	defer clear(text)
+	return durable.Write(path, text)
 }
 
-// keptNetwork are the settings of a kiosk that was set up. Without them it asks DHCP, which is what most networks have.
-func keptNetwork(path string) (provision.Network, error) {
-	anywhere := provision.Network{Mode: provision.DHCP}
-	var n provision.Network
-	meta, err := toml.DecodeFile(path, &n)
-	if err == nil && len(meta.Undecoded()) > 0 {
-		err = fmt.Errorf("there is no setting %q", meta.Undecoded()[0])
+// keptNetwork is what was kept of a kiosk that was set up: wipe it. Without that it asks DHCP, which is what most networks have.
+func keptNetwork(path string) (*provision.File, error) {
+	text, err := os.ReadFile(path)
+	defer clear(text)
+	var f *provision.File
+	if err == nil {
+		f, err = provision.Template(text)
 	}
 	if err == nil {
-		err = n.Check()
+		if err = f.CheckNetwork(); err != nil {
+			f.Wipe()
+		}
 	}
 	if err != nil {
-		return anywhere, fmt.Errorf("%s: %w", filepath.Base(path), err)
+		return &provision.File{Network: provision.Network{Mode: provision.DHCP}}, fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
-	return n, nil
+	return f, nil
 }

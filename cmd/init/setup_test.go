@@ -60,25 +60,25 @@ func TestTheNetworksSettingsAreKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "network.toml")
-	if got, err := keptNetwork(path); err == nil || got.Mode != provision.DHCP {
+	if got, err := keptNetwork(path); err == nil || got.Network.Mode != provision.DHCP {
 		t.Errorf("without settings: %+v, %v", got, err)
 	}
 	for _, want := range []provision.Network{
 		{Mode: provision.DHCP},
 		{Mode: provision.Static, Interface: "eth1", Address: "10.0.0.2/8", Gateway: "10.0.0.1", DNS: []string{"10.0.0.3"}, NTP: []string{"ntp.example"}},
 	} {
-		if err := keepNetwork(path, want); err != nil {
+		if err := keepNetwork(path, &provision.File{Network: want}); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := keptNetwork(path); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := keptNetwork(path); err != nil || !reflect.DeepEqual(got.Network, want) || got.WiFi != nil || got.EAP != nil {
 			t.Errorf("%+v is kept as %+v, %v", want, got, err)
 		}
 	}
-	for _, damaged := range []string{"mode = ", "mode = \"dhcp\"\nspeed = 3\n", "mode = \"static\"\n"} {
+	for _, damaged := range []string{"mode = ", "[network]\nmode = \"dhcp\"\nspeed = 3\n", "[network]\nmode = \"static\"\n", "[network]\nmode = \"dhcp\"\n[wifi]\nssid = \"Kiosks\"\n"} {
 		if err := os.WriteFile(path, []byte(damaged), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := keptNetwork(path); err == nil || !reflect.DeepEqual(got, provision.Network{Mode: provision.DHCP}) {
+		if got, err := keptNetwork(path); err == nil || !reflect.DeepEqual(got, &provision.File{Network: provision.Network{Mode: provision.DHCP}}) {
 			t.Errorf("%q gives %+v, %v", damaged, got, err)
 		}
 	}
@@ -92,7 +92,7 @@ func bench(t *testing.T) (*setup, *[]provision.Network) {
 	s := &setup{
 		partition: filepath.Join(dir, "partition"), file: filepath.Join(dir, "setup.toml"), kept: filepath.Join(dir, "network.toml"),
 		config: filepath.Join(dir, "kiosk.toml"),
-		sticks: newSticks("vda", newLog(&lines{})), log: newLog(&lines{}), network: func(n provision.Network) { told = append(told, n) }, ps: newProcesses(),
+		sticks: newSticks("vda", newLog(&lines{})), log: newLog(&lines{}), network: func(f *provision.File) { told = append(told, f.Network) }, ps: newProcesses(),
 	}
 	if err := os.WriteFile(s.partition, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestAFileIsBroughtAppliedAndWiped(t *testing.T) {
 		t.Error("it is started again when it is done")
 	}
 	s.finish(s.offered)
-	if kept, err := keptNetwork(s.kept); err != nil || kept.NTP[0] != "ward-7.example" {
+	if kept, err := keptNetwork(s.kept); err != nil || kept.Network.NTP[0] != "ward-7.example" {
 		t.Errorf("the network's settings are kept as %+v, %v", kept, err)
 	}
 	if _, err := os.Stat(s.file); !errors.Is(err, fs.ErrNotExist) {
@@ -187,7 +187,7 @@ func TestAFileIsWipedAfterAPowerCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.finishAfterCut()
-	if kept, err := keptNetwork(s.kept); err != nil || kept.NTP[0] != "ward-7.example" {
+	if kept, err := keptNetwork(s.kept); err != nil || kept.Network.NTP[0] != "ward-7.example" {
 		t.Errorf("the network's settings are kept as %+v, %v", kept, err)
 	}
 	if _, err := readPartition(s.partition); err != provision.ErrNone {

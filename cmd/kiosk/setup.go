@@ -239,6 +239,9 @@ func (s *setup) apply(ctx context.Context, text []byte) error {
 		return err
 	}
 	defer f.Wipe()
+	if err := imageCan(f, s.image); err != nil {
+		return &refusedFile{reasonWireless, err}
+	}
 	tpm := s.tpmFor()
 	config := filepath.Join(s.dir, "kiosk.toml")
 	settings, err := kioskSettings(f, imageBoard(s.image), tpm)

@@ -17,6 +17,7 @@ import (
 	"latchkey/firmware/link"
 	"latchkey/firmware/wire"
 	"latchkey/image"
+	"latchkey/image/provision"
 	"latchkey/ui"
 )
 
@@ -116,6 +117,23 @@ func imageBoard(path string) string {
 		return ""
 	}
 	return i.Board
+}
+
+// reasonWireless refuses a file that wants Wi-Fi or 802.1X of an image without them.
+const reasonWireless = "wireless"
+
+// imageCan tells whether the machine's image can do what a file says of the network. Where there is no such image, nobody knows.
+func imageCan(f *provision.File, path string) error {
+	if f.WiFi == nil && f.EAP == nil {
+		return nil
+	}
+	var i struct {
+		WiFi bool `toml:"wifi"`
+	}
+	if _, err := toml.DecodeFile(path, &i); err != nil || i.WiFi {
+		return nil
+	}
+	return errors.New("it wants Wi-Fi or 802.1X, and this image was made without")
 }
 
 // boardFor is the kiosk's board: the one that the file names, or else that of the machine's image. An image's board may have nothing that

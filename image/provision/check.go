@@ -77,10 +77,7 @@ func (f *File) check() (err error) {
 	if !codeForm.Match(f.Code.Reveal()) {
 		return flawed(FlawForm, "code: it must be the enrolment code, such as 7K3Q-M9XD-0RTB-VWPA-4HCN")
 	}
-	if err := f.Network.Check(); err != nil {
-		return err
-	}
-	return f.checkAir()
+	return f.CheckNetwork()
 }
 
 // Check says the first thing that is wrong with the settings of a network.
@@ -120,6 +117,14 @@ func (n Network) Check() error {
 		}
 	}
 	return nil
+}
+
+// CheckNetwork says the first thing that is wrong with what a file says of the way onto its network.
+func (f *File) CheckNetwork() error {
+	if err := f.Network.Check(); err != nil {
+		return err
+	}
+	return f.checkAir()
 }
 
 // checkAir is of networks that want to know who asks.

@@ -99,7 +99,7 @@ const (
 	Static = "static"
 )
 
-// WiFi is a wireless network. What runs on a kiosk does not use it yet, nor EAP: they are carried along, so that files need not change.
+// WiFi is a wireless network (WPA2 or WPA3). It takes an image that was made with Wi-Fi, and so does EAP.
 type WiFi struct {
 	SSID       string       `toml:"ssid"`
 	Passphrase secret.Value `toml:"-"` // empty where EAP has a password

@@ -25,6 +25,7 @@ import (
 type build struct {
 	board    string
 	debug    bool
+	wifi     bool   // with Wi-Fi and 802.1X
 	source   string // folder of the configuration
 	programs string // folder of our programs
 	out      string // folder
@@ -39,10 +40,14 @@ type build struct {
 
 // name is what the files that are made are called.
 func (b *build) name() string {
-	if b.debug {
-		return "latchkey-" + b.board + "-debug"
+	name := "latchkey-" + b.board
+	if b.wifi {
+		name += "-wifi"
 	}
-	return "latchkey-" + b.board
+	if b.debug {
+		name += "-debug"
+	}
+	return name
 }
 
 func (b *build) run(ctx context.Context) (err error) {
@@ -51,7 +56,7 @@ func (b *build) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.config = c.of(b.board, b.debug)
+	b.config = c.of(b.board, b.debug, b.wifi)
 	pinned, err := readLock(b.source)
 	if err != nil {
 		return err
@@ -67,7 +72,7 @@ func (b *build) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.work)) }()
 
-	packages, err := unpack(ctx, filepath.Join(b.work, "packages"), pinned.of(b.board, b.debug), b.log)
+	packages, err := unpack(ctx, filepath.Join(b.work, "packages"), pinned.of(b.board, b.debug, b.wifi), b.log)
 	if err != nil {
 		return err
 	}
@@ -275,7 +280,8 @@ func (b *build) root(ctx context.Context, packages *unpacked, s system, maker []
 		Version string `toml:"version"`
 		Built   string `toml:"built"`
 		Debug   bool   `toml:"debug"`
-	}{b.board, b.version, b.built.Format(time.RFC3339), b.debug})
+		WiFi    bool   `toml:"wifi"`
+	}{b.board, b.version, b.built.Format(time.RFC3339), b.debug, b.wifi})
 	if err != nil {
 		return v, err
 	}

@@ -29,6 +29,7 @@ type part struct {
 type config struct {
 	Common part
 	Debug  part
+	WiFi   part `toml:"wifi"` // of images that can do Wi-Fi and 802.1X
 	Tools  part // of the machine that makes the image; packages alone
 	Boards map[string]part
 }
@@ -58,15 +59,21 @@ func readConfig(dir string) (c config, err error) {
 // sections are the parts by the name that the lock file has for them.
 func (c config) sections() map[string]part {
 	s := maps.Clone(c.Boards)
-	s["common"], s["debug"] = c.Common, c.Debug
+	s["common"], s["debug"], s[wifiSection] = c.Common, c.Debug, c.WiFi
 	return s
 }
 
+// wifiSection is what the lock file calls the packages of config.WiFi.
+const wifiSection = "wifi"
+
 // of is everything that one board's image is made of.
-func (c config) of(board string, debug bool) part {
+func (c config) of(board string, debug, wifi bool) part {
 	parts := []part{c.Common, c.Boards[board]}
 	if debug {
 		parts = append(parts, c.Debug)
+	}
+	if wifi {
+		parts = append(parts, c.WiFi)
 	}
 	var all part
 	for _, p := range parts {

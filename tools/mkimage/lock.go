@@ -85,10 +85,13 @@ func (l lock) String() string {
 }
 
 // of are the packages of one board's image.
-func (l lock) of(board string, debug bool) []debs.Package {
+func (l lock) of(board string, debug, wifi bool) []debs.Package {
 	all := slices.Concat(l["common"], l[board])
 	if debug {
 		all = append(all, l["debug"]...)
+	}
+	if wifi {
+		all = append(all, l[wifiSection]...)
 	}
 	return all
 }

@@ -16,6 +16,7 @@ func TestLockFile(t *testing.T) {
 	l := lock{
 		"common": {{Name: "libc6", Version: "2.36-9+deb12u14", Suite: "bookworm", Path: "pool/main/g/glibc/libc6_2.36-9+deb12u14_arm64.deb", SHA256: sum, Size: 2}},
 		"debug":  {{Name: "busybox-static", Version: "1:1.35.0-4", Suite: "bookworm", Path: "pool/b.deb", SHA256: sum, Size: 1}},
+		"wifi":   {{Name: "wpasupplicant", Version: "2:2.10-12", Suite: "bookworm", Path: "pool/w.deb", SHA256: sum, Size: 1}},
 	}
 	again, err := parseLock(l.String())
 	if err != nil {
@@ -24,11 +25,14 @@ func TestLockFile(t *testing.T) {
 	if changes := again.changes(l); len(changes) > 0 {
 		t.Error("reading back what was written changed it:", changes)
 	}
-	if got := again.of("pi4", false); len(got) != 1 || got[0] != l["common"][0] {
+	if got := again.of("pi4", false, false); len(got) != 1 || got[0] != l["common"][0] {
 		t.Errorf("a board without packages of its own has %v", got)
 	}
-	if got := again.of("pi4", true); len(got) != 2 {
+	if got := again.of("pi4", true, false); len(got) != 2 {
 		t.Errorf("its debug image has %v", got)
+	}
+	if got := again.of("pi4", false, true); len(got) != 2 || got[1] != l["wifi"][0] {
+		t.Errorf("its image with Wi-Fi has %v", got)
 	}
 }
 

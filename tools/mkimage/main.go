@@ -42,6 +42,7 @@ func main() {
 	}
 	make.Flags().StringVar(&b.board, "board", "", "`name` of the board: "+strings.Join(image.Boards(), ", "))
 	make.Flags().BoolVar(&b.debug, "debug", false, "with a shell on the serial console")
+	make.Flags().BoolVar(&b.wifi, "wifi", false, "with Wi-Fi and 802.1X")
 	make.Flags().StringVar(&b.source, "source", "image", "`folder` with image.toml, debian.lock and root")
 	make.Flags().StringVar(&b.programs, "programs", "bin/arm64/image", "`folder` with our programs for 64-bit ARM")
 	make.Flags().StringVar(&b.out, "out", "bin/image", "`folder` for what is made")

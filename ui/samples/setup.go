@@ -23,7 +23,7 @@ type Setup struct {
 // SetupRetried are the reasons with which enrolling is tried again, SetupRefused those with which a file will never do.
 var (
 	SetupRetried = []string{"no-link", "no-address", "no-name", "no-central", "no-trust", "wrong-time", "busy", "failed"}
-	SetupRefused = []string{"form", "signature", "version", "settings", "code", "other-key", "other-kiosk"}
+	SetupRefused = []string{"form", "signature", "version", "settings", "wireless", "code", "other-key", "other-kiosk"}
 )
 
 // Fingerprint is one as people compare it.
