@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+	"golang.org/x/mod/sumdb/note"
 
 	"latchkey/image"
 	"latchkey/tools/qemu"
@@ -36,6 +37,7 @@ type build struct {
 	work    string // folder for what is between
 	built   time.Time
 	version string
+	signer  note.Signer
 }
 
 // name is what the files that are made are called.
@@ -65,6 +67,9 @@ func (b *build) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := os.MkdirAll(b.out, 0o755); err != nil {
+		return err
+	}
+	if b.signer, err = findSigner(b.key, b.out); err != nil { // not when all else has been done
 		return err
 	}
 	if b.work, err = os.MkdirTemp(b.out, "work-"); err != nil {

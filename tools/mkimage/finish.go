@@ -20,10 +20,6 @@ func (b *build) compress(ctx context.Context, disk string) (string, error) {
 
 // manifest makes the signed description of both.
 func (b *build) manifest(disk, compressed string) (string, error) {
-	signer, err := b.signer()
-	if err != nil {
-		return "", err
-	}
 	raw, err := os.Open(disk)
 	if err != nil {
 		return "", err
@@ -50,11 +46,11 @@ func (b *build) manifest(disk, compressed string) (string, error) {
 		return "", err
 	}
 	m.Board, m.Version, m.Built, m.Debug = b.board, b.version, b.built, b.debug
-	text, err := m.Sign(signer)
+	text, err := m.Sign(b.signer)
 	if err != nil {
 		return "", err
 	}
-	b.say("%s: %.1f MiB, signed by %s", filepath.Base(compressed), mib(m.Compressed.Size), signer.Name())
+	b.say("%s: %.1f MiB, signed by %s", filepath.Base(compressed), mib(m.Compressed.Size), b.signer.Name())
 	file := filepath.Join(b.work, "manifest")
 	return file, os.WriteFile(file, text, 0o644)
 }
@@ -69,9 +65,10 @@ func (b *build) publish(files map[string]string) error {
 	return nil
 }
 
-func (b *build) signer() (note.Signer, error) {
-	if b.key != "" {
-		return manifest.Signer(b.key)
+// findSigner reads the key that was given, or else the development key in a folder.
+func findSigner(file, dir string) (note.Signer, error) {
+	if file != "" {
+		return manifest.Signer(file)
 	}
-	return manifest.DevelopmentSigner(b.out)
+	return manifest.DevelopmentSigner(dir)
 }

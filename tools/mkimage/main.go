@@ -23,7 +23,7 @@ import (
 
 func main() {
 	syscall.Umask(0o022) // permissions go into the image
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // where the tools are, and not everybody looks
 	cmd := &cobra.Command{Use: "mkimage", Short: "Make what a kiosk's medium is flashed with", SilenceUsage: true, SilenceErrors: true}
@@ -57,6 +57,9 @@ func main() {
 	lock.Flags().StringVar(&source, "source", "image", "`folder` with image.toml and debian.lock")
 	cmd.AddCommand(make, lock, keyCommand())
 	if err := cmd.ExecuteContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("stopped; what was made before stands as it was: %w", err)
+		}
 		fmt.Fprintln(os.Stderr, "mkimage:", err)
 		if gone := (*debs.GoneError)(nil); errors.As(err, &gone) {
 			fmt.Fprintln(os.Stderr, "mkimage: run make image-lock, look at what it changes, and commit it")
