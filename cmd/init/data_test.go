@@ -351,6 +351,19 @@ func TestAFileSystemWithErrorsHasTheMachineRestart(t *testing.T) {
 	}
 }
 
+// The first boot waits for a TPM that is late, or /data would be in the clear for good.
+func TestWhetherThereWillBeATPM(t *testing.T) {
+	t.Parallel()
+	for property, want := range map[string]bool{
+		"MODALIAS=acpi:MSFT0101:": true, "OF_COMPATIBLE_1=tcg,tpm_tis-spi": true, "OF_COMPATIBLE_0=microsoft,ftpm": true,
+		"OF_COMPATIBLE_0=fsl,imx7ulp-tpm": false, "MODALIAS=usb:v08E6p4433": false,
+	} {
+		if got := promisesTPM([]uevent{{[]string{"ACTION=add"}}, {[]string{"ACTION=add", property}}}); got != want {
+			t.Errorf("%s: %v", property, got)
+		}
+	}
+}
+
 // On a file, e2fsprogs works as on a device.
 func TestTheFileSystemFillsItsPlaceAndIsMended(t *testing.T) {
 	t.Parallel()

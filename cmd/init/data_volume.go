@@ -11,8 +11,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/google/go-tpm/tpm2/transport"
 	"github.com/google/go-tpm/tpm2/transport/linuxtpm"
 	"golang.org/x/sys/unix"
 
@@ -23,7 +26,7 @@ import (
 
 const (
 	tpmDevice = "/dev/tpmrm0"
-	tpmTime   = 30 * time.Second // for a TPM that was there before to come again
+	tpmTime   = 30 * time.Second // for a TPM that was there before, or that firmware tells of, to come
 )
 
 // head is what the header says of /data.
@@ -77,7 +80,7 @@ func openVolume(ctx context.Context, path string) (_ *volume, err error) {
 			return nil, &SealedError{err}
 		}
 	case !known:
-		if key, err = v.newKey(); err != nil {
+		if key, err = v.newKey(ctx); err != nil {
 			return nil, err
 		}
 		if err := v.writeHead(); err != nil {
@@ -129,9 +132,13 @@ func (v *volume) writeHead() error {
 }
 
 // newKey makes one where there is a TPM to seal it.
-func (v *volume) newKey() (secret.Value, error) {
+func (v *volume) newKey(ctx context.Context) (secret.Value, error) {
 	seekTPM()
-	t, err := linuxtpm.Open(tpmDevice)
+	var patience time.Duration
+	if list, err := present(""); err == nil && promisesTPM(list) {
+		patience = tpmTime
+	}
+	t, err := openTPM(ctx, patience)
 	if errors.Is(err, fs.ErrNotExist) {
 		say("there is no TPM: /data is not encrypted")
 		return secret.Value{}, nil
@@ -177,28 +184,46 @@ func loadDrivers() {
 	}
 }
 
-// openKey waits for the TPM, whose driver may come late.
-func openKey(ctx context.Context, sealed sealedKey) (secret.Value, error) {
-	ctx, stop := context.WithTimeout(ctx, tpmTime)
+// promisesTPM tells whether firmware has described a TPM: by ACPI's name for one (TCG ACPI Specification 1.4, section 8), or by what a device
+// tree has it be compatible with (the kernel's bindings, tpm/). What is like it only by name is no TPM, such as the i.MX' timers.
+func promisesTPM(list []uevent) bool {
+	return slices.ContainsFunc(list, func(e uevent) bool {
+		return slices.ContainsFunc(e.properties, func(p string) bool {
+			return strings.Contains(p, "MSFT0101") || strings.Contains(p, "tcg,tpm") || strings.Contains(p, "microsoft,ftpm")
+		})
+	})
+}
+
+// openTPM waits for a TPM that is not there yet: the drivers of those behind an SPI bus come when they like, however they were loaded.
+func openTPM(ctx context.Context, patience time.Duration) (transport.TPMCloser, error) {
+	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
-	seekTPM()
 	for {
 		t, err := linuxtpm.Open(tpmDevice)
-		if err == nil {
-			key, err := unseal(t, sealed)
-			return key, errors.Join(err, t.Close())
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return secret.Value{}, err
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return t, err
 		}
 		select {
 		case <-ctx.Done():
-			return secret.Value{}, errors.New("there is no TPM")
+			return nil, err
 		case <-look.C:
 		}
 	}
+}
+
+func openKey(ctx context.Context, sealed sealedKey) (secret.Value, error) {
+	seekTPM()
+	t, err := openTPM(ctx, tpmTime)
+	if errors.Is(err, fs.ErrNotExist) {
+		return secret.Value{}, errors.New("there is no TPM")
+	}
+	if err != nil {
+		return secret.Value{}, err
+	}
+	key, err := unseal(t, sealed)
+	return key, errors.Join(err, t.Close())
 }
 
 // cryptKey is the key's name in the kernel's keyring.
