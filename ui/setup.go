@@ -20,7 +20,7 @@ type SetupView struct {
 	Detail      string    // what the program was told
 	Again       time.Time // when it is tried again; zero: now
 	Kiosk, Site string
-	Fingerprint string // of central's key, which the file names; when it is done, of this kiosk's own
+	Fingerprint string // of central's key, which the file names; when it is done, of this kiosk's own if somebody has to confirm it
 	// Of this machine; empty if it is not known.
 	Machine, Address, MAC string
 	NoLink                bool
@@ -72,8 +72,10 @@ func (f *Face) setUp(p *page) {
 		p.block(beside, f.say("setup-another"), style(ink, pale))
 	case SetupDone:
 		band(f.about(f.say("setup-done")), green)
-		write(f.say("setup-confirm"), true)
-		f.groupsOf(p, &y, v.Fingerprint)
+		if v.Fingerprint != "" {
+			write(f.say("setup-confirm"), true)
+			f.groupsOf(p, &y, v.Fingerprint)
+		}
 		p.block(beside, f.say("setup-starts"), style(ink, pale))
 	default:
 		band(f.say("setup-head"), blue)

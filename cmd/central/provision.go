@@ -52,12 +52,18 @@ func kioskProvision(o *options) *cobra.Command {
 	var body ra.NewProvisioning
 	cmd := &cobra.Command{
 		Use:   "provision NAME --settings FILE --out FILE",
-		Short: "Make the file that makes a freshly flashed kiosk this kiosk",
+		Short: "Make the file that makes a freshly flashed kiosk this kiosk, or gives this kiosk other settings",
 		Long: `Make the file that makes a freshly flashed kiosk this kiosk, with a one-time enrolment code in it that is good for a day.
 
 The file is flashed with the image ("flash --provision FILE"), or put as ` + provision.StickName + ` into the root of a USB stick with a FAT file
 system. The kiosk then enrols by itself, and is served when its key's fingerprint, which it shows on its screen, was confirmed here
 with "central kiosk confirm NAME FINGERPRINT". Who has read the file before can enrol in its place until then, so compare.
+
+For a kiosk that is served already it makes a file with other settings: an address that changed, another central or authority, other
+texts. The file says all settings, not the changed ones alone. Put it on a stick as above and plug that into the kiosk: when nobody is
+served there it stops, takes the settings and starts again as the kiosk that it was, and needs no confirmation. It takes no file that is
+older than the one that it has, for another kiosk, or of another central. The code is good for the key that the kiosk has, and used only
+if its certificate has run out; then it must be confirmed again. A machine that is flashed anew has another key, and needs another name.
 
 What many kiosks have in common stands in the settings:
 
@@ -89,6 +95,13 @@ What many kiosks have in common stands in the settings:
 			defer r.JSON201.File.Wipe()
 			if err := writeProvisioning(out, r.JSON201.File.Value); err != nil {
 				return err
+			}
+			if r.JSON201.Served {
+				fmt.Fprintf(cmd.OutOrStdout(), `Wrote %s with other settings for %s, which is served already. Put it as %s on a USB stick and plug that into the kiosk.
+It is for the machine that is this kiosk now: one that is flashed anew has another key, and needs another name.
+Its code, good until %s, is used only if the kiosk's certificate has run out; then: central kiosk confirm %[2]s FINGERPRINT
+`, out, args[0], provision.StickName, clock(r.JSON201.ExpiresAt))
+				return nil
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), `Wrote %s for %s. Its code is good once and until %s: hand the file over as you would a key, and delete it when the kiosk is set up.
 The fingerprint of central's key, which the kiosk shows when it has read the file:

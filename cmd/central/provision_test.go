@@ -107,18 +107,39 @@ func TestAProvisionedKioskIsServed(t *testing.T) {
 			}
 		}
 	}
-	soon(func() bool {
-		var k ra.Kiosk
+	kioskAt := func() (k ra.Kiosk) {
+		t.Helper()
 		if err := json.Unmarshal([]byte(central("kiosk", "show", "ward-7", "--json")), &k); err != nil {
 			t.Fatal(err)
 		}
+		return k
+	}
+	soon(func() bool {
+		k := kioskAt()
 		return k.EntriesHeld > 0 && k.State == "active" && k.Site == "Ward 7"
 	})
 
-	again := self("kiosk", "provision", "ward-7", "--settings", in("settings.toml"), "--central-ca", in("ca.pem"), "--out", in("again.toml"), "--config", in("central.toml"))
-	if said, err := again.CombinedOutput(); err == nil || !strings.Contains(string(said), "there is a kiosk ward-7 already, and a machine that is flashed anew has another key") {
+	// It is given other settings, and is served with them as the kiosk that it was, which nobody has to confirm.
+	if err := os.WriteFile(in("settings.toml"), []byte(strings.Replace(settings, "x4050", "x4999", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said = central("kiosk", "provision", "ward-7", "--settings", in("settings.toml"), "--central-ca", in("ca.pem"), "--out", in("again.toml"))
+	if !strings.Contains(said, "with other settings for ward-7, which is served already") {
+		t.Error(said)
+	}
+	end()
+	held := kioskAt().EntriesHeld
+	_, end = screen("It starts in a moment", "setup", "--from", in("again.toml"), "--dir", in("kiosk"))
+	end()
+	if said, err := os.ReadFile(in("kiosk/kiosk.toml")); err != nil || !strings.Contains(string(said), "x4999") {
 		t.Errorf("%v: %s", err, said)
 	}
+	_, end = screen("Its card reader", "--config", in("kiosk/kiosk.toml"))
+	defer end()
+	soon(func() bool {
+		k := kioskAt()
+		return k.EntriesHeld > held && k.State == "active" && k.Site == "Ward 7"
+	})
 
 	// Its storage is lost, but for the configuration and who it is.
 	end()

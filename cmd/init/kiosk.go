@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -38,11 +39,15 @@ type kioskLife struct {
 	signs <-chan sign
 	ready func() // a kiosk has said that it serves
 
+	changed chan struct{}          // room for one: what it does is another thing
+	doing   atomic.Pointer[string] // what it has said last that it does; nil before that
+
 	seen atomic.Int64 // when it last gave a sign of life, in nanoseconds since epoch of the monotonic clock
 }
 
 // watch returns when a kiosk has given no sign of life for too long, and says so.
 func (k *kioskLife) watch(ctx context.Context, p *process) string {
+	k.doing.Store(nil)
 	patience, late := startPatience, time.NewTimer(startPatience)
 	defer late.Stop()
 	for {
@@ -60,6 +65,11 @@ func (k *kioskLife) watch(ctx context.Context, p *process) string {
 			}
 			if s.status != "" {
 				k.log.Info("kiosk", "status", s.status)
+				k.doing.Store(&s.status)
+				select {
+				case k.changed <- struct{}{}:
+				default:
+				}
 			}
 			if s.ready {
 				k.ready()
@@ -71,6 +81,12 @@ func (k *kioskLife) watch(ctx context.Context, p *process) string {
 			}
 		}
 	}
+}
+
+// idle tells whether the kiosk serves nobody: it waits for a card, cannot serve, or has not begun.
+func (k *kioskLife) idle() bool {
+	doing := k.doing.Load()
+	return doing == nil || *doing == "ready" || strings.HasPrefix(*doing, "fault")
 }
 
 var processStart = time.Now()

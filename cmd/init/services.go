@@ -145,7 +145,7 @@ func prepare(m *machine) (*system, error) {
 	if s.kiosk, err = s.logs.open("kiosk"); err != nil {
 		return nil, err
 	}
-	s.life = &kioskLife{log: s.log, ready: s.ready}
+	s.life = &kioskLife{log: s.log, ready: s.ready, changed: make(chan struct{}, 1)}
 	s.life.alive()
 	return s, nil
 }
@@ -323,17 +323,12 @@ func (s *system) serve(ctx context.Context) {
 	}
 	s.life.signs = notify.signs(ctx)
 	set := &setup{
-		partition: s.machine.disk.Partition(image.Setup), file: setupFile, kept: networkFile, config: kioskConfig, sticks: s.sticks, log: s.log, network: s.join, ps: s.ps,
+		partition: s.machine.disk.Partition(image.Setup), file: setupFile, kept: networkFile, config: kioskConfig, said: saidFile, sticks: s.sticks, log: s.log, network: s.join, ps: s.ps,
 		start: func() (*process, error) { return s.start("setup", "--from", setupFile, "--dir", kioskFolder) },
 	}
 	if set.done() {
 		set.finishAfterCut()
-		kept, err := keptNetwork(networkFile)
-		if err != nil {
-			s.log.Error("network: DHCP is asked", "err", err)
-		}
-		s.join(kept)
-		kept.Wipe()
+		s.joinKept()
 	} else {
 		s.network.set(access{Network: provision.Network{Mode: provision.DHCP}}) // until a file says otherwise
 		set.run(ctx)
@@ -341,14 +336,46 @@ func (s *system) serve(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	s.life.alive()
-	s.serving.Store(true)
 	s.sticks.serve(true)
 	defer s.sticks.serve(false)
+	for s.keepKiosk(ctx, set) {
+		s.serving.Store(false)
+		if !set.renew(ctx) {
+			s.joinKept()
+		}
+	}
+}
+
+// keepKiosk keeps the kiosk alive. It returns true when the kiosk was stopped for other settings that somebody has brought.
+func (s *system) keepKiosk(ctx context.Context, set *setup) (renew bool) {
+	s.life.alive()
+	s.serving.Store(true)
+	ctx, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	if !s.machine.lost { // what is in memory would be lost with it
+		watch.Go(func() {
+			if renew = set.await(ctx, s.life); renew {
+				stop()
+			}
+		})
+	}
 	s.ps.keep(ctx, s.log, kioskUnit(func() (*process, error) { return s.start("--config", kioskConfig) }, s.life, func() {
 		s.log.Error("the kiosk fails again and again: the machine is restarted", "times", mostFailures)
 		s.finish(restart)
 	}))
+	stop()
+	watch.Wait()
+	return renew
+}
+
+// joinKept has the network be as it was kept.
+func (s *system) joinKept() {
+	kept, err := keptNetwork(networkFile)
+	if err != nil {
+		s.log.Error("network: DHCP is asked", "err", err)
+	}
+	s.join(kept)
+	kept.Wipe()
 }
 
 // ready is called when a kiosk serves: the slot has shown that it does.

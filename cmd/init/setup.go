@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type setup struct {
 	file      string // where kiosk setup looks: setupFile
 	kept      string // where the network's settings are kept: networkFile
 	config    string // what kiosk setup leaves last: kioskConfig
+	said      string // where it is said why a file was not taken: saidFile
 	sticks    *sticks
 	log       *slog.Logger
 	network   func(*provision.File) // told as soon as a file says it; the file stays ours
@@ -48,6 +50,8 @@ type setup struct {
 	refused [][sha256.Size]byte // files that kiosk setup has refused
 	running *process
 	stale   bool // running has another file than the one that is offered now
+
+	renewing bool // it is a kiosk already, whose settings are replaced
 }
 
 // offer is a file that lies where kiosk setup looks.
@@ -89,7 +93,7 @@ func (s *setup) run(ctx context.Context) {
 			s.mu.Unlock()
 			return p, err
 		},
-		ended: func(p *process, _ int) bool { return s.again(p) },
+		ended: s.again,
 	})
 	stop()
 	watch.Wait()
@@ -100,9 +104,16 @@ func (s *setup) run(ctx context.Context) {
 }
 
 // again decides after kiosk setup has ended.
-func (s *setup) again(p *process) bool {
+func (s *setup) again(p *process, failures int) bool {
 	s.mu.Lock()
 	s.running = nil
+	if s.renewing && failures >= renewTries && s.offered != nil {
+		s.refused = append(s.refused, s.offered.sum())
+		s.refuse(s.offered.stick, errors.New("it could not be set up: diagnostics have why"))
+		s.withdraw()
+		s.mu.Unlock()
+		return false
+	}
 	if p == nil || p.status.Signaled() {
 		s.mu.Unlock()
 		return true
@@ -114,13 +125,18 @@ func (s *setup) again(p *process) bool {
 	refused := p.status.ExitStatus() == exitRefused && s.offered != nil && !s.stale
 	if refused {
 		s.refused = append(s.refused, s.offered.sum())
+		if s.renewing {
+			s.refuse(s.offered.stick, errors.New("its screen has said why, and diagnostics have it"))
+		}
 		s.withdraw()
 	}
 	s.mu.Unlock()
 	if refused {
 		s.look() // another stick may have a better one
 	}
-	return true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.renewing || s.offered != nil
 }
 
 // look offers the first file that was not refused: a stick's goes first, since somebody has just put it in.
@@ -135,7 +151,7 @@ func (s *setup) look() {
 	s.mu.Lock()
 	have := s.offered != nil
 	s.mu.Unlock()
-	if found || have {
+	if found || have || s.renewing {
 		return
 	}
 	text, err := readPartition(s.partition)
@@ -162,10 +178,21 @@ func (s *setup) offer(o *offer) bool {
 		clear(o.text)
 		return true
 	}
+	if s.renewing && !s.takes(o.text, o.stick) {
+		clear(o.text)
+		return false
+	}
 	parsed, err := provision.Open(o.text)
 	if err == nil {
 		parsed.Code.Wipe() // is kiosk setup's
 		o.parsed = parsed
+		sum := o.sum()
+		if err := keepNetwork(s.staged(hex.EncodeToString(sum[:])), parsed); err != nil {
+			s.log.Error("the network's settings cannot be kept", "err", err)
+			parsed.Wipe()
+			clear(o.text)
+			return false
+		}
 		s.network(parsed)
 	} else {
 		s.log.Error("a provisioning file is no good", "stick", o.stick, "err", err)
@@ -204,11 +231,11 @@ func (s *setup) finish(o *offer) {
 	if o == nil {
 		return
 	}
+	if err := s.settle(); err != nil {
+		s.log.Error("the network's settings are kept until the machine is restarted, and no longer", "err", err)
+		return // the file is still there, and finish is repeated
+	}
 	if o.parsed != nil {
-		if err := keepNetwork(s.kept, o.parsed); err != nil {
-			s.log.Error("the network's settings are kept until the machine is restarted, and no longer", "err", err)
-			return // the file is still there, and finish is repeated
-		}
 		o.parsed.Wipe()
 	}
 	if err := wipePartition(s.partition); err != nil {
@@ -220,14 +247,19 @@ func (s *setup) finish(o *offer) {
 		}
 	}
 	clear(o.text)
-	if err := os.Remove(s.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Error("setup", "err", err)
+	for _, path := range []string{s.file, s.said} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Error("setup", "err", err)
+		}
 	}
 	s.log.Info("this kiosk is set up")
 }
 
-// finishAfterCut does what a power cut after the enrolment has left to do.
+// finishAfterCut does what a power cut after the enrolment, or in the middle of other settings, has left to do.
 func (s *setup) finishAfterCut() {
+	if err := s.settle(); err != nil {
+		s.log.Error("the network's settings", "err", err)
+	}
 	text, err := readPartition(s.partition)
 	if errors.Is(err, provision.ErrNone) {
 		return
@@ -236,11 +268,7 @@ func (s *setup) finishAfterCut() {
 		s.log.Error("setup partition", "err", err)
 		return
 	}
-	o := &offer{text: text}
-	if parsed, err := provision.Open(text); err == nil {
-		o.parsed = parsed
-	}
-	s.finish(o)
+	s.finish(&offer{text: text})
 }
 
 // placeFile gives the kiosk's user a file, whole or not at all.

@@ -4,9 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/big"
 	"os"
@@ -91,21 +93,45 @@ func bench(t *testing.T) (*setup, *[]provision.Network) {
 	var told []provision.Network
 	s := &setup{
 		partition: filepath.Join(dir, "partition"), file: filepath.Join(dir, "setup.toml"), kept: filepath.Join(dir, "network.toml"),
-		config: filepath.Join(dir, "kiosk.toml"),
+		config: filepath.Join(dir, "kiosk", "kiosk.toml"), said: filepath.Join(dir, "said"),
 		sticks: newSticks("vda", newLog(&lines{})), log: newLog(&lines{}), network: func(f *provision.File) { told = append(told, f.Network) }, ps: newProcesses(),
 	}
-	if err := os.WriteFile(s.partition, make([]byte, 1<<20), 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(s.partition, make([]byte, 1<<20), 0o600), os.MkdirAll(filepath.Join(dir, "kiosk", "identity"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	return s, &told
 }
 
-func provisioning(t *testing.T, kiosk string) []byte {
+// configured has the kiosk's settings be those of a file, as kiosk setup leaves them.
+func (s *setup) configured(t *testing.T, text []byte) {
+	t.Helper()
+	f, err := provision.Open(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Wipe()
+	config := fmt.Sprintf("help = \"x4050\"\n[provisioned]\nuntil = %s\nsha256 = \"%x\"\n", f.Expires.Format(time.RFC3339Nano), sha256.Sum256(text))
+	if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return key
+}
+
+func provisioning(t *testing.T, kiosk string) []byte {
+	t.Helper()
+	return provisioningBy(t, newKey(t), kiosk, time.Now())
+}
+
+func provisioningBy(t *testing.T, key *ecdsa.PrivateKey, kiosk string, until time.Time) []byte {
+	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}, &x509.Certificate{}, key.Public(), key)
@@ -114,7 +140,7 @@ func provisioning(t *testing.T, kiosk string) []byte {
 	}
 	f := &provision.File{
 		Kiosk: kiosk, Language: "en", Central: "https://central.example:8443", Enrol: "https://unlock.example",
-		CentralCA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), Expires: time.Now(), Help: "x4050", TimeZone: "Europe/London",
+		CentralCA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), Expires: until, Help: "x4050", TimeZone: "Europe/London",
 		Network: provision.Network{Mode: provision.DHCP, NTP: []string{kiosk + ".example"}}, Code: secret.New([]byte("7K3Q-M9XD-0RTB-VWPA-4HCN")),
 	}
 	defer f.Wipe()
@@ -152,19 +178,17 @@ func TestAFileIsBroughtAppliedAndWiped(t *testing.T) {
 	}
 
 	// kiosk setup fails, and is started again with the file; then it succeeds.
-	if !s.again(&process{status: 1 << 8}) {
+	if !s.again(&process{status: 1 << 8}, 1) {
 		t.Error("it is given up")
 	}
-	if !s.again(&process{status: 0}) {
+	if !s.again(&process{status: 0}, 1) {
 		t.Error("it is done without a configuration")
 	}
 	if _, err := os.Stat(s.file); err != nil {
 		t.Errorf("the file is gone: %v", err)
 	}
-	if err := os.WriteFile(s.config, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if s.again(&process{status: 0}) {
+	s.configured(t, text)
+	if s.again(&process{status: 0}, 1) {
 		t.Error("it is started again when it is done")
 	}
 	s.finish(s.offered)
@@ -183,9 +207,12 @@ func TestAFileIsBroughtAppliedAndWiped(t *testing.T) {
 func TestAFileIsWipedAfterAPowerCut(t *testing.T) {
 	t.Parallel()
 	s, _ := bench(t)
-	if err := os.WriteFile(s.partition, append(provision.Pack(provisioning(t, "ward-7")), make([]byte, 1<<19)...), 0o600); err != nil {
+	text := provisioning(t, "ward-7")
+	if err := os.WriteFile(s.partition, append(provision.Pack(text), make([]byte, 1<<19)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	s.look()
+	s.configured(t, text)
 	s.finishAfterCut()
 	if kept, err := keptNetwork(s.kept); err != nil || kept.Network.NTP[0] != "ward-7.example" {
 		t.Errorf("the network's settings are kept as %+v, %v", kept, err)
@@ -206,7 +233,7 @@ func TestARefusedFileMakesWayForAnother(t *testing.T) {
 	if len(*told) > 0 {
 		t.Error("the network is told what a damaged file says")
 	}
-	if !s.again(&process{status: exitRefused << 8}) {
+	if !s.again(&process{status: exitRefused << 8}, 1) {
 		t.Error("kiosk setup is given up")
 	}
 	if _, err := os.Stat(s.file); !errors.Is(err, fs.ErrNotExist) {
@@ -221,7 +248,7 @@ func TestARefusedFileMakesWayForAnother(t *testing.T) {
 	s.offer(&offer{text: slices.Clone(first)})
 	s.running = &process{}
 	s.offer(&offer{text: slices.Clone(second), stick: "sda1"})
-	s.again(&process{status: exitRefused << 8})
+	s.again(&process{status: exitRefused << 8}, 1)
 	if got, err := os.ReadFile(s.file); err != nil || string(got) != string(second) {
 		t.Errorf("the second file is not there: %v", err)
 	}

@@ -34,6 +34,7 @@ type sticks struct {
 	devices  []string // sda1, or sda where there is no table
 	export   bool     // whether one is to be mounted
 	mounted  string   // which is
+	looked   string   // which is looked at, and is not to be mounted meanwhile
 	appeared chan struct{}
 }
 
@@ -95,6 +96,9 @@ func (s *sticks) mountOne() {
 		return
 	}
 	for _, d := range s.devices {
+		if d == s.looked {
+			continue
+		}
 		// Written at once: an engineer pulls a stick out when the screen says that the file is there.
 		options := fmt.Sprintf("uid=%d,gid=%d,fmask=0177,dmask=0077,utf8", kioskUser, kioskUser)
 		if err := mountFAT(d, exportFolder, unix.MS_SYNCHRONOUS, options); err == nil {
@@ -135,8 +139,8 @@ func (s *sticks) find(take func(text []byte, device string) bool) {
 }
 
 func (s *sticks) read(device string) (text []byte, err error) {
-	err = onStick(device, unix.MS_RDONLY, func() error {
-		f, err := os.Open(filepath.Join(lookFolder, provision.StickName))
+	err = s.onStick(device, unix.MS_RDONLY, func(dir string) error {
+		f, err := os.Open(filepath.Join(dir, provision.StickName))
 		if err != nil {
 			return err
 		}
@@ -149,8 +153,8 @@ func (s *sticks) read(device string) (text []byte, err error) {
 
 // wipe overwrites and removes the provisioning file on a stick, if it is still the one that was read.
 func (s *sticks) wipe(device string, text []byte) error {
-	err := onStick(device, unix.MS_SYNCHRONOUS, func() error {
-		path := filepath.Join(lookFolder, provision.StickName)
+	err := s.onStick(device, unix.MS_SYNCHRONOUS, func(dir string) error {
+		path := filepath.Join(dir, provision.StickName)
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
 			return err
@@ -173,10 +177,23 @@ func (s *sticks) wipe(device string, text []byte) error {
 	return nil
 }
 
-// onStick does something while the stick is mounted at lookFolder.
-func onStick(device string, flags uintptr, do func() error) error {
+// onStick does something with the folder where the stick is mounted: for export already, or for as long as this takes.
+func (s *sticks) onStick(device string, flags uintptr, do func(dir string) error) error {
+	s.mu.Lock()
+	if s.mounted == device {
+		s.mu.Unlock()
+		return do(exportFolder)
+	}
+	s.looked = device
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.looked = ""
+		s.mountOne()
+	}()
 	if err := mountFAT(device, lookFolder, flags, "fmask=0177,dmask=0077,utf8"); err != nil {
 		return err
 	}
-	return errors.Join(do(), unix.Unmount(lookFolder, 0))
+	return errors.Join(do(lookFolder), unix.Unmount(lookFolder, 0))
 }

@@ -116,10 +116,24 @@ func (e *engineer) facts() (facts []ui.Fact) {
 	if said, bad := e.exported.came(); said != "" {
 		say("Export", bad, "%s", said)
 	}
+	if said := setupSaid(setupSaidFile); said != "" {
+		say("Set-up file", true, "%s", said)
+	}
 	if fault := e.faults.last.Load(); fault != nil {
 		say("Last error", false, "%s", *fault)
 	}
 	return facts
+}
+
+// setupSaidFile is where PID 1 says why it did not take the provisioning file of the last stick.
+const setupSaidFile = "/run/latchkey/setup.said"
+
+func setupSaid(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
 }
 
 // historyFacts are those of central's tree, as this kiosk was shown it.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,6 +48,10 @@ func setupCommand() *cobra.Command {
 
 It waits for the file, and shows what to do until it is there. Then it enrols, trying again for as long as it takes and showing why
 it has to, and leaves in the folder kiosk.toml, with which "kiosk --config" runs, and what that names. After a cut, run the same again.
+
+In the folder of a kiosk that is set up already, a newer file for the same kiosk, by the same central, gives it other settings, all
+of them or none. The kiosk stays who it is; the file's code is used only if its certificate has run out. Every other file is refused, and
+changes nothing.
 
 It ends with 0 when the kiosk is set up, and with 3 when the file will never do, a minute after the screen has said why. The file is
 left where it is, and holds a one-time code that has been used by then: wipe it.`,
@@ -244,12 +249,17 @@ func (s *setup) apply(ctx context.Context, text []byte) error {
 	}
 	tpm := s.tpmFor()
 	config := filepath.Join(s.dir, "kiosk.toml")
-	settings, err := kioskSettings(f, imageBoard(s.image), tpm)
+	from := device.Provisioned{Until: f.Expires, SHA256: fmt.Sprintf("%x", sha256.Sum256(text))}
+	settings, err := kioskSettings(f, from, imageBoard(s.image), tpm)
 	if err == nil {
 		err = device.CheckConfig(settings, config, "central kiosk provision --help")
 	}
 	if err != nil {
 		return &refusedFile{reasonSettings, err} // before the code is used
+	}
+	was, err := s.before(f, from, tpm)
+	if err != nil {
+		return err
 	}
 	s.log.Info("provisioning file", "kiosk", f.Kiosk, "central", f.Central, "central_key", f.Fingerprint())
 	view := ui.SetupView{Stage: ui.SetupEnrolling, Kiosk: f.Kiosk, Site: f.Site, Fingerprint: f.Fingerprint()}
@@ -257,7 +267,8 @@ func (s *setup) apply(ctx context.Context, text []byte) error {
 	if !pause(ctx, s.linger) {
 		return errStopped
 	}
-	ca := filepath.Join(s.dir, "central-ca.pem")
+	// Beside the one that the kiosk has: which counts is what kiosk.toml says.
+	ca := filepath.Join(s.dir, caName(f))
 	if err := durable.Write(ca, []byte(f.CentralCA)); err != nil {
 		return fmt.Errorf("setup: %w", err)
 	}
@@ -269,8 +280,67 @@ func (s *setup) apply(ctx context.Context, text []byte) error {
 		return fmt.Errorf("setup: %w", err)
 	}
 	s.log.Info("this kiosk is set up", "kiosk", e.Name, "fingerprint", e.Fingerprint)
-	s.show(ui.SetupView{Stage: ui.SetupDone, Kiosk: e.Name, Fingerprint: e.Fingerprint})
+	if err := removeOthers(s.dir, caPattern, caName(f)); err != nil {
+		s.log.Error("an authority that no longer counts is still there", "err", err)
+	}
+	done := ui.SetupView{Stage: ui.SetupDone, Kiosk: e.Name, Fingerprint: e.Fingerprint}
+	if was && e.Before {
+		done.Fingerprint = "" // nobody has to confirm it again
+	}
+	s.show(done)
 	pause(ctx, s.linger)
+	return nil
+}
+
+// caPattern are who vouches for central, each named for what it holds.
+const caPattern = "central-ca*.pem"
+
+func caName(f *provision.File) string {
+	return fmt.Sprintf("central-ca-%.8x.pem", sha256.Sum256([]byte(f.CentralCA)))
+}
+
+// removeOthers removes what matches the pattern and is not the one that stays.
+func removeOthers(dir, pattern, stays string) error {
+	all, err := filepath.Glob(filepath.Join(dir, pattern))
+	for _, path := range all {
+		if filepath.Base(path) != stays {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}
+	return err
+}
+
+// before tells whether this is a kiosk already. If it is, the file must be for it, by its central, and not older than its settings.
+func (s *setup) before(f *provision.File, from device.Provisioned, tpm string) (is bool, err error) {
+	config := filepath.Join(s.dir, "kiosk.toml")
+	if _, err := os.Stat(config); errors.Is(err, fs.ErrNotExist) {
+		return false, nil // what a cut has left of its enrolment is looked at there
+	}
+	i, err := identity.Open(filepath.Join(s.dir, "identity"), tpm)
+	switch {
+	case errors.Is(err, identity.ErrNotEnrolled):
+	case err != nil:
+		return true, err
+	default:
+		err := fitsIdentity(f, i)
+		if err = errors.Join(err, i.Close()); err != nil {
+			return true, err
+		}
+	}
+	if had := device.ReadProvisioned(config); f.Expires.Before(had.Until) || f.Expires.Equal(had.Until) && from.SHA256 != had.SHA256 {
+		return true, &refusedFile{reasonOlder, fmt.Errorf("its settings are from a file whose code was good until %s, and those of this one until %s", had.Until, f.Expires)}
+	}
+	return true, nil
+}
+
+// fitsIdentity refuses a file that is for another kiosk or by another central.
+func fitsIdentity(f *provision.File, i *identity.Identity) error {
+	switch {
+	case i.Name() != f.Kiosk:
+		return &refusedFile{reasonOtherKiosk, fmt.Errorf("this machine is enrolled as %s, the file is for %s", i.Name(), f.Kiosk)}
+	case !i.CentralKey().Equal(f.Key()):
+		return &refusedFile{reasonOtherKey, fmt.Errorf("this machine knows another central than the one whose key is %s", f.Fingerprint())}
+	}
 	return nil
 }
 
@@ -293,7 +363,7 @@ func (s *setup) enrolled(ctx context.Context, f *provision.File, ca, tpm string,
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
 		e, err := s.enrol(ctx, f.Enrol, ca, folder, tpm, f.Code, judge)
 		if err == nil && e.Before {
-			err = s.sameAsBefore(f, folder, tpm, e)
+			err = sameAsBefore(f, folder, tpm)
 		}
 		if err == nil {
 			return e, nil
@@ -319,19 +389,13 @@ func (s *setup) enrolled(ctx context.Context, f *provision.File, ca, tpm string,
 }
 
 // sameAsBefore checks that an identity that was there is the one that the file is for: a cut after the enrolment left it.
-func (s *setup) sameAsBefore(f *provision.File, folder, tpm string, e identity.Enrolment) error {
+func sameAsBefore(f *provision.File, folder, tpm string) error {
 	i, err := identity.Open(folder, tpm)
 	if err != nil {
 		return err
 	}
 	defer i.Close()
-	switch {
-	case e.Name != f.Kiosk:
-		return &refusedFile{reasonOtherKiosk, fmt.Errorf("this machine is enrolled as %s, the file is for %s", e.Name, f.Kiosk)}
-	case !i.CentralKey().Equal(f.Key()):
-		return &refusedFile{reasonOtherKey, fmt.Errorf("this machine knows another central than the one whose key is %s", f.Fingerprint())}
-	}
-	return nil
+	return fitsIdentity(f, i)
 }
 
 // tpmFor is the TPM that makes the key: the one that was named, or the machine's own; none where the key is in a file already.
@@ -361,7 +425,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // kioskSettings is the kiosk's configuration.
-func kioskSettings(f *provision.File, machine, tpm string) ([]byte, error) {
+func kioskSettings(f *provision.File, from device.Provisioned, machine, tpm string) ([]byte, error) {
 	name, err := boardFor(f.Board, machine)
 	if err != nil {
 		return nil, err
@@ -374,7 +438,7 @@ func kioskSettings(f *provision.File, machine, tpm string) ([]byte, error) {
 		}
 	}
 	set("central", f.Central)
-	set("central_ca", "central-ca.pem")
+	set("central_ca", caName(f))
 	set("identity", "identity")
 	set("data", ".")
 	set("tpm", tpm)
@@ -389,5 +453,8 @@ func kioskSettings(f *provision.File, machine, tpm string) ([]byte, error) {
 	b.WriteString("\n[service]\n")
 	set("export", "/run/latchkey/stick")
 	set("logs", "/run/latchkey/log")
+	b.WriteString("\n[provisioned]\n")
+	fmt.Fprintf(&b, "until = %s\n", from.Until.UTC().Format(time.RFC3339Nano))
+	set("sha256", from.SHA256)
 	return b.Bytes(), nil
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -45,6 +46,8 @@ type enroller struct {
 	key   *ecdsa.PrivateKey // central's
 	code  string
 	used  string // by this key
+
+	validFor time.Duration // certificates
 }
 
 func newEnroller(t *testing.T) *enroller {
@@ -53,7 +56,7 @@ func newEnroller(t *testing.T) *enroller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &enroller{kiosk: "ward-7", key: key, code: "7K3Q-M9XD-0RTB-VWPA-4HCN"}
+	e := &enroller{kiosk: "ward-7", key: key, code: "7K3Q-M9XD-0RTB-VWPA-4HCN", validFor: time.Hour}
 	e.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body wire.EnrolRequest
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
@@ -72,7 +75,7 @@ func newEnroller(t *testing.T) *enroller {
 		} else {
 			e.used = who
 		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: e.kiosk}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: e.kiosk}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(e.validFor)}
 		certificate, err := x509.CreateCertificate(rand.Reader, template, template, csr.PublicKey, e.key)
 		if err != nil {
 			t.Error(err)
@@ -206,13 +209,17 @@ func TestAfterACutTheSameFileSetsUp(t *testing.T) {
 	e := newEnroller(t)
 	text := e.file(t, e.key, nil)
 	s, _ := quick(t, text)
-	for _, lost := range []string{"kiosk.toml", "identity/certificate.pem", "identity/central.pem", "central-ca.pem"} {
+	for _, lost := range []string{"kiosk.toml", "identity/certificate.pem", "identity/central.pem", "central-ca-*.pem"} {
 		if err := s.made(t).run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"kiosk.toml", lost} {
-			if err := os.Remove(filepath.Join(s.dir, name)); err != nil && name != "kiosk.toml" {
-				t.Fatal(err)
+			all, err := filepath.Glob(filepath.Join(s.dir, name))
+			if err == nil && len(all) == 1 {
+				err = os.Remove(all[0])
+			}
+			if err != nil || len(all) != 1 && name != "kiosk.toml" {
+				t.Fatal(err, all)
 			}
 		}
 		if lost == "identity/central.pem" { // written before the certificate
@@ -234,6 +241,135 @@ func TestAfterACutTheSameFileSetsUp(t *testing.T) {
 	var refused *refusedFile
 	if err := s.run(t.Context()); !errors.As(err, &refused) || refused.reason != "other-kiosk" {
 		t.Error(err)
+	}
+}
+
+// tree is what a folder holds.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	if err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			b, err := os.ReadFile(path)
+			all[path] = string(b)
+			return err
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// A kiosk that is set up takes other settings, and stays who it is; no code is used while its certificate is good.
+func TestAKioskIsGivenOtherSettings(t *testing.T) {
+	t.Parallel()
+	e := newEnroller(t)
+	s, shown := quick(t, e.file(t, e.key, nil))
+	if err := s.made(t).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := tree(t, s.dir)
+	give := func(change func(*provision.File)) error {
+		t.Helper()
+		*shown = nil
+		if err := os.WriteFile(s.from, e.file(t, e.key, func(f *provision.File) {
+			f.Expires, f.Help = f.Expires.Add(time.Minute), "x4051"
+			change(f)
+		}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return s.run(t.Context())
+	}
+	another := newEnroller(t)
+	e.code = "used" // central would refuse it now
+	if err := give(func(f *provision.File) {
+		f.CentralCA += string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: another.Certificate().Raw}))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if v := (*shown)[len(*shown)-1]; v.Stage != ui.SetupDone || v.Fingerprint != "" {
+		t.Errorf("the last screen is %+v", v)
+	}
+	c, err := device.ReadConfig(filepath.Join(s.dir, "kiosk.toml"), "")
+	if err != nil || c.Help != "x4051" || c.Identity.ID != "ward-7" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	second := tree(t, s.dir)
+	if len(second) != len(first) {
+		t.Errorf("there were %d files, and now %d", len(first), len(second))
+	}
+	for path, was := range first {
+		if filepath.Base(filepath.Dir(path)) == "identity" && second[path] != was {
+			t.Errorf("%s has changed", path)
+		}
+	}
+
+	for reason, spoil := range map[string]func(*provision.File){
+		"other-kiosk": func(f *provision.File) { f.Kiosk = "ward-8" },
+		"older":       func(f *provision.File) { f.Expires = f.Expires.Add(-time.Hour) },
+		"settings":    func(f *provision.File) { f.Board = "pi9" },
+	} {
+		var refused *refusedFile
+		if err := give(spoil); !errors.As(err, &refused) || refused.reason != reason {
+			t.Errorf("%s: %v", reason, err)
+		}
+	}
+	var refused *refusedFile
+	foreign := another.file(t, another.key, func(f *provision.File) { f.Expires = f.Expires.Add(time.Hour) })
+	if err := os.WriteFile(s.from, foreign, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.run(t.Context()); !errors.As(err, &refused) || refused.reason != "other-key" {
+		t.Error(err)
+	}
+	if got := tree(t, s.dir); !maps.Equal(got, second) {
+		t.Error("a file that was refused has changed something")
+	}
+}
+
+// A certificate that ran out in a cupboard: the new file's code gets another for the same key. Until central has answered, and after a
+// cut then, the kiosk has its old settings whole.
+func TestAKioskWhoseCertificateRanOutIsGivenAnother(t *testing.T) {
+	t.Parallel()
+	e := newEnroller(t)
+	e.validFor = -time.Minute
+	s, _ := quick(t, e.file(t, e.key, nil))
+	if err := s.made(t).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(s.dir, "kiosk.toml")
+	was, err := device.ReadConfig(config, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.validFor = time.Hour
+	if err := os.WriteFile(s.from, e.file(t, e.key, func(f *provision.File) { f.Expires, f.Help = f.Expires.Add(time.Minute), "x4051" }), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cut := context.WithCancel(t.Context())
+	enrol := s.enrol
+	s.enrol = func(ctx context.Context, central, ca, dir, tpm string, code secret.Value, judge func(*wire.Enrolled) error) (identity.Enrolment, error) {
+		_, err := enrol(ctx, central, ca, dir, tpm, code, judge)
+		cut()
+		return identity.Enrolment{}, errors.Join(err, errStopped)
+	}
+	if err := s.run(ctx); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if c, err := device.ReadConfig(config, ""); err != nil || c.Help != was.Help {
+		t.Errorf("after a cut: %+v, %v", c, err)
+	}
+	s.enrol = enrol
+	if err := s.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := device.ReadConfig(config, "")
+	if err != nil || c.Help != "x4051" || c.Fingerprint() != was.Fingerprint() {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if leaf, err := x509.ParseCertificate(c.Identity.Certificates()[0]); err != nil || time.Now().After(leaf.NotAfter) {
+		t.Errorf("its certificate is good until %v, %v", leaf.NotAfter, err)
 	}
 }
 

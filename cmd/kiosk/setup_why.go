@@ -27,6 +27,7 @@ const (
 	reasonCode       = "code"
 	reasonOtherKey   = "other-key"
 	reasonOtherKiosk = "other-kiosk"
+	reasonOlder      = "older"
 )
 
 // whyNotEnrolled is the message for what kept central from enrolling this kiosk; final if that stays so.

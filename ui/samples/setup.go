@@ -23,7 +23,7 @@ type Setup struct {
 // SetupRetried are the reasons with which enrolling is tried again, SetupRefused those with which a file will never do.
 var (
 	SetupRetried = []string{"no-link", "no-address", "no-name", "no-central", "no-trust", "wrong-time", "busy", "failed"}
-	SetupRefused = []string{"form", "signature", "version", "settings", "wireless", "code", "other-key", "other-kiosk"}
+	SetupRefused = []string{"form", "signature", "version", "settings", "wireless", "code", "other-key", "other-kiosk", "older"}
 )
 
 // Fingerprint is one as people compare it.
@@ -60,6 +60,7 @@ func setups() (all []Sample) {
 		file.Detail = ""
 	}
 	add("done", Setup{Stage: "done", Kiosk: "ward-7", Fingerprint: Fingerprint})
+	add("done-again", Setup{Stage: "done", Kiosk: "ward-7"})
 	unconfirmed := Of(unlock.ScreenAttract, "")
 	unconfirmed.CentralUp, unconfirmed.NotServed = false, wire.CodeKioskUnconfirmed
 	all = append(all, Sample{Name: "attract-debug", View: Of(unlock.ScreenAttract, ""), Debug: true},

@@ -78,7 +78,11 @@ help = "Call extension 4050."    # who helps, as holders are told
 
 [service]
 #export = ""     # folder for what the engineer's page exports, such as where a USB stick is mounted; the data folder if it is not set
-#logs = ""       # folder with more logs, of the machine itself, that are exported, too`
+#logs = ""       # folder with more logs, of the machine itself, that are exported, too
+
+[provisioned]
+#until = 0001-01-01T00:00:00Z   # written by "kiosk setup": until when the code was good of the file that these settings are from; no older one is taken
+#sha256 = ""                    # and which file that was`
 
 // Config is a device's configuration file; Example says what each setting is. What stands below the settings was read from
 // the files that they name.
@@ -129,6 +133,7 @@ type Config struct {
 		Export string `toml:"export"`
 		Logs   string `toml:"logs"`
 	} `toml:"service"`
+	Provisioned Provisioned `toml:"provisioned"`
 
 	Identity kiosk.Identity `toml:"-"`
 	Machine  unlock.Config  `toml:"-"`
@@ -138,6 +143,23 @@ type Config struct {
 	enrolled    *identity.Identity // nil where another authority certified the device
 	certificate tls.Certificate
 	roots       *x509.CertPool
+}
+
+// Provisioned is which provisioning file a configuration was made from; zero where somebody wrote it.
+type Provisioned struct {
+	Until  time.Time `toml:"until"`  // its code was good
+	SHA256 string    `toml:"sha256"` // of all of it, in hex
+}
+
+// ReadProvisioned reads that alone. A configuration that is not there, or cannot be read, was made from none.
+func ReadProvisioned(path string) Provisioned {
+	var c struct {
+		Provisioned Provisioned `toml:"provisioned"`
+	}
+	if _, err := toml.DecodeFile(path, &c); err != nil {
+		return Provisioned{}
+	}
+	return c.Provisioned
 }
 
 type duration time.Duration

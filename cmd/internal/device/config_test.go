@@ -22,7 +22,7 @@ func TestTheExampleIsWhole(t *testing.T) {
 	}
 	settings := 0
 	for _, s := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeOf(c.Idle), reflect.TypeOf(c.Board), reflect.TypeOf(c.Touch), reflect.TypeOf(c.Keypad),
-		reflect.TypeOf(c.Quiet), reflect.TypeOf(c.Feedback), reflect.TypeOf(c.Passcode), reflect.TypeOf(c.Speech), reflect.TypeOf(c.Console), reflect.TypeOf(c.Service)} {
+		reflect.TypeOf(c.Quiet), reflect.TypeOf(c.Feedback), reflect.TypeOf(c.Passcode), reflect.TypeOf(c.Speech), reflect.TypeOf(c.Console), reflect.TypeOf(c.Service), reflect.TypeOf(c.Provisioned)} {
 		for i := range s.NumField() {
 			if tag := s.Field(i).Tag.Get("toml"); tag != "" && tag != "-" {
 				settings++

@@ -607,6 +607,9 @@ type Provisioning struct {
 
 	// File Signed, in base64 (RFC 4648, section 4). It holds the code.
 	File wire.Secret `json:"file"`
+
+	// Served Whether the kiosk is served already. Then the file gives other settings to the machine that it is, and its code is good for that machine's key alone.
+	Served bool `json:"served"`
 }
 
 // Rewrapped defines model for Rewrapped.
@@ -1230,14 +1233,14 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 	ListOrganisations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ProvisionKioskWithBody Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	// ProvisionKioskWithBody Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
 	ProvisionKioskWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1955,7 +1958,7 @@ func (c *Client) ListOrganisations(ctx context.Context, reqEditors ...RequestEdi
 	return c.Client.Do(req)
 }
 
-// ProvisionKioskWithBody Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+// ProvisionKioskWithBody Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1972,7 +1975,7 @@ func (c *Client) ProvisionKioskWithBody(ctx context.Context, contentType string,
 	return c.Client.Do(req)
 }
 
-// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4259,14 +4262,14 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/organisations (the `ListOrganisations` operationId).
 	ListOrganisationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOrganisationsResponse, error)
 
-	// ProvisionKioskWithBodyWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	// ProvisionKioskWithBodyWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/provisionings (the `ProvisionKiosk` operationId).
 	ProvisionKioskWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ProvisionKioskResponse, error)
 
-	// ProvisionKioskWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	// ProvisionKioskWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6822,7 +6825,7 @@ func (c *ClientWithResponses) ListOrganisationsWithResponse(ctx context.Context,
 	return ParseListOrganisationsResponse(rsp)
 }
 
-// ProvisionKioskWithBodyWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+// ProvisionKioskWithBodyWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6835,7 +6838,7 @@ func (c *ClientWithResponses) ProvisionKioskWithBodyWithResponse(ctx context.Con
 	return ParseProvisionKioskResponse(rsp)
 }
 
-// ProvisionKioskWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+// ProvisionKioskWithResponse Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8366,7 +8369,7 @@ type ServerInterface interface {
 	// ListOrganisations All organisations, by id.
 	// (GET /v1/organisations)
 	ListOrganisations(w http.ResponseWriter, r *http.Request)
-	// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 	// (POST /v1/provisionings)
 	ProvisionKiosk(w http.ResponseWriter, r *http.Request)
 	// ReportUnlocks Visits and unlocks in numbers; nobody is named.
@@ -11643,7 +11646,7 @@ type StrictServerInterface interface {
 	// ListOrganisations All organisations, by id.
 	// (GET /v1/organisations)
 	ListOrganisations(ctx context.Context, request ListOrganisationsRequestObject) (ListOrganisationsResponseObject, error)
-	// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image.
+	// ProvisionKiosk Makes a kiosk's one-time code, as enrolKiosk does, and with it the provisioning file that is flashed with the image, or gives a kiosk other settings.
 	// (POST /v1/provisionings)
 	ProvisionKiosk(ctx context.Context, request ProvisionKioskRequestObject) (ProvisionKioskResponseObject, error)
 	// ReportUnlocks Visits and unlocks in numbers; nobody is named.

@@ -19,6 +19,7 @@ type Provisioning struct {
 	File        secret.Value // in base64; the caller's to hand over once and to wipe
 	Until       time.Time    // its code is good
 	Fingerprint string       // of central's key
+	Served      bool         // the kiosk is served already, and the file gives it other settings
 }
 
 // ProvisionKiosk makes an enrolment code as EnrolKiosk does, and signs with central's key the file that carries it. settings are what else
@@ -29,7 +30,7 @@ func ProvisionKiosk(ctx context.Context, s store.Store, v *vault.Vault, key cryp
 		return p, err
 	}
 	defer f.Wipe()
-	if err := served(ctx, s, e.Name); err != nil {
+	if p.Served, err = servedAlready(ctx, s, &e); err != nil {
 		return p, err
 	}
 	f.Kiosk, f.Site = e.Name, e.Site
@@ -51,19 +52,29 @@ func ProvisionKiosk(ctx context.Context, s store.Store, v *vault.Vault, key cryp
 	return p, nil
 }
 
-// served refuses a kiosk that is served already: a machine that is flashed has another key, and only the key that a name was given to comes
-// back under it. One that nobody has confirmed may have been cut off in its enrolment.
-func served(ctx context.Context, s store.Store, name string) error {
-	return s.View(ctx, func(tx *store.Tx) error {
-		k, err := tx.Kiosk(name)
-		if err == nil && k.State == store.KioskActive {
-			return refuse("there is a kiosk %s already, and a machine that is flashed anew has another key: choose another name, and disable %[1]s if it is no more", name)
-		}
-		if errors.Is(err, store.ErrNotFound) {
+// servedAlready tells whether a kiosk of this name is served already: then the file is for the machine that it is, and its code for the key that
+// that machine has. What is not said of where it stands stays as it was.
+func servedAlready(ctx context.Context, s store.Store, e *Enrolment) (served bool, err error) {
+	err = s.View(ctx, func(tx *store.Tx) error {
+		k, err := tx.Kiosk(e.Name)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
 			return nil
+		case err != nil:
+			return err
+		case k.Kind != e.Kind:
+			return refuse("%s is a %s, which has no provisioning file", e.Name, k.Kind)
 		}
-		return err
+		if e.Site == "" {
+			e.Site = k.Site
+		}
+		if e.Place == nil {
+			e.Place = k.Place
+		}
+		served = k.State == store.KioskActive
+		return nil
 	})
+	return served, err
 }
 
 func readSettings(settings secret.Value) (*provision.File, error) {

@@ -52,7 +52,7 @@ func (s *routes) ProvisionKiosk(ctx context.Context, r ra.ProvisionKioskRequestO
 	e := Enrolment{Name: r.Body.Name, Kind: store.KindKiosk, Site: r.Body.Site, Place: placeOf(r.Body.Place)}
 	defer r.Body.Settings.Wipe()
 	p, err := ProvisionKiosk(ctx, s.Store, s.Vault, s.Signing, e, r.Body.Settings.Value, callerOf(ctx), s.Now())
-	return ra.ProvisionKiosk201JSONResponse{File: wire.Secret{Value: p.File}, ExpiresAt: p.Until, CentralFingerprint: p.Fingerprint}, err
+	return ra.ProvisionKiosk201JSONResponse{File: wire.Secret{Value: p.File}, ExpiresAt: p.Until, CentralFingerprint: p.Fingerprint, Served: p.Served}, err
 }
 
 // placeOf is a place as it is kept; nil if it was not told.
