@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/vishvananda/netlink"
@@ -77,25 +78,41 @@ func (n *network) set(s access) {
 	}
 }
 
-// run keeps the network until ctx ends.
-func (n *network) run(ctx context.Context) error {
-	updates, done := make(chan netlink.LinkUpdate), make(chan struct{})
-	failed := make(chan error, 1)
-	if err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{
+// changes are those of links, as the kernel tells of them.
+type changes struct {
+	updates chan netlink.LinkUpdate // closed after a failure
+	failed  chan error              // room for one
+	done    chan struct{}
+}
+
+func hearChanges() (*changes, error) {
+	c := &changes{make(chan netlink.LinkUpdate), make(chan error, 1), make(chan struct{})}
+	if err := netlink.LinkSubscribeWithOptions(c.updates, c.done, netlink.LinkSubscribeOptions{
 		ErrorCallback: func(err error) {
 			select {
-			case failed <- err:
+			case c.failed <- err:
 			default:
 			}
 		},
 	}); err != nil {
-		return fmt.Errorf("network: %w", err)
+		return nil, fmt.Errorf("network: %w", err)
 	}
-	defer func() {
-		close(done)
-		for range updates {
-		}
-	}()
+	return c, nil
+}
+
+func (c *changes) end() {
+	close(c.done)
+	for range c.updates {
+	}
+}
+
+// run keeps the network until ctx ends.
+func (n *network) run(ctx context.Context) error {
+	heard, err := hearChanges()
+	if err != nil {
+		return err
+	}
+	defer func() { heard.end() }()
 	if lo, err := netlink.LinkByName("lo"); err == nil {
 		_ = netlink.LinkSetUp(lo) // nothing here needs it
 	}
@@ -125,12 +142,19 @@ func (n *network) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-failed:
-			if ctx.Err() != nil {
+		case err := <-heard.failed:
+			// The kernel told more than was heard, say. All links are looked at anyhow.
+			n.log.Warn("network: changes may have been missed", "err", err)
+			if pause(ctx, time.Second) != nil {
 				return nil
 			}
-			return fmt.Errorf("network: %w", err)
-		case <-updates:
+			anew, err := hearChanges()
+			if err != nil {
+				return err
+			}
+			heard.end()
+			heard = anew
+		case <-heard.updates:
 		case settings = <-n.settings:
 			known = true
 			now.end() // also when it is as before: somebody wants it anew

@@ -28,7 +28,7 @@ import (
 // A network of two cables is made in a namespace of its own: DHCP at the far end of one, and then of the other.
 func TestNetwork(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"dhcp", "static"} {
+	for _, name := range []string{"dhcp", "static", "flood"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			self, err := os.Executable()
@@ -52,6 +52,7 @@ func TestNetwork(t *testing.T) {
 func init() {
 	plays["dhcp"] = func() int { return told(playDHCP) }
 	plays["static"] = func() int { return told(playStatic) }
+	plays["flood"] = func() int { return told(playFlood) }
 }
 
 func told(play func(ctx context.Context) error) int {
@@ -71,13 +72,18 @@ type stand struct {
 	servers chan []string
 	log     *lines
 	stop    func() error
+	busy    sync.Mutex // held by a test that has the network wait
 }
 
 func newStand(ctx context.Context) *stand {
 	s := &stand{facts: make(chan networkFacts, 100), servers: make(chan []string, 100), log: &lines{}}
 	s.network = &network{
 		resolv: filepath.Join(os.Getenv("PLAY_FOLDER"), "resolv.conf"), log: newLog(s.log), settings: make(chan access, 1),
-		tell: func(f networkFacts) { s.facts <- f }, servers: func(list []string) { s.servers <- list },
+		tell: func(f networkFacts) {
+			s.busy.Lock()
+			defer s.busy.Unlock()
+			s.facts <- f
+		}, servers: func(list []string) { s.servers <- list },
 	}
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -369,6 +375,44 @@ func playStatic(ctx context.Context) error {
 	}
 	if got := defaultRoute(); got != "10.20.30.1" {
 		return fmt.Errorf("the way out is by %q when the cable is back", got)
+	}
+	return s.stop()
+}
+
+// More changes than are heard must not end the network, and with it the machine.
+func playFlood(ctx context.Context) error {
+	f, err := newFar()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.cable("lan0", "far0"), f.plug("far0", true)); err != nil {
+		return err
+	}
+	s := newStand(ctx)
+	s.set(access{Network: provision.Network{Mode: provision.Static, Address: "10.20.30.40/24"}})
+	is := func(f networkFacts) bool { return f.Address == "10.20.30.40/24" }
+	if err := s.until(ctx, "the address", is); err != nil {
+		return err
+	}
+	s.busy.Lock() // what is told of the network is taken later
+	if err := f.plug("far0", false); err != nil {
+		return err
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	for n := range 2000 {
+		if err := netlink.LinkSetMTU(lo, 1500+n%2); err != nil {
+			return err
+		}
+	}
+	s.busy.Unlock()
+	if err := errors.Join(f.plug("far0", true), s.until(ctx, "the address after the flood", is)); err != nil {
+		return err
+	}
+	if !strings.Contains(s.log.String(), "missed") {
+		return fmt.Errorf("there was no flood:\n%s", s.log)
 	}
 	return s.stop()
 }
