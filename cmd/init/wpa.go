@@ -50,7 +50,8 @@ const (
 	wpaFolder  = "/run/wpa"
 )
 
-// supplicant is what wpa_supplicant reads: a folder in memory, which is its user's.
+// supplicant is what wpa_supplicant reads: a folder in memory. It is root's, and wpa_supplicant's user may no more than read it: what the air
+// brings is foreign, and a link that was put there would have root write where it points.
 type supplicant struct{ program, folder string }
 
 func (s supplicant) settings() string { return filepath.Join(s.folder, "wpa.conf") }
@@ -109,7 +110,7 @@ func wpaUnit(ps *processes, log *boundedLog, s supplicant, w way, name string) u
 // configure writes what wpa_supplicant is to know, in place of what it knew.
 func (s supplicant) configure(f *provision.File) error {
 	s.forget()
-	if err := os.MkdirAll(s.folder, 0o700); err != nil {
+	if err := os.MkdirAll(s.folder, 0o750); err != nil {
 		return err
 	}
 	text := wpaSettings(f, s.ca())
@@ -119,7 +120,7 @@ func (s supplicant) configure(f *provision.File) error {
 		files[s.ca()] = []byte(f.EAP.CA)
 	}
 	for name, text := range files {
-		if err := os.WriteFile(name, text, 0o600); err != nil {
+		if err := os.WriteFile(name, text, 0o640); err != nil {
 			return err
 		}
 	}
@@ -128,7 +129,7 @@ func (s supplicant) configure(f *provision.File) error {
 	}
 	files[s.folder] = nil
 	for name := range files {
-		if err := os.Chown(name, wpaUser, wpaUser); err != nil {
+		if err := os.Chown(name, 0, wpaUser); err != nil {
 			return err
 		}
 	}

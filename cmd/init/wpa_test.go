@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"latchkey/firmware/secret"
@@ -98,8 +99,9 @@ func TestWhatWPASupplicantKnowsIsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, mode := range map[string]fs.FileMode{s.folder: 0o700, s.settings(): 0o600, s.ca(): 0o600} {
-		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != mode {
+	for name, mode := range map[string]fs.FileMode{s.folder: 0o750, s.settings(): 0o640, s.ca(): 0o640} {
+		info, err := os.Stat(name)
+		if err != nil || info.Mode().Perm() != mode || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) { // its user reads it as its group
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
