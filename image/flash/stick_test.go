@@ -106,7 +106,10 @@ func TestStick(t *testing.T) {
 	if sameAs(t, got, b.image); ended != "exit status 0" || !bytes.Equal(setupOf(t, got), contents(t, b.setup)) {
 		t.Fatalf("%s\n%s", ended, b.said())
 	}
-	// Its new partitions are seen without its being put in again.
+	// Its new partitions are seen without its being put in again. It is slow now, so that there is a middle.
+	must(t, b.Execute(b.ctx, "block_set_io_throttle", map[string]any{
+		"id": "/machine/peripheral/stick/stick.0/legacy[0]", "bps": 0, "bps_rd": 0, "bps_wr": 1 * mib, "iops": 0, "iops_rd": 0, "iops_wr": 0,
+	}, nil))
 	pid := flash()
 	b.await("/tmp/stderr", "writing 25 %", 2)
 	must(t, b.UnplugStick(b.ctx, "stick"))
