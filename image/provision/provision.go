@@ -1,6 +1,6 @@
 // Package provision is the provisioning file: what makes a freshly flashed kiosk that kiosk. Central makes and signs it, an engineer
 // carries it (on the flashed medium's setup partition, or in the root of a USB stick as latchkey-setup.toml), and the kiosk applies it
-// once, at its enrolment.
+// once, at its enrolment. A newer one for the same kiosk, by the same central, gives it other settings later.
 //
 // It is TOML (v1.0.0) of at most 64 KiB, in UTF-8 with lines that end in LF. Its last line is a comment:
 //

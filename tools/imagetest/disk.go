@@ -70,7 +70,7 @@ func (l *lab) read(name string, most int64) ([]byte, error) {
 
 // fillSetup has central make a provisioning file, and writes it as the flasher does.
 func (l *lab) fillSetup() error {
-	file, err := l.provisioning()
+	file, err := l.provisioning("en")
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (l *lab) furnish(ctx context.Context, img string, flashed, tpm, pi bool) (e
 
 // flash has the flasher write the disk, as an engineer does.
 func (l *lab) flash(ctx context.Context, img string) error {
-	setup, err := l.provisioning()
+	setup, err := l.provisioning("en")
 	if err != nil {
 		return err
 	}

@@ -55,32 +55,55 @@ var production = []check{
 	}},
 	{"blocks of root-a have rotted: it restarts, and ends in slot b with the kiosk ready", false, rotten},
 	{"the file system of /data is destroyed: the screen says so, it is made anew when central was told, and the kiosk is itself again when the RA lets it begin a journal", true, loseData},
+	{"a newer provisioning file on a USB stick gives it other settings, and it serves on as the kiosk that it was", true, renewByStick},
 }
 
 // setUpByStick does what an engineer does who has the file on a stick.
 func setUpByStick(ctx context.Context, l *lab) (string, error) {
-	file, err := l.provisioning()
-	if err != nil {
-		return "", err
-	}
-	stick := filepath.Join(l.dir, "stick.img")
-	if err := makeStick(ctx, stick, provision.StickName, file); err != nil {
-		return "", err
-	}
-	if err := errors.Join(l.PlugStick(ctx, "stick", stick), l.confirm(ctx)); err != nil {
-		return "", err
-	}
+	return "", l.byStick(ctx, "en", func() error {
+		if err := l.confirm(ctx); err != nil {
+			return err
+		}
+		_, err := l.see(ctx, "", attract)
+		return err
+	})
+}
+
+// renewByStick does it again with other settings. Nobody confirms anything.
+func renewByStick(ctx context.Context, l *lab) (string, error) {
 	if _, err := l.see(ctx, "", attract); err != nil {
 		return "", err
 	}
+	return "", l.byStick(ctx, "cy", func() error {
+		_, err := l.see(ctx, "other-settings", "eich cerdyn clyfar") // it speaks Welsh first
+		return err
+	})
+}
+
+// byStick plugs in a stick with the kiosk's file, does what a person does then, and looks whether the file was wiped.
+func (l *lab) byStick(ctx context.Context, language string, then func() error) error {
+	file, err := l.provisioning(language)
+	if err != nil {
+		return err
+	}
+	stick := filepath.Join(l.dir, "stick-"+language+".img")
+	if err := makeStick(ctx, stick, provision.StickName, file); err != nil {
+		return err
+	}
+	if err := l.PlugStick(ctx, "stick", stick); err != nil {
+		return err
+	}
+	if err := then(); err != nil {
+		return err
+	}
 	if err := l.UnplugStick(ctx, "stick"); err != nil {
-		return "", err
+		return err
 	}
 	left, err := onStick(ctx, stick)
 	if err == nil && strings.Contains(left, provision.StickName) {
 		err = errors.New("the file with the one-time code is still on the stick")
 	}
-	return "", err
+	return err
 }
 
 // noShell types at the serial console what a shell would answer.

@@ -279,11 +279,11 @@ func (l *lab) changePasscode(ctx context.Context) error {
 	return err
 }
 
-// provisioning has central make the kiosk's file, and returns its path.
-func (l *lab) provisioning() (string, error) {
-	settings, file := filepath.Join(l.dir, "settings.toml"), filepath.Join(l.dir, "setup.toml")
-	text := fmt.Sprintf("central = %q\nenrol = %q\nhelp = \"Call extension 4050.\"\ntime_zone = \"UTC\"\n[network]\nmode = \"dhcp\"\n",
-		rig.GuestURL(l.rig.Network.Addr()), rig.GuestURL(l.rig.Web.Addr()))
+// provisioning has central make the kiosk's file, with the language that stands first, and returns its path.
+func (l *lab) provisioning(language string) (string, error) {
+	settings, file := filepath.Join(l.dir, "settings.toml"), filepath.Join(l.dir, "setup-"+language+".toml")
+	text := fmt.Sprintf("central = %q\nenrol = %q\nhelp = \"Call extension 4050.\"\nlanguage = %q\ntime_zone = \"UTC\"\n[network]\nmode = \"dhcp\"\n",
+		rig.GuestURL(l.rig.Network.Addr()), rig.GuestURL(l.rig.Web.Addr()), language)
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return "", err
 	}
