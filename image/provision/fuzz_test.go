@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"encoding/base64"
 	"errors"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -31,6 +32,10 @@ func FuzzOpen(f *testing.F) {
 	f.Add(bytes.Replace(body, []byte("code = "), []byte("[eap]\ncode = "), 1), true)
 	f.Add([]byte("version = 1\npassword = \"\\\\\"\n"), true)
 	f.Add([]byte("\ncode = \"\n"), true)
+	for _, nests := range []string{"{a=", "a.", "[a.b]\n", "[{\n"} { // each took a minute, or could
+		f.Add([]byte("a="+strings.Repeat(nests, 60_000/len(nests))), true)
+		f.Add([]byte(strings.Repeat(nests, 60_000/len(nests))+"a=1\n"), true)
+	}
 	f.Fuzz(func(t *testing.T, body []byte, whole bool) {
 		text := body
 		if whole {
