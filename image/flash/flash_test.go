@@ -420,6 +420,23 @@ func TestFile(t *testing.T) {
 	if !errors.As(err, &failed) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "nothing of it is left") || !bytes.Equal(contents(t, path), before) {
 		t.Errorf("stopped: %v", err)
 	}
+	// Two at once: the first, whose file the second has replaced by its own, ends with an error, and lets the second's be.
+	var unfit *flash.UnfitError
+	began := false
+	err = opened.WriteFile(t.Context(), path, flash.Options{Progress: func(flash.Phase, int64, int64) {
+		if !began {
+			began = true
+			if err := errors.Join(os.Remove(path+".part"), os.WriteFile(path+".part", []byte("second"), 0o600)); err != nil {
+				t.Error(err)
+			}
+		}
+	}})
+	if !errors.As(err, &unfit) || !bytes.Equal(contents(t, path), before) || string(contents(t, path+".part")) != "second" {
+		t.Errorf("two at once: %v", err)
+	}
+	if err := os.Remove(path + ".part"); err != nil {
+		t.Fatal(err)
+	}
 	// Stopped before it began, and while the image was checked.
 	if err := opened.WriteFile(ctx, path, flash.Options{}); !errors.As(err, &failed) {
 		t.Errorf("stopped: %v", err)

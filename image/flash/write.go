@@ -128,7 +128,14 @@ func (im *Image) WriteFile(ctx context.Context, path string, o Options) error {
 	} else {
 		err = im.write(ctx, target{f, path, -1, true}, o)
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
+	// Somebody else who writes the same file took ours away when they began.
+	mine, errMine := f.Stat()
+	there, errThere := os.Lstat(part)
+	taken := errMine != nil || errThere != nil || !os.SameFile(mine, there)
+	if err = errors.Join(err, f.Close()); taken {
+		return errors.Join(err, &UnfitError{path, "something else began to write it meanwhile: let one end before the other begins"})
+	}
+	if err == nil {
 		err = os.Rename(part, path)
 	}
 	if err != nil {
