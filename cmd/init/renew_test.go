@@ -143,7 +143,9 @@ func TestAKioskGoesOnWhenAFileDoesNotDo(t *testing.T) {
 		status   process
 		failures int
 		again    bool
-	}{{process{status: exitRefused << 8}, 1, false}, {process{status: 1 << 8}, 1, true}, {process{status: 1 << 8}, renewTries, false}} {
+		stays    bool // the file, where kiosk setup looks
+	}{{process{status: exitRefused << 8}, 1, false, false}, {process{status: 1 << 8}, 1, true, true}, {process{status: 1 << 8}, renewTries, false, false},
+		{process{status: 0}, renewTries, false, true}} {
 		text := provisioningBy(t, key, "ward-7", time.Now().Add(time.Duration(i+1)*time.Hour))
 		if !s.offer(&offer{text: slices.Clone(text)}) {
 			t.Fatal("it is not offered")
@@ -151,10 +153,10 @@ func TestAKioskGoesOnWhenAFileDoesNotDo(t *testing.T) {
 		if got := s.again(&end.status, end.failures); got != end.again {
 			t.Errorf("after %s, %d times: again %t", end.status.how(), end.failures, got)
 		}
-		if _, err := os.Stat(s.file); end.again != (err == nil) {
+		if _, err := os.Stat(s.file); end.stays != (err == nil) {
 			t.Errorf("the file: %v", err)
 		}
-		if got := s.takes(text, ""); got != end.again {
+		if got := s.takes(text, ""); got != end.stays {
 			t.Errorf("it is taken when it is seen again: %t", got)
 		}
 	}

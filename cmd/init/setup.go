@@ -107,6 +107,10 @@ func (s *setup) run(ctx context.Context) {
 func (s *setup) again(p *process, failures int) bool {
 	s.mu.Lock()
 	s.running = nil
+	if p != nil && p.status.ExitStatus() == 0 && s.done() {
+		s.mu.Unlock()
+		return false
+	}
 	if s.renewing && failures >= renewTries && s.offered != nil {
 		s.refused = append(s.refused, s.offered.sum())
 		s.refuse(s.offered.stick, errors.New("it could not be set up: diagnostics have why"))
@@ -117,10 +121,6 @@ func (s *setup) again(p *process, failures int) bool {
 	if p == nil || p.status.Signaled() {
 		s.mu.Unlock()
 		return true
-	}
-	if p.status.ExitStatus() == 0 && s.done() {
-		s.mu.Unlock()
-		return false
 	}
 	refused := p.status.ExitStatus() == exitRefused && s.offered != nil && !s.stale
 	if refused {
