@@ -21,28 +21,43 @@ const (
 	journalFile = kioskFolder + "/journal.db" // written at every entry
 )
 
+// imageLife is longer than any image serves. A later time is a broken chip's, or was left by a clock that was set wrong; with it no certificate
+// would be good, and nothing on the network could put it right.
+const imageLife = 20 * 365 * 24 * time.Hour
+
 // startClock has the time begin no earlier than what is known to be past: a clock chip's, the build's, and the journal's last entry.
 func startClock(log *slog.Logger, built time.Time) {
-	now, from := time.Now(), ""
-	if chip, err := readRTC(rtcDevice); err == nil && chip.After(now) {
-		now, from = chip, "clock chip"
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	var chip, journal time.Time
+	chip, err := readRTC(rtcDevice)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn("clock: the chip tells no time", "err", err)
 	}
-	if built.After(now) {
-		now, from = built, "image"
+	if info, err := os.Stat(journalFile); err == nil {
+		journal = info.ModTime()
 	}
-	if info, err := os.Stat(journalFile); err == nil && info.ModTime().After(now) {
-		now, from = info.ModTime(), "journal"
-	}
+	begin, from := beginning(built, time.Now(), chip, journal)
 	if from == "" {
 		return
 	}
-	if err := setTime(now); err != nil {
+	if err := setTime(begin); err != nil {
 		log.Error("clock", "err", err)
 		return
 	}
-	log.Info("clock: it begins with the latest time that is past for sure", "from", from, "now", now.UTC().Format(time.RFC3339))
+	log.Info("clock: it begins with the latest time that is past for sure", "from", from, "now", begin.UTC().Format(time.RFC3339))
+}
+
+// beginning is the latest time that can be, and whose it is; "" if it is the clock's already.
+func beginning(built, now, chip, journal time.Time) (begin time.Time, from string) {
+	begin, from = built, "image"
+	for _, known := range []struct {
+		at   time.Time
+		from string
+	}{{chip, "clock chip"}, {journal, "journal"}, {now, ""}} {
+		if !known.at.Before(begin) && known.at.Before(built.Add(imageLife)) {
+			begin, from = known.at, known.from
+		}
+	}
+	return begin, from
 }
 
 func setTime(t time.Time) error {

@@ -109,3 +109,25 @@ func TestATimeServerIsNotAskedAtTheEnd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWhereTheClockBegins(t *testing.T) {
+	t.Parallel()
+	built := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	year := func(n int) time.Time { return built.AddDate(n, 0, 0) }
+	for name, c := range map[string]struct {
+		now, chip, journal, want time.Time
+		from                     string
+	}{
+		"no chip, first boot":        {now: time.Unix(10, 0), want: built, from: "image"},
+		"no chip":                    {now: time.Unix(10, 0), journal: year(2), want: year(2), from: "journal"},
+		"a chip that was late":       {now: time.Unix(10, 0), chip: year(3), journal: year(2), want: year(3), from: "clock chip"},
+		"a chip, read by the kernel": {now: year(3).Add(time.Second), chip: year(3), journal: year(2), want: year(3).Add(time.Second)},
+		"a chip that lost its time":  {now: time.Unix(10, 0), chip: time.Unix(0, 0), journal: year(2), want: year(2), from: "journal"},
+		"a chip gone wild":           {now: year(73), chip: year(73), journal: year(2), want: year(2), from: "journal"},
+		"set wrong once":             {now: time.Unix(10, 0), journal: year(73), want: built, from: "image"},
+	} {
+		if got, from := beginning(built, c.now, c.chip, c.journal); !got.Equal(c.want) || from != c.from {
+			t.Errorf("%s: %v of %q, not %v of %q", name, got, from, c.want, c.from)
+		}
+	}
+}
