@@ -411,6 +411,13 @@ func playFlood(ctx context.Context) error {
 	if err := errors.Join(f.plug("far0", true), s.until(ctx, "the address after the flood", is)); err != nil {
 		return err
 	}
+	// By now all is heard that came before.
+	if err := errors.Join(f.plug("far0", false), s.until(ctx, "the cable is out", func(f networkFacts) bool { return !f.Link })); err != nil {
+		return err
+	}
+	if err := errors.Join(f.plug("far0", true), s.until(ctx, "the address again", is)); err != nil {
+		return err
+	}
 	if !strings.Contains(s.log.String(), "missed") {
 		return fmt.Errorf("there was no flood:\n%s", s.log)
 	}
