@@ -106,12 +106,7 @@ func (n *network) dhcp(ctx context.Context, link netlink.Link, settings provisio
 
 // lease gets one and keeps it as long as the server lets it. It returns why that ended.
 func (n *network) lease(ctx context.Context, link netlink.Link, settings provision.Network, got func()) error {
-	client, err := nclient4.New(link.Attrs().Name, nclient4.WithTimeout(dhcpPatience), nclient4.WithRetry(dhcpTries))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	lease, err := client.Request(ctx, wantedOptions)
+	lease, err := exchange(link, func(client *nclient4.Client) (*nclient4.Lease, error) { return client.Request(ctx, wantedOptions) })
 	if err != nil {
 		return err
 	}
@@ -129,21 +124,31 @@ func (n *network) lease(ctx context.Context, link netlink.Link, settings provisi
 		got()
 		times := timesOf(lease.ACK)
 		n.log.Info("network: lease", "for", times.end.String())
-		if lease, err = n.renew(ctx, client, lease, times); err != nil {
+		if lease, err = n.renew(ctx, link, lease, times); err != nil {
 			return err
 		}
 	}
 }
 
+// exchange is one with a server. Its socket is not kept: one that saw the interface go down for a moment would hear nothing ever after.
+func exchange(link netlink.Link, ask func(*nclient4.Client) (*nclient4.Lease, error)) (*nclient4.Lease, error) {
+	client, err := nclient4.New(link.Attrs().Name, nclient4.WithTimeout(dhcpPatience), nclient4.WithRetry(dhcpTries))
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return ask(client)
+}
+
 // renew waits until it is time to, and does so until the lease runs out.
-func (n *network) renew(ctx context.Context, client *nclient4.Client, lease *nclient4.Lease, times leaseTimes) (*nclient4.Lease, error) {
+func (n *network) renew(ctx context.Context, link netlink.Link, lease *nclient4.Lease, times leaseTimes) (*nclient4.Lease, error) {
 	end := lease.CreationTime.Add(times.end)
 	at := lease.CreationTime.Add(times.renew)
 	for {
 		if err := pause(ctx, time.Until(at)); err != nil {
 			return nil, err
 		}
-		next, err := client.Renew(ctx, lease, wantedOptions)
+		next, err := exchange(link, func(client *nclient4.Client) (*nclient4.Lease, error) { return client.Renew(ctx, lease, wantedOptions) })
 		var refused *nclient4.ErrNak
 		switch {
 		case err == nil:
