@@ -14,6 +14,7 @@ import (
 	"latchkey/image"
 	"latchkey/image/disk"
 	"latchkey/image/provision"
+	"latchkey/tools/rig"
 )
 
 const mib = 1 << 20
@@ -70,7 +71,7 @@ func (l *lab) read(name string, most int64) ([]byte, error) {
 
 // fillSetup has central make a provisioning file, and writes it as the flasher does.
 func (l *lab) fillSetup() error {
-	file, err := l.provisioning("en")
+	file, err := l.provisioning(rig.KioskID, "en")
 	if err != nil {
 		return err
 	}

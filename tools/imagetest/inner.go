@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"latchkey/tools/qemu"
+	"latchkey/tools/rig"
 )
 
 // inner are the checks of what can be seen from inside alone, in the debug image, on a machine with a TPM.
@@ -36,6 +37,8 @@ var inner = []check{
 	{"the kiosk does not run as root, and has few capabilities", false, kioskIsConfined},
 	{"pcscd is killed: it comes back, and the next card is read", false, killReaderStack},
 	{"the whole system takes at most 128 MiB of memory, with the kiosk ready", false, lean},
+	{"a provisioning file for another kiosk on a stick changes nothing, and it is said why", true, foreignFile},
+	{"a newer one for this kiosk waits until the visit is over, and is taken then", true, renewBetweenVisits},
 	{"nothing of what the kiosk keeps stands in clear on the disk", false, sealedDisk},
 	{"it starts again, and its TPM opens what it keeps", true, func(ctx context.Context, l *lab) (string, error) {
 		if err := l.powerOn(ctx); err != nil {
@@ -44,6 +47,62 @@ var inner = []check{
 		_, err := l.see(ctx, "", attract)
 		return "", err
 	}},
+}
+
+func foreignFile(ctx context.Context, l *lab) (string, error) {
+	if _, err := l.see(ctx, "", attract); err != nil {
+		return "", err
+	}
+	const kiosk = "cat /data/kiosk/kiosk.toml; pidof kiosk"
+	before, err := l.shell(ctx, kiosk)
+	if err != nil {
+		return "", err
+	}
+	said := ""
+	if err := l.byStick(ctx, "another", "en", false, func() error {
+		if err := l.told(ctx, "a provisioning file is refused", 1); err != nil {
+			return err
+		}
+		said, err = l.shell(ctx, "cat /run/latchkey/setup.said")
+		return err
+	}); err != nil {
+		return "", err
+	}
+	if after, err := l.shell(ctx, kiosk); err != nil || after != before {
+		return "", fmt.Errorf("it was %s, and is %s, %w", before, after, err)
+	}
+	return ": " + said, nil
+}
+
+func renewBetweenVisits(ctx context.Context, l *lab) (string, error) {
+	if err := l.insert(ctx, openCard); err != nil {
+		return "", err
+	}
+	if _, err := l.see(ctx, "", notLocked); err != nil {
+		return "", err
+	}
+	return "", l.byStick(ctx, rig.KioskID, "en", true, func() error {
+		if err := l.told(ctx, "a provisioning file waits until nobody is served", 1); err != nil {
+			return err
+		}
+		if _, err := l.see(ctx, "", notLocked); err != nil {
+			return err
+		}
+		if err := l.reader.Eject(ctx); err != nil {
+			return err
+		}
+		if err := l.told(ctx, "this kiosk is set up", 2); err != nil {
+			return err
+		}
+		_, err := l.see(ctx, "", attract)
+		return err
+	})
+}
+
+// told waits until init has said something so many times.
+func (l *lab) told(ctx context.Context, what string, times int) error {
+	_, err := l.AwaitConsole(ctx, func(log string) bool { return strings.Count(log, what) >= times })
+	return err
 }
 
 // initLine is what init may write in between.

@@ -38,6 +38,7 @@ type lab struct {
 	booting time.Time // of the last start
 	shown   image.Image
 	tapped  time.Time
+	files   int // provisioning files so far
 	shells  int // commands of the debug image's shell so far
 	starts  int
 }
@@ -78,7 +79,7 @@ func (l *lab) furnish(ctx context.Context, img string, flashed, tpm, pi bool) (e
 
 // flash has the flasher write the disk, as an engineer does.
 func (l *lab) flash(ctx context.Context, img string) error {
-	setup, err := l.provisioning("en")
+	setup, err := l.provisioning(rig.KioskID, "en")
 	if err != nil {
 		return err
 	}

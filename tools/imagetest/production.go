@@ -60,7 +60,7 @@ var production = []check{
 
 // setUpByStick does what an engineer does who has the file on a stick.
 func setUpByStick(ctx context.Context, l *lab) (string, error) {
-	return "", l.byStick(ctx, "en", func() error {
+	return "", l.byStick(ctx, rig.KioskID, "en", true, func() error {
 		if err := l.confirm(ctx); err != nil {
 			return err
 		}
@@ -74,19 +74,19 @@ func renewByStick(ctx context.Context, l *lab) (string, error) {
 	if _, err := l.see(ctx, "", attract); err != nil {
 		return "", err
 	}
-	return "", l.byStick(ctx, "cy", func() error {
+	return "", l.byStick(ctx, rig.KioskID, "cy", true, func() error {
 		_, err := l.see(ctx, "other-settings", "eich cerdyn clyfar") // it speaks Welsh first
 		return err
 	})
 }
 
-// byStick plugs in a stick with the kiosk's file, does what a person does then, and looks whether the file was wiped.
-func (l *lab) byStick(ctx context.Context, language string, then func() error) error {
-	file, err := l.provisioning(language)
+// byStick plugs in a stick with a kiosk's file, does what a person does then, and looks whether the file was taken and wiped.
+func (l *lab) byStick(ctx context.Context, kiosk, language string, taken bool, then func() error) error {
+	file, err := l.provisioning(kiosk, language)
 	if err != nil {
 		return err
 	}
-	stick := filepath.Join(l.dir, "stick-"+language+".img")
+	stick := filepath.Join(l.dir, "stick.img")
 	if err := makeStick(ctx, stick, provision.StickName, file); err != nil {
 		return err
 	}
@@ -100,10 +100,15 @@ func (l *lab) byStick(ctx context.Context, language string, then func() error) e
 		return err
 	}
 	left, err := onStick(ctx, stick)
-	if err == nil && strings.Contains(left, provision.StickName) {
-		err = errors.New("the file with the one-time code is still on the stick")
+	switch there := strings.Contains(left, provision.StickName); {
+	case err != nil:
+		return err
+	case taken && there:
+		return errors.New("the file with the one-time code is still on the stick")
+	case !taken && !there:
+		return errors.New("the file is no longer on the stick")
 	}
-	return err
+	return nil
 }
 
 // noShell types at the serial console what a shell would answer.

@@ -279,14 +279,15 @@ func (l *lab) changePasscode(ctx context.Context) error {
 	return err
 }
 
-// provisioning has central make the kiosk's file, with the language that stands first, and returns its path.
-func (l *lab) provisioning(language string) (string, error) {
-	settings, file := filepath.Join(l.dir, "settings.toml"), filepath.Join(l.dir, "setup-"+language+".toml")
+// provisioning has central make a kiosk's file, with the language that stands first, and returns its path.
+func (l *lab) provisioning(kiosk, language string) (string, error) {
+	l.files++
+	settings, file := filepath.Join(l.dir, "settings.toml"), filepath.Join(l.dir, fmt.Sprintf("setup-%d.toml", l.files))
 	text := fmt.Sprintf("central = %q\nenrol = %q\nhelp = \"Call extension 4050.\"\nlanguage = %q\ntime_zone = \"UTC\"\n[network]\nmode = \"dhcp\"\n",
 		rig.GuestURL(l.rig.Network.Addr()), rig.GuestURL(l.rig.Web.Addr()), language)
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	_, err := l.rig.Central("kiosk", "provision", rig.KioskID, "--settings", settings, "--central-ca", l.rig.CAFile(), "--site", "the lab", "--out", file)
+	_, err := l.rig.Central("kiosk", "provision", kiosk, "--settings", settings, "--central-ca", l.rig.CAFile(), "--site", "the lab", "--out", file)
 	return file, err
 }
