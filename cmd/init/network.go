@@ -126,17 +126,25 @@ func (n *network) run(ctx context.Context) error {
 	defer func() { now.end() }()
 	for {
 		if known {
-			link := n.choose(settings, now)
+			can := settings
+			if settings.way == radio { // it has no link before it was let in, and then it is the one that is used
+				asks := n.wireless(settings.Interface, asked)
+				if asks != nil {
+					can.Interface = asks.Attrs().Name
+				}
+				if !asked.is(asks) {
+					asked.end()
+					asked = n.beginAsking(ctx, asks, radio)
+				}
+			}
+			link := n.choose(can, now)
 			if !now.is(link) {
 				now.end()
 				now = n.begin(ctx, link, settings)
 			}
-			if settings.way == radio {
-				link = n.wireless(settings.Interface, asked) // has no link before
-			}
-			if settings.way != open && !asked.is(link) {
+			if settings.way == wire && !asked.is(link) {
 				asked.end()
-				asked = n.beginAsking(ctx, link, settings.way)
+				asked = n.beginAsking(ctx, link, wire)
 			}
 		}
 		select {
@@ -166,7 +174,7 @@ func (n *network) run(ctx context.Context) error {
 
 // choose is the interface that shall be used, or nil. All that could be are set up, since one that is not knows of no link.
 func (n *network) choose(settings access, now *session) netlink.Link {
-	links, err := netlink.LinkList()
+	links, err := interfaces()
 	if err != nil {
 		n.log.Error("network", "err", err)
 		return nil
@@ -195,6 +203,16 @@ func (n *network) choose(settings access, now *session) netlink.Link {
 		return can[i]
 	}
 	return slices.MinFunc(can, func(a, b netlink.Link) int { return cmp.Compare(a.Attrs().Index, b.Attrs().Index) })
+}
+
+// interfaces are all that there are. The kernel says when some came or went while it listed them.
+func interfaces() (links []netlink.Link, err error) {
+	for range 5 {
+		if links, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return links, err
 }
 
 // session is the use of one interface, or of none.

@@ -205,7 +205,7 @@ func isWireless(name string) bool {
 
 // wireless is the Wi-Fi interface that shall be used, or nil.
 func (n *network) wireless(wanted string, now *session) (best netlink.Link) {
-	links, err := netlink.LinkList()
+	links, err := interfaces()
 	if err != nil {
 		n.log.Error("network", "err", err)
 		return nil
