@@ -173,7 +173,7 @@ func (s *soaking) walkAlone(n int) (held [2]usage, err error) {
 	}
 	var kiosk, central error
 	held[0], kiosk = usageOf(pidOf(s.terminal))
-	held[1], central = usageOf(s.rig.CentralPID())
+	held[1], central = usageOf(s.rig.CentralPIDs()[0])
 	return held, errors.Join(kiosk, central)
 }
 

@@ -53,12 +53,14 @@ func (r *Rig) CentralLogs() (paths []string) {
 	return paths
 }
 
-// CentralPID is of the first of central's processes; 0 if it does not run.
-func (r *Rig) CentralPID() int {
-	if c := r.centrals[0].cmd; c != nil {
-		return c.Process.Pid
+// CentralPIDs are of central's processes, as many as run.
+func (r *Rig) CentralPIDs() (pids []int) {
+	for _, p := range r.centrals {
+		if p.cmd != nil {
+			pids = append(pids, p.cmd.Process.Pid)
+		}
 	}
-	return 0
+	return pids
 }
 
 // LoseCentral kills one of the processes, for good. The balancer is not told: nobody listens there any more.
