@@ -247,8 +247,8 @@ func (l *lab) enter(ctx context.Context, digits string) error {
 // keyOf finds a digit of the on-screen keypad, which stands in the right half: where the digit stands alone in a row of three, or the
 // zero between its neighbours; or on the keyboard, where all ten stand in one row.
 func keyOf(page letters.Page, digit rune) (image.Point, error) {
-	bare := func(cells []rune, x int) bool {
-		return x < 0 || x >= len(cells) || cells[x] == ' ' || cells[x] >= 0x2500 && cells[x] < 0x2600
+	bare := func(cells []rune, x int) bool { // a key that was just tapped stands in brackets
+		return x < 0 || x >= len(cells) || strings.ContainsRune(" []", cells[x]) || cells[x] >= 0x2500 && cells[x] < 0x2600
 	}
 	find := func(cells []rune, from int) (alone, at int) {
 		at = -1
