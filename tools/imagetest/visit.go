@@ -29,6 +29,7 @@ const (
 	unlocked    = "Your smartcard is unlocked."
 	unreachable = "The service cannot be reached"
 	notLocked   = "Your smartcard is not locked"
+	takenOut    = "Your card was taken out"
 	noReader    = "Its card reader is not connected"
 )
 
