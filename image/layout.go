@@ -2,7 +2,7 @@
 // names in the GPT (UEFI specification 2.10, 5.3), the paths on its boot partitions, and what the kernel is told. Which slot is
 // booted is decided in image/slot.
 //
-// It holds names and sizes and does nothing.
+// It holds names and sizes, and the paths between the first process and the kiosk, and does nothing.
 package image
 
 // Boards that an image can be made for.
@@ -87,3 +87,24 @@ func Partitions(board string) []Partition {
 		{Name: BootB, Type: typeBasic, MiB: 96, FAT: 32},
 	}, after...)
 }
+
+// About is where an image says what it is: board, version, when it was built, whether it is a debug image, whether it has Wi-Fi.
+const About = "/etc/latchkey/image.toml"
+
+// Between the first process and the kiosk, in memory.
+const (
+	Run       = "/run/latchkey"
+	Facts     = Run + "/facts.toml" // of the machine, for the screens of set-up
+	Logs      = Run + "/log"        // of kernel, init, reader stack and kiosk
+	Stick     = Run + "/stick"      // where the USB stick for an engineer's export is mounted
+	SetupSaid = Run + "/setup.said" // why the last stick's provisioning file was not taken
+)
+
+// Debug is set to 1 in the environment of a debug image's kiosk.
+const Debug = "LATCHKEY_DEBUG"
+
+// In the kiosk's folder: why its storage could not be saved, and that central was told.
+const (
+	Lost     = "LOST"
+	LostTold = "LOST.told"
+)

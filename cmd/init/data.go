@@ -16,12 +16,6 @@ import (
 
 const dataFolder = "/data"
 
-// Between init and the kiosk, in its folder: why its data could not be saved, and that central was told.
-const (
-	lostFile = "LOST"
-	toldFile = "LOST.told"
-)
-
 // data opens /data: it has the whole medium, is checked, and made when there is none. What cannot be saved is left as it is until central
 // was told; meanwhile /data is in memory.
 func (m *machine) data(ctx context.Context) (err error) {
@@ -133,7 +127,7 @@ func mountLost(kept []saved, why error) error {
 	}
 	err := restore(kept, dataFolder, kioskUser)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(kioskFolder, lostFile), []byte(why.Error()+"\n"), 0o644)
+		err = os.WriteFile(filepath.Join(kioskFolder, image.Lost), []byte(why.Error()+"\n"), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("/data in memory: %w", err)
@@ -183,7 +177,7 @@ func (m *machine) look(end func()) error {
 	if m.volume.head.Renew {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(kioskFolder, toldFile)); err != nil {
+	if _, err := os.Stat(filepath.Join(kioskFolder, image.LostTold)); err != nil {
 		return nil
 	}
 	m.volume.head.Renew = true

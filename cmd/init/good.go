@@ -12,7 +12,7 @@ import (
 )
 
 // bootFolder is where the boot partition is mounted for the moment in which a slot is called good.
-const bootFolder = "/run/latchkey/boot"
+const bootFolder = image.Run + "/boot"
 
 const (
 	goodPatience = 5 * time.Second // for the reader stack's answer

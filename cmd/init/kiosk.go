@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"latchkey/image"
 )
 
 // kioskUser runs the kiosk: uid and gid, as the image's /etc/passwd has it.
@@ -30,7 +32,7 @@ const (
 	kioskFolder  = "/data/kiosk"
 	kioskConfig  = kioskFolder + "/kiosk.toml"
 	kioskTTY     = "/dev/tty1"
-	notifyPath   = "/run/latchkey/notify"
+	notifyPath   = image.Run + "/notify"
 )
 
 // kioskLife is what is known of the kiosk.

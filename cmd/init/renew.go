@@ -26,9 +26,6 @@ import (
 // renewTries are those of kiosk setup with a file for a kiosk that is set up; then that goes on as it was.
 const renewTries = 3
 
-// saidFile is where the engineer's page finds why a stick's file was not taken.
-const saidFile = runFolder + "/setup.said"
-
 // renew gives a kiosk that is set up and stopped the settings of a stick's file, and tells whether it has them. Whatever comes of that, the
 // kiosk can be started again, with the settings before or the new ones.
 func (s *setup) renew(ctx context.Context) bool {

@@ -22,13 +22,8 @@ import (
 	"latchkey/image/provision"
 )
 
-const (
-	runFolder  = "/run/latchkey"
-	logFolder  = runFolder + "/log"
-	factsFile  = runFolder + "/facts.toml"
-	imageFile  = "/etc/latchkey/image.toml"
-	resolvFile = "/run/resolv.conf" // where the image's /etc/resolv.conf points to
-)
+// resolvFile is where the image's /etc/resolv.conf points to.
+const resolvFile = "/run/resolv.conf"
 
 // imageFacts are what an image says of itself.
 type imageFacts struct {
@@ -95,18 +90,18 @@ func services(ctx context.Context, m *machine) outcome {
 
 // prepare makes what everything else needs.
 func prepare(m *machine) (*system, error) {
-	for _, dir := range []string{logFolder, exportFolder} {
+	for _, dir := range []string{image.Logs, image.Stick} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
 	}
-	s := &system{machine: m, logs: logs{logFolder, kioskUser}, ps: newProcesses(), wpa: supplicant{wpaProgram, wpaFolder}, end: make(chan outcome, 1), good: make(chan struct{}, 1)}
+	s := &system{machine: m, logs: logs{image.Logs, kioskUser}, ps: newProcesses(), wpa: supplicant{wpaProgram, wpaFolder}, end: make(chan outcome, 1), good: make(chan struct{}, 1)}
 	own, err := s.logs.open("init")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := toml.DecodeFile(imageFile, &s.image); err != nil {
-		return nil, fmt.Errorf("%s: %w", imageFile, err)
+	if _, err := toml.DecodeFile(image.About, &s.image); err != nil {
+		return nil, fmt.Errorf("%s: %w", image.About, err)
 	}
 	var to io.Writer = own
 	if s.image.Debug {
@@ -137,7 +132,7 @@ func prepare(m *machine) (*system, error) {
 		resolv: resolvFile, log: s.log, settings: make(chan access, 1), servers: s.clock.set,
 		ask: s.supplicant,
 		tell: func(n networkFacts) {
-			if err := (facts{s.image.Board, s.image.Version, n}).write(factsFile); err != nil {
+			if err := (facts{s.image.Board, s.image.Version, n}).write(image.Facts); err != nil {
 				s.log.Error("facts", "err", err)
 			}
 		},
@@ -280,7 +275,7 @@ func (s *system) start(args ...string) (*process, error) {
 	}
 	var env []string
 	if s.image.Debug {
-		env = append(env, "LATCHKEY_DEBUG=1")
+		env = append(env, image.Debug+"=1")
 	}
 	p, err := startKiosk(s.ps, s.kiosk, s.groups(), env, args...)
 	if err != nil {
@@ -323,7 +318,7 @@ func (s *system) serve(ctx context.Context) {
 	}
 	s.life.signs = notify.signs(ctx)
 	set := &setup{
-		partition: s.machine.disk.Partition(image.Setup), file: setupFile, kept: networkFile, config: kioskConfig, said: saidFile, sticks: s.sticks, log: s.log, network: s.join, ps: s.ps,
+		partition: s.machine.disk.Partition(image.Setup), file: setupFile, kept: networkFile, config: kioskConfig, said: image.SetupSaid, sticks: s.sticks, log: s.log, network: s.join, ps: s.ps,
 		start: func() (*process, error) { return s.start("setup", "--from", setupFile, "--dir", kioskFolder) },
 	}
 	if set.done() {

@@ -18,11 +18,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"latchkey/firmware/durable"
+	"latchkey/image"
 	"latchkey/image/provision"
 )
 
 const (
-	setupFile   = runFolder + "/setup.toml"
+	setupFile   = image.Run + "/setup.toml"
 	networkFile = dataFolder + "/network.toml"
 )
 
@@ -36,7 +37,7 @@ type setup struct {
 	file      string // where kiosk setup looks: setupFile
 	kept      string // where the network's settings are kept: networkFile
 	config    string // what kiosk setup leaves last: kioskConfig
-	said      string // where it is said why a file was not taken: saidFile
+	said      string // where it is said why a file was not taken: image.SetupSaid
 	sticks    *sticks
 	log       *slog.Logger
 	network   func(*provision.File) // told as soon as a file says it; the file stays ours

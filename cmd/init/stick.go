@@ -15,14 +15,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"latchkey/image"
 	"latchkey/image/provision"
 )
 
-// Where sticks are mounted: one at a time for the engineer's export, and for a moment to look for a provisioning file.
-const (
-	exportFolder = "/run/latchkey/stick"
-	lookFolder   = "/run/latchkey/look"
-)
+// lookFolder is where a stick is mounted for a moment, to look for a provisioning file.
+const lookFolder = image.Run + "/look"
 
 // sticks are USB sticks with a FAT file system. A kiosk that serves has the first one mounted for what an engineer exports; one
 // that is not set up has none mounted, and looks at each for a provisioning file.
@@ -55,7 +53,7 @@ func (s *sticks) heed(e uevent) {
 		s.devices = slices.DeleteFunc(s.devices, func(d string) bool { return d == name })
 		if s.mounted == name {
 			s.mounted = ""
-			if err := unix.Unmount(exportFolder, unix.MNT_DETACH); err != nil {
+			if err := unix.Unmount(image.Stick, unix.MNT_DETACH); err != nil {
 				s.log.Error("stick: unmount", "err", err)
 			}
 			s.log.Info("stick: it was pulled out", "device", name)
@@ -83,7 +81,7 @@ func (s *sticks) serve(on bool) {
 	s.export = on
 	if !on && s.mounted != "" {
 		s.mounted = ""
-		if err := unix.Unmount(exportFolder, 0); err != nil {
+		if err := unix.Unmount(image.Stick, 0); err != nil {
 			s.log.Error("stick: unmount", "err", err)
 		}
 	}
@@ -101,7 +99,7 @@ func (s *sticks) mountOne() {
 		}
 		// Written at once: an engineer pulls a stick out when the screen says that the file is there.
 		options := fmt.Sprintf("uid=%d,gid=%d,fmask=0177,dmask=0077,utf8", kioskUser, kioskUser)
-		if err := mountFAT(d, exportFolder, unix.MS_SYNCHRONOUS, options); err == nil {
+		if err := mountFAT(d, image.Stick, unix.MS_SYNCHRONOUS, options); err == nil {
 			s.mounted = d
 			s.log.Info("stick: mounted for export", "device", d)
 			return
@@ -182,7 +180,7 @@ func (s *sticks) onStick(device string, flags uintptr, do func(dir string) error
 	s.mu.Lock()
 	if s.mounted == device {
 		s.mu.Unlock()
-		return do(exportFolder)
+		return do(image.Stick)
 	}
 	s.looked = device
 	s.mu.Unlock()

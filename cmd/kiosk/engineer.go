@@ -19,6 +19,7 @@ import (
 	"latchkey/cmd/internal/device"
 	"latchkey/firmware/unlock"
 	"latchkey/firmware/wire"
+	"latchkey/image"
 	"latchkey/ui"
 )
 
@@ -116,7 +117,7 @@ func (e *engineer) facts() (facts []ui.Fact) {
 	if said, bad := e.exported.came(); said != "" {
 		say("Export", bad, "%s", said)
 	}
-	if said := setupSaid(setupSaidFile); said != "" {
+	if said := setupSaid(image.SetupSaid); said != "" {
 		say("Set-up file", true, "%s", said)
 	}
 	if fault := e.faults.last.Load(); fault != nil {
@@ -124,9 +125,6 @@ func (e *engineer) facts() (facts []ui.Fact) {
 	}
 	return facts
 }
-
-// setupSaidFile is where PID 1 says why it did not take the provisioning file of the last stick.
-const setupSaidFile = "/run/latchkey/setup.said"
 
 func setupSaid(path string) string {
 	text, err := os.ReadFile(path)

@@ -17,24 +17,19 @@ import (
 	"latchkey/firmware/kiosk"
 	"latchkey/firmware/unlock"
 	"latchkey/firmware/wire"
+	"latchkey/image"
 )
 
-// Between PID 1 and the kiosk, in the data folder: why the kiosk's storage could not be saved, and that central was told. Until then
-// the data folder is in memory and holds nothing but the configuration and the identity; PID 1 makes a new one after it.
-const (
-	lostFile = "LOST"
-	toldFile = "LOST.told"
-)
-
-// isLost tells whether the kiosk's storage was lost.
+// isLost tells whether the kiosk's storage was lost (image.Lost). Until central was told, the data folder is in memory and holds nothing but
+// the configuration and the identity; the first process makes a new one after it.
 func isLost(data string) bool {
-	_, err := os.Stat(filepath.Join(data, lostFile))
+	_, err := os.Stat(filepath.Join(data, image.Lost))
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // serveLost is the kiosk that has lost all that it kept: it serves nobody, and tells central, until ctx ends.
 func serveLost(ctx context.Context, d *device.Device, show func(unlock.View, time.Time)) error {
-	why, err := os.ReadFile(filepath.Join(d.Data, lostFile))
+	why, err := os.ReadFile(filepath.Join(d.Data, image.Lost))
 	d.Log.Error("the kiosk's storage was lost", "why", string(why), "err", err)
 	told := make(chan error, 1)
 	go func() { told <- tellLost(ctx, d.Journal, d.Identity, d.Central.Deliver, d.Data, d.Log) }()
@@ -60,7 +55,7 @@ const tellAgain = 15 * time.Second
 // tellLost has central know, and leaves word of that. A journal that begins anew with the entry that the one before is lost is either
 // taken, and then central reads that entry; or refused, since it does not go on from what central holds, and then that is the alarm.
 func tellLost(ctx context.Context, j *journal.Journal, who kiosk.Identity, deliver func(context.Context, wire.EntryBatch) (*wire.Receipt, error), data string, log *slog.Logger) error {
-	if _, err := os.Stat(filepath.Join(data, toldFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(data, image.LostTold)); err == nil {
 		return nil
 	}
 	if j.Head().Seq == 0 {
@@ -81,7 +76,7 @@ func tellLost(ctx context.Context, j *journal.Journal, who kiosk.Identity, deliv
 		}
 	}
 	log.Info("central knows that the kiosk's storage was lost")
-	if err := mark(data, toldFile); err != nil {
+	if err := mark(data, image.LostTold); err != nil {
 		return fmt.Errorf("lost storage: %w", err)
 	}
 	return nil

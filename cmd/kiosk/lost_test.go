@@ -17,6 +17,7 @@ import (
 	"latchkey/firmware/journal"
 	"latchkey/firmware/kiosk"
 	"latchkey/firmware/wire"
+	"latchkey/image"
 )
 
 // A kiosk whose storage was lost tells central until central knows: by taking the journal that says so, or by refusing it.
@@ -48,7 +49,7 @@ func TestCentralIsToldOfLostStorage(t *testing.T) {
 			}
 			defer j.Close()
 			told := func() bool {
-				_, err := os.Stat(filepath.Join(dir, toldFile))
+				_, err := os.Stat(filepath.Join(dir, image.LostTold))
 				return err == nil
 			}
 			log := slog.New(slog.DiscardHandler)

@@ -20,6 +20,7 @@ import (
 	"latchkey/firmware/identity"
 	"latchkey/firmware/secret"
 	"latchkey/firmware/wire"
+	"latchkey/image"
 	"latchkey/image/provision"
 	"latchkey/ui"
 )
@@ -71,7 +72,7 @@ left where it is, and holds a one-time code that has been used by then: wipe it.
 }
 
 // debugImage tells that the machine's image is one with a shell, and not for use. PID 1 says so.
-func debugImage() bool { return os.Getenv("LATCHKEY_DEBUG") == "1" }
+func debugImage() bool { return os.Getenv(image.Debug) == "1" }
 
 // setupOnScreen sets the kiosk up with the machine's screen and panels.
 func setupOnScreen(ctx context.Context, from, dir, tpm string) error {
@@ -107,7 +108,7 @@ func setupOnScreen(ctx context.Context, from, dir, tpm string) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer stopWatch()
-	face := &setupFace{face: face{face: ui.New(screen, options)}, facts: machineFactsFile}
+	face := &setupFace{face: face{face: ui.New(screen, options)}, facts: image.Facts}
 	if inputs != nil {
 		defer inputs.Close()
 		go feed(watch, inputs, screen, face.headphones)
@@ -117,7 +118,7 @@ func setupOnScreen(ctx context.Context, from, dir, tpm string) error {
 		}
 	}()
 	beside.Go(func() { face.keep(watch) })
-	s := &setup{from: from, dir: dir, tpm: tpm, image: imageFile, facts: machineFactsFile, log: log, show: face.set, linger: lingerFor, patience: refusedFor, enrol: device.Enrol}
+	s := &setup{from: from, dir: dir, tpm: tpm, image: image.About, facts: image.Facts, log: log, show: face.set, linger: lingerFor, patience: refusedFor, enrol: device.Enrol}
 	return s.run(ctx)
 }
 
@@ -451,8 +452,8 @@ func kioskSettings(f *provision.File, from device.Provisioned, machine, tpm stri
 	b.WriteString("\n[board]\n")
 	set("name", name)
 	b.WriteString("\n[service]\n")
-	set("export", "/run/latchkey/stick")
-	set("logs", "/run/latchkey/log")
+	set("export", image.Stick)
+	set("logs", image.Logs)
 	b.WriteString("\n[provisioned]\n")
 	fmt.Fprintf(&b, "until = %s\n", from.Until.UTC().Format(time.RFC3339Nano))
 	set("sha256", from.SHA256)

@@ -65,9 +65,6 @@ func whyNotEnrolled(err error, m machineFacts) (reason string, final bool) {
 	return "no-central", false
 }
 
-// machineFactsFile is where PID 1 says what it knows of the machine, for these screens.
-const machineFactsFile = "/run/latchkey/facts.toml"
-
 // machineFacts are what is known; nothing where there is no such PID 1.
 type machineFacts struct {
 	Board   string `toml:"board"`
@@ -105,9 +102,6 @@ func (m machineFacts) on(v ui.SetupView) ui.SetupView {
 	}
 	return v
 }
-
-// imageFile is where an image says what it is.
-const imageFile = "/etc/latchkey/image.toml"
 
 // imageBoard is the board that the machine's image was made for; "" where there is no such image.
 func imageBoard(path string) string {
