@@ -59,7 +59,7 @@ var faceWalks = []walk{
 		before := v.feedback()
 		unlock(v)
 		v.pull()
-		v.tapUntil("Tell us how it was", howWasIt)
+		v.tapUntil(howWasIt, "Tell us how it was")
 		v.tap("5 Very good")
 		v.see(anyComment)
 		v.enter("quick and clear, from Tŷ Gwyn")

@@ -116,8 +116,11 @@ func run(ctx context.Context, d driver, size string, on []string) error {
 			fmt.Println(d.said)
 			continue
 		}
-		fmt.Printf("e2e: %d walks on %s, %d as expected\n", d.count, shown[d.engine], d.good)
-		if d.good != d.count {
+		fmt.Printf("e2e: %d walks on %s, %d as expected\n", d.count, shown[d.engine], d.count-len(d.bad))
+		for _, what := range d.bad { // once more, where the reader of a log looks first
+			fmt.Printf("%s: not as expected: %s\n", shown[d.engine], what)
+		}
+		if len(d.bad) > 0 {
 			bad = errors.Join(bad, fmt.Errorf("some walks on %s did not go as expected", shown[d.engine]))
 		}
 	}
@@ -134,10 +137,11 @@ type driver struct {
 	bin, dir      string
 	columns, rows int
 	only          string
-	minutes       int    // of a soak
-	said          string // of a soak
-	engine        string // of central's database
-	count, good   int    // walks
+	minutes       int      // of a soak
+	said          string   // of a soak
+	engine        string   // of central's database
+	count         int      // walks
+	bad           []string // walks that were not as expected, and why
 	places        map[kind]*place
 	clients       *reader.Reader
 }
@@ -178,8 +182,7 @@ func (d *driver) all(ctx context.Context) (err error) {
 		verdict := "as expected"
 		if err != nil {
 			verdict = "NOT AS EXPECTED: " + err.Error()
-		} else {
-			d.good++
+			d.bad = append(d.bad, fmt.Sprintf("%s: %v", name, err))
 		}
 		fmt.Printf("%-10s %-52s %-44s %-16s %-8s %-6d %-22s %s\n", shown[d.engine], name, cut(r.last, 44), r.client, r.rotated, r.mails, r.state, verdict)
 	}

@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"latchkey/tools/keypad"
 )
 
 // terminal is a program on a real pty, with tmux as the terminal: what a person would see, press and tap.
@@ -129,48 +132,41 @@ func (t *terminal) write(text string) error {
 	return err
 }
 
-// tap puts a finger on a text of the screen and lifts it: on the lowest if it stands there twice, for buttons stand below
-// what is said of them.
-func (t *terminal) tap(text string) error {
-	rows := strings.Split(t.screen(), "\n")
-	for y := len(rows) - 1; y >= 0; y-- {
-		if at := strings.Index(rows[y], text); at >= 0 {
-			return t.tapAt(len([]rune(rows[y][:at]))+len([]rune(text))/2, y)
+// tap puts a finger on the first of the texts that the screen holds and lifts it, as soon as one stands there.
+func (t *terminal) tap(texts ...string) error {
+	return t.tapWhat(fmt.Sprintf("%q", texts), func(rows []string) (int, int, bool) { return find(rows, texts) })
+}
+
+// tapDigit taps a digit of the on-screen keypad.
+func (t *terminal) tapDigit(d byte) error {
+	return t.tapWhat(fmt.Sprintf("key %c", d), func(rows []string) (int, int, bool) { return keypad.Find(rows, rune(d)) })
+}
+
+func (t *terminal) tapWhat(what string, find func(rows []string) (column, row int, found bool)) error {
+	for give := time.Now().Add(patience); ; time.Sleep(look) {
+		screen := t.screen()
+		if x, y, found := find(strings.Split(screen, "\n")); found {
+			return t.tapAt(x, y)
+		}
+		if time.Now().After(give) || t.ctx.Err() != nil {
+			return fmt.Errorf("waited %s for %s to tap on and saw\n%s", patience, what, screen)
 		}
 	}
-	return fmt.Errorf("there is no %q to tap on\n%s", text, t.screen())
+}
+
+// find is the middle of a text, the lowest if it stands there twice: buttons stand below what is said of them.
+func find(rows, texts []string) (column, row int, found bool) {
+	for _, text := range texts {
+		for y := len(rows) - 1; y >= 0; y-- {
+			if before, _, is := strings.Cut(rows[y], text); is {
+				return utf8.RuneCountInString(before) + utf8.RuneCountInString(text)/2, y, true
+			}
+		}
+	}
+	return 0, 0, false
 }
 
 // tapAt takes cells counted from 0; terminals count from 1 (xterm's SGR mouse mode, 1006).
 func (t *terminal) tapAt(x, y int) error {
 	return t.write(fmt.Sprintf("\x1b[<0;%d;%dM\x1b[<0;%d;%dm", x+1, y+1, x+1, y+1))
-}
-
-// tapDigit taps a digit of the on-screen keypad, which stands in the right half: the place where the digit stands alone
-// in a row of three, or the zero between its neighbours.
-func (t *terminal) tapDigit(d byte) error {
-	for y, row := range strings.Split(t.screen(), "\n") {
-		cells := []rune(row)
-		alone, at := 0, -1
-		for x := len(cells) / 2; x < len(cells); x++ {
-			if c := cells[x]; c >= '0' && c <= '9' && bare(cells, x-1) && bare(cells, x+1) {
-				alone++
-				if byte(c) == d {
-					at = x
-				}
-			}
-		}
-		if at >= 0 && (alone == 3 || d == '0' && alone == 1) {
-			return t.tapAt(at, y)
-		}
-	}
-	return fmt.Errorf("there is no key %c\n%s", d, t.screen())
-}
-
-func bare(cells []rune, x int) bool {
-	if x < 0 || x >= len(cells) {
-		return true
-	}
-	c := cells[x]
-	return c == ' ' || c >= 0x2500 && c < 0x2600
 }

@@ -66,7 +66,7 @@ var trustWalks = []walk{
 		if waited := time.Since(back); waited > toldWithin {
 			v.must(fmt.Errorf("the holder was told after %s", waited))
 		}
-		v.tapUntil("Send again", "Again in")
+		v.tapUntil("Again in", "Send again")
 		v.finish(v.code(2))
 	}}.unlocks().after(2, "settled"),
 	walk{name: "this was not me: frozen by the word of the message", issue: locked(), do: func(v *visit) {

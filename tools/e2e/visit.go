@@ -128,15 +128,21 @@ func (v *visit) see(texts ...string) string {
 	return text
 }
 
-func (v *visit) tap(text string) { v.must(v.terminal.tap(text)) }
+func (v *visit) tap(texts ...string) { v.must(v.terminal.tap(texts...)) }
 
-// tapUntil taps on a text, again if need be, until another is seen.
-func (v *visit) tapUntil(text, seen string) {
-	for give := time.Now().Add(patience); !strings.Contains(v.terminal.screen(), seen); time.Sleep(10 * look) {
-		if time.Now().After(give) {
-			v.must(fmt.Errorf("tapped on %q for %s and never saw %q\n%s", text, patience, seen, v.terminal.screen()))
+// tapUntil taps on one of the texts, again if need be, until another is seen.
+func (v *visit) tapUntil(seen string, texts ...string) {
+	for give := time.Now().Add(patience); ; time.Sleep(10 * look) {
+		screen := v.terminal.screen()
+		if strings.Contains(screen, seen) {
+			return
 		}
-		v.terminal.tap(text) // it may not be there just now
+		if time.Now().After(give) {
+			v.must(fmt.Errorf("tapped on %q for %s and never saw %q\n%s", texts, patience, seen, screen))
+		}
+		if x, y, found := find(strings.Split(screen, "\n"), texts); found {
+			v.must(v.terminal.tapAt(x, y))
+		}
 	}
 }
 

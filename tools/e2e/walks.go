@@ -134,7 +134,7 @@ var kioskWalks = []walk{
 		first := v.code(1)
 		v.see(codeRanOut)
 		v.enter(first)
-		v.tapUntil("Send again", "Again in") // the first tap may come while the code is checked
+		v.tapUntil("Again in", "Send again") // the first tap may come while the code is checked
 		second := v.code(2)
 		v.finish(second)
 	}}.unlocks().after(2, "settled"),

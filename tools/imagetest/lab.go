@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"latchkey/tools/cardsim"
+	"latchkey/tools/keypad"
 	"latchkey/tools/qemu"
 	"latchkey/tools/qemu/letters"
 	"latchkey/tools/rig"
@@ -244,36 +245,11 @@ func (l *lab) enter(ctx context.Context, digits string) error {
 	return l.tap(ctx, "OK")
 }
 
-// keyOf finds a digit of the on-screen keypad, which stands in the right half: where the digit stands alone in a row of three, or the
-// zero between its neighbours; or on the keyboard, where all ten stand in one row.
+// keyOf is the pixel in the middle of a digit's key.
 func keyOf(page letters.Page, digit rune) (image.Point, error) {
-	bare := func(cells []rune, x int) bool { // a key that was just tapped stands in brackets
-		return x < 0 || x >= len(cells) || strings.ContainsRune(" []", cells[x]) || cells[x] >= 0x2500 && cells[x] < 0x2600
+	x, y, found := keypad.Find(page, digit)
+	if !found {
+		return image.Point{}, fmt.Errorf("there is no key %c on the screen:\n%s", digit, page)
 	}
-	find := func(cells []rune, from int) (alone, at int) {
-		at = -1
-		for x := from; x < len(cells); x++ {
-			if c := cells[x]; c >= '0' && c <= '9' && bare(cells, x-1) && bare(cells, x+1) {
-				alone++
-				if c == digit {
-					at = x
-				}
-			}
-		}
-		return alone, at
-	}
-	for y, row := range page {
-		cells := []rune(row)
-		all, at := find(cells, 0)
-		if all != 10 {
-			var alone int
-			if alone, at = find(cells, len(cells)/2); alone != 3 && (digit != '0' || alone != 1) {
-				continue
-			}
-		}
-		if at >= 0 {
-			return image.Pt((2*at+1)*letters.CellWidth/2, (2*y+1)*letters.CellHeight/2), nil
-		}
-	}
-	return image.Point{}, fmt.Errorf("there is no key %c on the screen:\n%s", digit, page)
+	return image.Pt((2*x+1)*letters.CellWidth/2, (2*y+1)*letters.CellHeight/2), nil
 }
