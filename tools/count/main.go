@@ -3,7 +3,8 @@
 //	test: 312 tests in 24 packages passed, 0 failed, 0 skipped
 //
 // Its arguments are go test's. A test is one that has no subtests of its own, a fuzz seed too. What a failing test wrote
-// is shown whole, what a passing one wrote is not. A skipped test is a failure: it looks like a test and tests nothing.
+// is shown whole when it ends, and in short once more before the last line: who reads only the end of a log sees what failed and why.
+// What a passing one wrote is not shown. A skipped test is a failure: it looks like a test and tests nothing.
 // Results are never taken from the cache.
 //
 // It is a tool for development.
@@ -72,8 +73,15 @@ type counter struct {
 	ended  map[name]string
 
 	packages, passed, failed, skipped int
-	bad                               int // whatever makes the whole a failure
+	bad                               int       // whatever makes the whole a failure
+	failures                          []failure // for the end
 	began                             time.Time
+}
+
+// failure is what failed, and what was said of it.
+type failure struct {
+	what  string
+	lines []string
 }
 
 func newCounter(out io.Writer) *counter {
@@ -142,11 +150,28 @@ func (c *counter) testEnded(n name, e event) {
 }
 
 func (c *counter) show(n name, how string) {
-	fmt.Fprintf(c.out, "%s  %s %s\n", strings.ToUpper(how), n.pkg, n.test)
+	what := fmt.Sprintf("%s  %s %s", strings.ToUpper(how), n.pkg, n.test)
+	said := ""
 	if b := c.output[n]; b != nil {
-		fmt.Fprint(c.out, indent(b.String()))
+		said = indent(b.String())
 		delete(c.output, n)
 	}
+	fmt.Fprintf(c.out, "%s\n%s", what, said)
+	if f := failureOf(what, said); len(f.lines) > 0 || !c.parent[n] {
+		c.failures = append(c.failures, f)
+	}
+}
+
+// failureOf leaves out what go test itself says of the course of a test.
+func failureOf(what, said string) failure {
+	f := failure{what: what}
+	for line := range strings.Lines(said) {
+		line = strings.TrimSuffix(line, "\n")
+		if words := strings.TrimSpace(line); words != "" && words != "FAIL" && !strings.HasPrefix(words, "=== ") && !strings.HasPrefix(words, "--- ") {
+			f.lines = append(f.lines, line)
+		}
+	}
+	return f
 }
 
 func (c *counter) packageEnded(e event) {
@@ -176,7 +201,9 @@ func (c *counter) packageEnded(e event) {
 			failed = 1 // it did not build, or ended outside of a counted test
 		}
 		if b := c.build[e.FailedBuild]; b != nil {
-			fmt.Fprintf(c.out, "FAIL  %s does not build\n%s", e.Package, indent(b.String()))
+			what, said := fmt.Sprintf("FAIL  %s does not build", e.Package), indent(b.String())
+			fmt.Fprintf(c.out, "%s\n%s", what, said)
+			c.failures = append(c.failures, failureOf(what, said))
 			delete(c.build, e.FailedBuild)
 			delete(c.output, name{e.Package, ""}) // which says only that
 		}
@@ -220,6 +247,7 @@ func (c *counter) forget(pkg string) {
 func (c *counter) broke(what string) {
 	c.bad++
 	fmt.Fprintln(c.out, "FAIL ", what)
+	c.failures = append(c.failures, failureOf("FAIL  "+what, ""))
 }
 
 // finish prints the last line and tells whether all is well.
@@ -229,13 +257,43 @@ func (c *counter) finish() bool {
 			c.bad++
 		}
 		fmt.Fprint(c.out, indent(b.String()))
+		c.failures = append(c.failures, failureOf("FAIL  a build", indent(b.String())))
 	}
 	if c.passed == 0 && c.bad == 0 {
 		c.broke("no test was found")
 	}
 	fmt.Fprintf(c.out, "time: %s\n", time.Since(c.began).Round(time.Second))
+	c.again()
 	fmt.Fprintf(c.out, "test: %d tests in %d packages passed, %d failed, %d skipped\n", c.passed, c.packages, c.failed, c.skipped)
 	return c.bad == 0
+}
+
+// room is for so many lines of failures at the end: CI shows some thirty.
+const room = 24
+
+// again tells in short what failed, with as much of what each said as there is room for: its beginning, where an error or a panic is
+// named, and its end.
+func (c *counter) again() {
+	if len(c.failures) == 0 {
+		return
+	}
+	fmt.Fprintln(c.out, "what failed, in short:")
+	told := c.failures[:min(len(c.failures), room-1)]
+	each := room/len(told) - 1
+	for _, f := range told {
+		fmt.Fprintln(c.out, f.what)
+		head, tail := f.lines, []string(nil)
+		if len(head) > each {
+			end := each / 3
+			head, tail = f.lines[:each-end], f.lines[len(f.lines)-end:]
+		}
+		for _, line := range slices.Concat(head, tail) {
+			fmt.Fprintln(c.out, line)
+		}
+	}
+	if more := len(c.failures) - len(told); more > 0 {
+		fmt.Fprintf(c.out, "and %d more\n", more)
+	}
 }
 
 func indent(s string) string {

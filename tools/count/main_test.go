@@ -47,6 +47,13 @@ package a
 import "testing"
 func TestBad(t *testing.T) { t.Run("sub", func(t *testing.T) { t.Error("here is why") }) }
 `, "./...", false, []string{"FAIL  m/a TestBad/sub", "here is why", "ok    m/fine"}, "test: 5 tests in 2 packages passed, 1 failed, 0 skipped"},
+		{"one of those that fail says much", `
+-- a/a_test.go --
+package a
+import "testing"
+func TestBad(t *testing.T) { t.Error("here is why") }
+func TestLoud(t *testing.T) { t.Error("why that"); for n := 0; n < 1000; n++ { t.Log(n) }; t.Error("what then") }
+` + fine, "./...", false, []string{"here is why", "why that", "what then"}, "test: 5 tests in 2 packages passed, 2 failed, 0 skipped"},
 		{"a parent fails by itself", `
 -- a/a_test.go --
 package a
@@ -109,6 +116,7 @@ package none
 			cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", asProgram+"=1")
 			b, err := cmd.CombinedOutput()
 			out := string(b)
+			lines := strings.Split(strings.TrimSpace(out), "\n")
 			if (err == nil) != test.good {
 				t.Errorf("exit: %v, want good: %t", err, test.good)
 			}
@@ -117,10 +125,17 @@ package none
 					t.Errorf("does not say %q", s)
 				}
 			}
+			// Who is shown the end of a log sees it, too.
+			if end := lines[max(0, len(lines)-30):]; !test.good {
+				for _, s := range test.says {
+					if !strings.HasPrefix(s, "ok ") && s != "FAIL  m/a " && !strings.Contains(strings.Join(end, "\n"), s) {
+						t.Errorf("does not say %q in its last lines", s)
+					}
+				}
+			}
 			if strings.Contains(out, "nobody reads this") {
 				t.Error("shows what a passing test wrote")
 			}
-			lines := strings.Split(strings.TrimSpace(out), "\n")
 			if last := lines[len(lines)-1]; test.last != "" && last != test.last {
 				t.Errorf("last line %q, want %q", last, test.last)
 			}
