@@ -320,13 +320,16 @@ func (s *system) serve(ctx context.Context) {
 	set := &setup{
 		partition: s.machine.disk.Partition(image.Setup), file: setupFile, kept: networkFile, config: kioskConfig, said: image.SetupSaid, sticks: s.sticks, log: s.log, network: s.join, ps: s.ps,
 		start: func() (*process, error) { return s.start("setup", "--from", setupFile, "--dir", kioskFolder) },
+		life:  s.life, gaveUp: s.failing("kiosk setup"),
 	}
 	if set.done() {
 		set.finishAfterCut()
 		s.joinKept()
 	} else {
 		s.network.set(access{Network: provision.Network{Mode: provision.DHCP}}) // until a file says otherwise
-		set.run(ctx)
+		if !set.run(ctx) {
+			return
+		}
 	}
 	if ctx.Err() != nil {
 		return
@@ -354,13 +357,18 @@ func (s *system) keepKiosk(ctx context.Context, set *setup) (renew bool) {
 			}
 		})
 	}
-	s.ps.keep(ctx, s.log, kioskUnit(func() (*process, error) { return s.start("--config", kioskConfig) }, s.life, func() {
-		s.log.Error("the kiosk fails again and again: the machine is restarted", "times", mostFailures)
-		s.finish(restart)
-	}))
+	s.ps.keep(ctx, s.log, kioskUnit(func() (*process, error) { return s.start("--config", kioskConfig) }, s.life, s.failing("kiosk")))
 	stop()
 	watch.Wait()
 	return renew
+}
+
+// failing is called when a program fails again and again: the other slot's may not.
+func (s *system) failing(what string) func() {
+	return func() {
+		s.log.Error("it fails again and again: the machine is restarted", "unit", what, "times", mostFailures)
+		s.finish(restart)
+	}
 }
 
 // joinKept has the network be as it was kept.
@@ -373,7 +381,8 @@ func (s *system) joinKept() {
 	kept.Wipe()
 }
 
-// ready is called when a kiosk serves: the slot has shown that it does.
+// ready is called when a kiosk serves, or one that is not set up asks for its file: the slot has shown that it works. What is missing then,
+// a file, central or the RA's word, no other slot would have.
 func (s *system) ready() {
 	select {
 	case s.good <- struct{}{}:

@@ -43,6 +43,8 @@ type setup struct {
 	network   func(*provision.File) // told as soon as a file says it; the file stays ours
 	ps        *processes
 	start     func() (*process, error) // kiosk setup
+	life      *kioskLife               // hears it, as it hears the kiosk
+	gaveUp    func()                   // it fails again and again
 
 	looking sync.Mutex // one look at a time: sticks are mounted at one place
 
@@ -52,6 +54,7 @@ type setup struct {
 	running *process
 	stale   bool // running has another file than the one that is offered now
 
+	failed   int  // kiosk setup has this often in a row, for no fault of a file's
 	renewing bool // it is a kiosk already, whose settings are replaced
 }
 
@@ -70,8 +73,8 @@ func (s *setup) done() bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// run returns when the kiosk is set up, or ctx ends.
-func (s *setup) run(ctx context.Context) {
+// run returns when the kiosk is set up, which it tells, or it was given up, or ctx ends.
+func (s *setup) run(ctx context.Context) (is bool) {
 	s.look()
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -86,7 +89,7 @@ func (s *setup) run(ctx context.Context) {
 		}
 	})
 	s.ps.keep(ctx, s.log, unit{
-		name: "setup", patience: endPatience,
+		name: "setup", patience: endPatience, watch: s.life.watch,
 		start: func() (*process, error) {
 			p, err := s.start()
 			s.mu.Lock()
@@ -98,10 +101,12 @@ func (s *setup) run(ctx context.Context) {
 	})
 	stop()
 	watch.Wait()
-	if ctx.Err() == nil {
-		s.finish(s.offered)
-		s.offered = nil
+	if ctx.Err() != nil || !s.done() {
+		return false
 	}
+	s.finish(s.offered)
+	s.offered = nil
+	return true
 }
 
 // again decides after kiosk setup has ended.
@@ -117,6 +122,19 @@ func (s *setup) again(p *process, failures int) bool {
 		s.refuse(s.offered.stick, errors.New("it could not be set up: diagnostics have why"))
 		s.withdraw()
 		s.mu.Unlock()
+		return false
+	}
+	switch {
+	case s.stale || p != nil && p.status.ExitStatus() == exitRefused:
+		s.failed = 0
+	case failures == 1: // the run before went well
+		s.failed = 1
+	default:
+		s.failed++
+	}
+	if !s.renewing && s.failed >= mostFailures {
+		s.mu.Unlock()
+		s.gaveUp()
 		return false
 	}
 	if p == nil || p.status.Signaled() {

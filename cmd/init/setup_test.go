@@ -15,7 +15,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"latchkey/firmware/secret"
@@ -95,6 +98,7 @@ func bench(t *testing.T) (*setup, *[]provision.Network) {
 		partition: filepath.Join(dir, "partition"), file: filepath.Join(dir, "setup.toml"), kept: filepath.Join(dir, "network.toml"),
 		config: filepath.Join(dir, "kiosk", "kiosk.toml"), said: filepath.Join(dir, "said"),
 		sticks: newSticks("vda", newLog(&lines{})), log: newLog(&lines{}), network: func(f *provision.File) { told = append(told, f.Network) }, ps: newProcesses(),
+		life: &kioskLife{log: newLog(&lines{}), signs: make(chan sign), ready: func() {}}, gaveUp: func() { t.Error("it is given up") },
 	}
 	if err := errors.Join(os.WriteFile(s.partition, make([]byte, 1<<20), 0o600), os.MkdirAll(filepath.Join(dir, "kiosk", "identity"), 0o700)); err != nil {
 		t.Fatal(err)
@@ -255,6 +259,101 @@ func TestARefusedFileMakesWayForAnother(t *testing.T) {
 	if len(*told) != 2 || (*told)[1].NTP[0] != "ward-9.example" {
 		t.Errorf("the network was told %+v", *told)
 	}
+}
+
+// acted has kiosk setup be acted by the test: each run is told of, and lives until the test ends it, or it is killed.
+func (s *setup) acted(t *testing.T) (started <-chan *process, ends func(*process, syscall.WaitStatus)) {
+	t.Helper()
+	runs, number := make(chan *process), 0
+	s.start = func() (*process, error) {
+		number++
+		p := &process{pid: 1<<30 + number, ended: make(chan struct{}), began: time.Now()} // no such process can be
+		runs <- p
+		return p, nil
+	}
+	return runs, func(p *process, status syscall.WaitStatus) {
+		p.status = status
+		close(p.ended)
+	}
+}
+
+// A machine that waits for its file for days is a good one: three power cuts in that time must not use up its slot's tries. When kiosk setup
+// hangs it is killed and started anew, and goes on with the file.
+func TestSetupIsHeardAndWatched(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := bench(t)
+		signs, good := make(chan sign), 0
+		var log lines
+		s.log = newLog(&log)
+		s.life.signs, s.life.ready = signs, func() { good++ }
+		started, ends := s.acted(t)
+		done := make(chan bool)
+		go func() { done <- s.run(t.Context()) }()
+
+		first := <-started
+		signs <- sign{pid: first.pid, ready: true, status: "set-up: waiting"}
+		for range 3 * 24 * 360 {
+			time.Sleep(10 * time.Second)
+			signs <- sign{pid: first.pid, alive: true}
+		}
+		if synctest.Wait(); good != 1 {
+			t.Errorf("the slot was shown to be good %d times", good)
+		}
+		time.Sleep(signPatience)
+		if synctest.Wait(); !strings.Contains(log.String(), "no sign of life for 30s") {
+			t.Errorf("it was silent, and that was not seen: %s", &log)
+		}
+		ends(first, syscall.WaitStatus(syscall.SIGKILL)) // as the kernel does when it is killed
+		second := <-started
+		signs <- sign{pid: second.pid, ready: true}
+		text := provisioning(t, "ward-7")
+		if !s.offer(&offer{text: slices.Clone(text)}) {
+			t.Fatal("the file is not offered")
+		}
+		s.configured(t, text)
+		ends(second, 0)
+		if !<-done {
+			t.Error("it is not told that the kiosk is set up")
+		}
+	})
+}
+
+// What fails again and again has the machine restarted, so that the other slot gets its turn, and the file stays where it is. To refuse one
+// file after the other is no failure.
+func TestSetupThatFailsAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := bench(t)
+		given := 0
+		s.gaveUp = func() { given++ }
+		started, ends := s.acted(t)
+		done := make(chan bool)
+		go func() { done <- s.run(t.Context()) }()
+		for range mostFailures {
+			ends(<-started, 1<<8)
+			ends(<-started, exitRefused<<8)
+		}
+		p := <-started
+		if synctest.Wait(); given > 0 {
+			t.Fatal("it is given up for files that were no good")
+		}
+		text := provisioning(t, "ward-7")
+		if !s.offer(&offer{text: slices.Clone(text)}) {
+			t.Fatal("the file is not offered")
+		}
+		for range mostFailures - 1 {
+			ends(p, 1<<8)
+			p = <-started
+		}
+		ends(p, 1<<8)
+		if <-done; given != 1 {
+			t.Errorf("given up %d times", given)
+		}
+		if _, err := os.Stat(s.file); err != nil {
+			t.Errorf("the file is gone: %v", err)
+		}
+	})
 }
 
 func TestWhatIsAStick(t *testing.T) {

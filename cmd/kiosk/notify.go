@@ -8,8 +8,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// notifier tells systemd, or who else made the socket, that the kiosk is ready, lives, and ends (sd_notify(3)). It is for the loop's
-// goroutine: the sign of life is the loop's own. Without a socket it does nothing.
+// notifier tells systemd, or who else made the socket, that the kiosk is ready, lives, and ends (sd_notify(3)). It is for one
+// goroutine, the loop's or that which draws set-up: the sign of life is its own. Without a socket it does nothing.
 type notifier struct {
 	log    *slog.Logger
 	every  time.Duration // between signs of life; 0 if nobody waits for them

@@ -108,7 +108,7 @@ func setupOnScreen(ctx context.Context, from, dir, tpm string) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer stopWatch()
-	face := &setupFace{face: face{face: ui.New(screen, options)}, facts: image.Facts}
+	face := &setupFace{face: face{face: ui.New(screen, options)}, facts: image.Facts, view: ui.SetupView{Stage: ui.SetupWaiting}}
 	if inputs != nil {
 		defer inputs.Close()
 		go feed(watch, inputs, screen, face.headphones)
@@ -117,43 +117,13 @@ func setupOnScreen(ctx context.Context, from, dir, tpm string) error {
 		for range face.inputs(watch, screen) {
 		}
 	}()
-	beside.Go(func() { face.keep(watch) })
 	s := &setup{from: from, dir: dir, tpm: tpm, image: image.About, facts: image.Facts, log: log, show: face.set, linger: lingerFor, patience: refusedFor, enrol: device.Enrol}
+	beside.Go(func() {
+		signs := newNotifier(log)
+		face.keep(watch, &s.step, signs.turn)
+		signs.stopping()
+	})
 	return s.run(ctx)
-}
-
-// setupFace draws what set-up says, with what is known of the machine, and once a second again: time passes, and cables are plugged in.
-type setupFace struct {
-	face
-	facts string
-	view  ui.SetupView
-}
-
-func (f *setupFace) set(v ui.SetupView) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.view = v
-	f.drawNow()
-}
-
-// drawNow's caller has the lock.
-func (f *setupFace) drawNow() {
-	f.face.face.ShowSetup(readFacts(f.facts).on(f.view), time.Now())
-}
-
-func (f *setupFace) keep(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			f.mu.Lock()
-			f.drawNow()
-			f.mu.Unlock()
-		}
-	}
 }
 
 // Times of setting up.
@@ -171,6 +141,7 @@ type setup struct {
 	image            string // file in which the image says what it is
 	facts            string // file in which PID 1 says what it knows of the machine
 	log              *slog.Logger
+	step             step
 	show             func(ui.SetupView)
 	linger, patience time.Duration
 	enrol            func(ctx context.Context, central, ca, dir, tpm string, code secret.Value, judge func(*wire.Enrolled) error) (identity.Enrolment, error)
@@ -178,6 +149,7 @@ type setup struct {
 
 // run returns when the kiosk is set up, the file is refused, or ctx ends.
 func (s *setup) run(ctx context.Context) error {
+	s.step.within(stepPatience)
 	s.show(ui.SetupView{Stage: ui.SetupWaiting})
 	text, err := s.await(ctx)
 	if err != nil {
@@ -196,7 +168,7 @@ func (s *setup) run(ctx context.Context) error {
 			f.Wipe()
 		}
 		s.show(v)
-		pause(ctx, s.patience)
+		s.pause(ctx, s.patience)
 	}
 	clear(text)
 	return err
@@ -209,7 +181,7 @@ func (s *setup) await(ctx context.Context) ([]byte, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return text, err
 		}
-		if !pause(ctx, lookEvery) {
+		if !s.pause(ctx, lookEvery) {
 			return nil, errors.New("setup: it was stopped before a provisioning file came")
 		}
 	}
@@ -265,7 +237,7 @@ func (s *setup) apply(ctx context.Context, text []byte) error {
 	s.log.Info("provisioning file", "kiosk", f.Kiosk, "central", f.Central, "central_key", f.Fingerprint())
 	view := ui.SetupView{Stage: ui.SetupEnrolling, Kiosk: f.Kiosk, Site: f.Site, Fingerprint: f.Fingerprint()}
 	s.show(view)
-	if !pause(ctx, s.linger) {
+	if !s.pause(ctx, s.linger) {
 		return errStopped
 	}
 	// Beside the one that the kiosk has: which counts is what kiosk.toml says.
@@ -289,7 +261,7 @@ func (s *setup) apply(ctx context.Context, text []byte) error {
 		done.Fingerprint = "" // nobody has to confirm it again
 	}
 	s.show(done)
-	pause(ctx, s.linger)
+	s.pause(ctx, s.linger)
 	return nil
 }
 
@@ -383,7 +355,7 @@ func (s *setup) enrolled(ctx context.Context, f *provision.File, ca, tpm string,
 		s.log.Warn("not enrolled", "reason", reason, "err", err)
 		view.Reason, view.Detail, view.Again = reason, err.Error(), time.Now().Add(wait)
 		s.show(view)
-		if !pause(ctx, wait) {
+		if !s.pause(ctx, wait) {
 			return e, errStopped
 		}
 	}
@@ -411,6 +383,13 @@ func (s *setup) tpmFor() string {
 		return device.DefaultTPM
 	}
 	return ""
+}
+
+// pause is a step that takes its time, and tells whether it lasted; the next begins after it.
+func (s *setup) pause(ctx context.Context, d time.Duration) bool {
+	s.step.within(d + stepPatience)
+	defer s.step.within(stepPatience)
+	return pause(ctx, d)
 }
 
 // pause tells whether it lasted.

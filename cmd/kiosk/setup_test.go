@@ -29,6 +29,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gdamore/tcell/v2"
+
 	"latchkey/cmd/internal/device"
 	"latchkey/firmware/identity"
 	"latchkey/firmware/secret"
@@ -481,6 +483,87 @@ func TestSetupWaits(t *testing.T) {
 	})
 }
 
+// Who started set-up hears that it lives, however long it waits on purpose, for a file, for central or for somebody to read; and hears
+// nothing any more when its work hangs, though the screen is still drawn.
+func TestSetupThatHangsIsSilent(t *testing.T) {
+	t.Parallel()
+	e := newEnroller(t)
+	text := e.file(t, e.key, nil)
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := quick(t, nil)
+		s.made(t)
+		if err := os.Remove(s.from); err != nil {
+			t.Fatal(err)
+		}
+		screen := tcell.NewSimulationScreen("")
+		if err := screen.Init(); err != nil {
+			t.Fatal(err)
+		}
+		defer screen.Fini()
+		f := &setupFace{face: face{face: ui.New(screen, ui.Options{})}, facts: s.facts, view: ui.SetupView{Stage: ui.SetupWaiting}}
+		ctx, stop := context.WithCancel(t.Context())
+		hang := make(chan struct{})
+		asked := 0
+		s.show = f.set
+		s.enrol = func(context.Context, string, string, string, string, secret.Value, func(*wire.Enrolled) error) (identity.Enrolment, error) {
+			if asked++; asked == 10 {
+				<-hang // a TPM, say
+			}
+			return identity.Enrolment{}, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		}
+		var (
+			mu    sync.Mutex
+			last  time.Time
+			heard []string // each once
+		)
+		ended, kept := make(chan error), make(chan struct{})
+		go func() { ended <- s.run(ctx) }()
+		go func() {
+			defer close(kept)
+			f.keep(ctx, &s.step, func(status string, now time.Time) {
+				mu.Lock()
+				defer mu.Unlock()
+				last = now
+				if !slices.Contains(heard, status) {
+					heard = append(heard, status)
+				}
+			})
+		}()
+		silent := func() time.Duration {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Since(last)
+		}
+		for range 3600 {
+			time.Sleep(time.Second)
+			if got := silent(); got > time.Second {
+				t.Fatalf("it waits for a file, and was silent for %v", got)
+			}
+		}
+		if err := os.WriteFile(s.from, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute) // nine tries
+		if got := silent(); got > time.Second {
+			t.Errorf("it waits for central, and was silent for %v", got)
+		}
+		time.Sleep(10 * time.Minute)
+		if got := silent(); asked != 10 || got < 5*time.Minute {
+			t.Errorf("its %dth try hangs, and it was silent for %v", asked, got)
+		}
+		if want := []string{"set-up: waiting", "set-up: enrolling no-central"}; !slices.Equal(heard, want) {
+			t.Errorf("heard %q", heard)
+		}
+		stop()
+		close(hang)
+		<-kept
+		if err := <-ended; !errors.Is(err, errStopped) {
+			t.Error(err)
+		}
+	})
+}
+
 func TestTheBoardIsTheFilesOrTheImages(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ file, machine, want, says string }{
@@ -542,7 +625,27 @@ func TestSetupOnATerminal(t *testing.T) {
 	}
 	defer terminal.Close()
 	cmd := exec.Command("kiosk", "setup", "--from", filepath.Join(dir, "setup.toml"), "--dir", filepath.Join(dir, "kiosk"))
-	cmd.Env = append(os.Environ(), "LATCHKEY_DEBUG=1")
+	pid1, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pid1.Close()
+	if err := pid1.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	told := func(want string) {
+		t.Helper()
+		for b := make([]byte, 4096); ; {
+			n, err := pid1.Read(b)
+			if err != nil {
+				t.Fatalf("who started it is not told %q: %v", want, err)
+			}
+			if slices.Contains(strings.Split(string(b[:n]), "\n"), want) {
+				return
+			}
+		}
+	}
+	cmd.Env = append(os.Environ(), "LATCHKEY_DEBUG=1", "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "WATCHDOG_USEC=2000000")
 	if err := terminal.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
@@ -553,6 +656,8 @@ func TestSetupOnATerminal(t *testing.T) {
 			t.Fatalf("%v; the screen was %q", err, terminal.Text())
 		}
 	}
+	told("READY=1") // there is no file, and the machine is a good one
+	told("WATCHDOG=1")
 	await("This kiosk is not set up yet")
 	await("DEBUG IMAGE")
 	if err := terminal.Type("\x1b[[B"); err != nil { // F2, as a Linux console tells it
@@ -563,6 +668,7 @@ func TestSetupOnATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	await("Ni ellir defnyddio'r ffeil osod hon")
+	told("STATUS=set-up: refused form")
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
