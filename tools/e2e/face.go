@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ var faceWalks = []walk{
 		v.tap("Back")
 		unlock(v)
 	}}.unlocks(),
-	walk{name: "says afterwards how it was", issue: locked(), do: func(v *visit) {
+	walk{name: "says afterwards how it was", passing: true, issue: locked(), do: func(v *visit) {
 		before := v.feedback()
 		unlock(v)
 		v.pull()
@@ -106,28 +107,31 @@ var faceWalks = []walk{
 func (v *visit) pad(label string) {
 	const most = 80 // more than any screen has targets
 	for range most {
-		before := v.terminal.screen()
-		if focused(before, label) {
+		before := targets(v.terminal.screen())
+		if slices.ContainsFunc(before, func(target string) bool { return target == label || len(label) > 1 && strings.HasPrefix(target, label) }) {
 			v.press("Enter")
 			return
 		}
 		v.press("Down")
-		v.must(v.terminal.differs(before))
+		// Other things change, too: what counts down, and a key that was just selected.
+		_, err := v.terminal.until("the focus to move", func(screen string) bool {
+			now := targets(screen)
+			return len(now) > 0 && !slices.Equal(now, before)
+		})
+		v.must(err)
 	}
 	v.must(fmt.Errorf("four keys do not lead to %q\n%s", label, v.terminal.screen()))
 }
 
-// focused tells whether a target has the focus, which stands between arrows.
-func focused(screen, label string) bool {
+// targets are what stands between arrows: what has the focus, and the step of a walk that it is at.
+func targets(screen string) (all []string) {
 	for row := range strings.Lines(screen) {
 		for _, marked := range strings.Split(row, "▶")[1:] {
 			target, _, _ := strings.Cut(marked, "◀")
-			if target = strings.TrimSpace(target); target == label || len(label) > 1 && strings.HasPrefix(target, label) {
-				return true
-			}
+			all = append(all, strings.TrimSpace(target))
 		}
 	}
-	return false
+	return all
 }
 
 func (v *visit) padIn(digits string) {
@@ -148,10 +152,12 @@ var numberOnScreen = regexp.MustCompile(`one-time code number (\d{1,4})`)
 
 // serviceNumber is which one-time code the kiosk asks for.
 func (v *visit) serviceNumber() string {
-	m := numberOnScreen.FindStringSubmatch(flat(v.terminal.screen()))
-	if m == nil {
-		v.must(fmt.Errorf("no number of a code on the screen\n%s", v.terminal.screen()))
-	}
+	var m []string
+	_, err := v.terminal.until("the number of a code", func(screen string) bool {
+		m = numberOnScreen.FindStringSubmatch(flat(screen))
+		return m != nil
+	})
+	v.must(err)
 	return m[1]
 }
 

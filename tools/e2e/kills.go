@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -71,20 +72,8 @@ func (d *driver) judgeKilled(ctx context.Context, p *place, w walk, r *result) (
 		return err
 	}
 	w.rotated = "yes"
-	r.state = rows[len(rows)-1].State
-	if r.state != w.state { // the last outcome may be on its way
-		rest := make([]string, len(rows))
-		for i, c := range rows {
-			rest[i] = c.State
-		}
-		rest[len(rest)-1] = w.state
-		if _, err := p.settledState(nil, strings.Join(rest, ", ")); err != nil {
-			return err
-		}
-		if rows, err = p.cases(); err != nil {
-			return err
-		}
-		r.state = rows[len(rows)-1].State
+	if r.state, err = p.settledState(rows[:len(rows)-1], w.state); err != nil { // the last outcome may be on its way
+		return err
 	}
 	return w.judge(*r)
 }
@@ -95,16 +84,18 @@ func (v *visit) killedOnce(p *place, stays bool) {
 	ctx, stop := context.WithCancel(v.ctx)
 	defer stop()
 	var kill error
+	var killing atomic.Bool
 	dead := make(chan struct{})
 	time.AfterFunc(rand.N(killWithin), func() {
 		defer close(dead)
+		killing.Store(true)
 		kill = v.terminal.kill()
 		stop() // whoever waits for a screen waits no longer
 	})
 	during := *v
 	during.ctx, during.terminal = ctx, &terminal{ctx: ctx, socket: v.terminal.socket}
 	visited := during.run((*visit).works)
-	before := ctx.Err() == nil // the visit was quicker, or went wrong
+	before := !killing.Load() // the visit was quicker, or went wrong
 	<-dead
 	v.must(kill)
 	if visited != nil && before {
@@ -133,17 +124,29 @@ func (v *visit) works() {
 		messages, err := v.rig.Mail.Messages()
 		v.must(err)
 		v.mails = max(v.mails, len(messages)-1)
-		v.finish(v.code(1))
+		v.finishByNewest()
 	case consent:
 		v.counts()
 		v.consentAndSend()
-		v.finish(v.code(1))
+		v.finishByNewest()
 	case notLocked: // the passcode is on the card
 		v.change(newPasscode)
 		v.see(presentRight)
 		v.choose(newPasscode)
 		v.see(changed)
 	}
+}
+
+// finishByNewest is for a holder whose visit before was cut off: its code may be on its way still, and come before the one that is good.
+func (v *visit) finishByNewest() {
+	v.enter(v.code(1))
+	if v.see(passcode, wrongCode) == wrongCode {
+		v.mails++
+		v.enter(v.code(1))
+		v.see(passcode)
+	}
+	v.choose(newPasscode)
+	v.see(unlocked)
 }
 
 // counts the mails that have come.

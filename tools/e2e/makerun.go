@@ -55,10 +55,12 @@ func (d *driver) walkMakeRun(ctx context.Context) (r result, err error) {
 		v.see(code)
 		you("john.rigby@nhs.net")
 		r.mails = 1
-		code := regexp.MustCompile(`\b\d{6}\b`).FindString(rightOf(t.screen(), youColumn))
-		if code == "" {
-			v.must(fmt.Errorf("no code in the pane\n%s", t.screen()))
-		}
+		code := ""
+		_, err = t.until("a code in the pane", func(screen string) bool {
+			code = regexp.MustCompile(`\b\d{6}\b`).FindString(rightOf(screen, youColumn))
+			return code != ""
+		})
+		v.must(err)
 		v.enter(code)
 		v.see(passcode)
 		v.choose(newPasscode)

@@ -14,8 +14,9 @@ import (
 
 const (
 	putRight = "The service is being put right"
-	// restorePolicy: after a restore central waits until what kiosks had been given before has run out, twice as long as this.
+	// restorePolicy: after a restore central waits until what kiosks had been given before has run out, twice as long as this: restoreWaits.
 	restorePolicy = "grant_validity = \"5s\"\nholder_visits_a_day = 0\n"
+	restoreWaits  = 10 * time.Second
 	restoreCards  = 5
 )
 
@@ -57,6 +58,7 @@ func (d *driver) walkRestore(ctx context.Context) (r result, err error) {
 
 		p.rig.StopCentral()
 		v.must(p.rig.NewDatabase(d.engine == postgreSQL))
+		began := time.Now()
 		said, err := p.rig.Central("restore", backup)
 		v.must(err)
 		if ask := "Confirm each kiosk again"; !strings.Contains(said, ask) || !strings.Contains(said, rig.KioskID+"\n") {
@@ -68,7 +70,7 @@ func (d *driver) walkRestore(ctx context.Context) (r result, err error) {
 
 		v.card = restoreFile(0)
 		v.block()
-		v.recovers()
+		v.recovers(began)
 		v.epoch("Nothing is waited for.")
 		known, err = p.cases()
 		v.must(err)
@@ -125,18 +127,18 @@ func (v *visit) block() {
 	}
 }
 
-// recovers is a holder who comes again until the service is put right.
-func (v *visit) recovers() {
-	for give, waited := time.Now().Add(patience), false; ; waited = true {
+// recovers is a holder who comes again until the service is put right, which it is not sooner than restoreWaits after central was restored.
+func (v *visit) recovers(restored time.Time) {
+	for give := time.Now().Add(patience); ; {
 		v.see(attract)
 		v.insert()
 		seen := v.see(putRight, consent)
 		v.pull()
 		switch {
-		case seen == consent && waited:
-			return
+		case seen == consent && time.Since(restored) < restoreWaits:
+			v.must(errors.New("a card was served before what kiosks had been given had run out"))
 		case seen == consent:
-			v.must(errors.New("a card was served before the kiosk's journal was back"))
+			return
 		case time.Now().After(give):
 			v.must(fmt.Errorf("after %s the service is still being put right", patience))
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ type terminal struct {
 }
 
 // patience is how long a person here waits for a screen. No walk waits that long unless something is broken.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // look is how often a screen is looked at while it is waited for.
 const look = 30 * time.Millisecond
@@ -66,28 +67,29 @@ func (t *terminal) await(texts ...string) (string, error) { return t.awaitFrom(0
 
 // awaitFrom looks only at what stands right of a column.
 func (t *terminal) awaitFrom(column int, texts ...string) (string, error) {
-	for give := time.Now().Add(patience); ; {
-		now := flat(rightOf(t.screen(), column))
-		for _, text := range texts {
-			if strings.Contains(now, text) {
-				return text, nil
-			}
+	found := ""
+	_, err := t.until(fmt.Sprintf("%q", texts), func(screen string) bool {
+		now := flat(rightOf(screen, column))
+		i := slices.IndexFunc(texts, func(text string) bool { return strings.Contains(now, text) })
+		if i >= 0 {
+			found = texts[i]
 		}
-		if time.Now().After(give) || t.ctx.Err() != nil {
-			return "", fmt.Errorf("waited %s for %q and saw\n%s", patience, texts, t.screen())
-		}
-		time.Sleep(look)
-	}
+		return i >= 0
+	})
+	return found, err
 }
 
-// differs waits until the screen is another than it was.
-func (t *terminal) differs(before string) error {
-	for give := time.Now().Add(patience); t.screen() == before; time.Sleep(look) {
+// until waits for a screen that is as it should be, and returns it.
+func (t *terminal) until(what string, is func(screen string) bool) (string, error) {
+	for give := time.Now().Add(patience); ; time.Sleep(look) {
+		screen := t.screen()
+		if is(screen) {
+			return screen, nil
+		}
 		if time.Now().After(give) || t.ctx.Err() != nil {
-			return fmt.Errorf("waited %s for a change and saw\n%s", patience, before)
+			return "", fmt.Errorf("waited %s for %s and saw\n%s", patience, what, screen)
 		}
 	}
-	return nil
 }
 
 // ended waits until the terminal's program has ended; of what that started it says nothing. It asks tmux, since tmux 3.3a
@@ -143,15 +145,15 @@ func (t *terminal) tapDigit(d byte) error {
 }
 
 func (t *terminal) tapWhat(what string, find func(rows []string) (column, row int, found bool)) error {
-	for give := time.Now().Add(patience); ; time.Sleep(look) {
-		screen := t.screen()
-		if x, y, found := find(strings.Split(screen, "\n")); found {
-			return t.tapAt(x, y)
-		}
-		if time.Now().After(give) || t.ctx.Err() != nil {
-			return fmt.Errorf("waited %s for %s to tap on and saw\n%s", patience, what, screen)
-		}
+	x, y := 0, 0
+	_, err := t.until(what+" to tap on", func(screen string) (found bool) {
+		x, y, found = find(strings.Split(screen, "\n"))
+		return found
+	})
+	if err != nil {
+		return err
 	}
+	return t.tapAt(x, y)
 }
 
 // find is the middle of a text, the lowest if it stands there twice: buttons stand below what is said of them.

@@ -29,8 +29,9 @@ const (
 	askRA          = "Ask your Registration Authority to approve your card"
 )
 
-// toldWithin is how long a holder waits at most to be told that the message came back: kiosks ask every five seconds.
-const toldWithin = 10 * time.Second
+// toldWithin is how long a holder waits at most to be told that the message came back: kiosks ask every five seconds, and this machine
+// may be busy.
+const toldWithin = 30 * time.Second
 
 // trustWalks are what a trust has around its kiosk: staff at central's commands, people with telephones and browsers, hosts
 // that return mail.

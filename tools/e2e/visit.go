@@ -22,8 +22,9 @@ type visit struct {
 	card     string // state file
 	hooks    []hook
 	holder   cardsim.Holder
-	mails    int // that had come before
-	texts    int // text messages that had
+	mails    int    // that had come before
+	texts    int    // text messages that had
+	seen     string // last
 }
 
 // failed ends a walk; runWalk recovers it.
@@ -125,6 +126,7 @@ func (v *visit) pull() { v.must(v.rig.Reader.Eject(0)) }
 func (v *visit) see(texts ...string) string {
 	text, err := v.terminal.await(texts...)
 	v.must(err)
+	v.seen = text
 	return text
 }
 

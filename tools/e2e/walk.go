@@ -14,6 +14,7 @@ type walk struct {
 	hasty   bool          // at the kiosk and central that run out of time quickly
 	maker   bool          // at the kiosk that reaches it through its maker's PKCS#11 module
 	tpm     bool          // at the kiosk whose key is in a TPM
+	passing bool          // it looks at screens that go by themselves: at a kiosk where those stay for a while
 	several bool          // at the kiosk that has two processes of central
 	do      func(v *visit)
 
@@ -32,7 +33,7 @@ func (w walk) at() kind {
 		return module
 	case w.several:
 		return balanced
-	case w.tpm:
+	case w.tpm, w.passing:
 		return trusted
 	}
 	return usual

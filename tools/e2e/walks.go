@@ -102,7 +102,7 @@ var kioskWalks = []walk{
 		v.choose(newPasscode)
 		v.see(stillLocked)
 	}}.leavesLocked(stillLocked, 1, "closed"),
-	walk{name: "takes the card along to read the mail", issue: locked(), do: func(v *visit) {
+	walk{name: "takes the card along to read the mail", passing: true, issue: locked(), do: func(v *visit) {
 		v.toCode()
 		v.pull()
 		v.see(comeBack)
@@ -138,7 +138,7 @@ var kioskWalks = []walk{
 		second := v.code(2)
 		v.finish(second)
 	}}.unlocks().after(2, "settled"),
-	walk{name: "a code is accepted once", issue: locked(), do: func(v *visit) {
+	walk{name: "a code is accepted once", passing: true, issue: locked(), do: func(v *visit) {
 		v.toCode()
 		spent := v.code(1)
 		v.enter(spent)
@@ -172,41 +172,41 @@ var kioskWalks = []walk{
 		v.see(unlocked)
 	}}.unlocks(),
 
-	walk{name: "pulled while it is read", issue: locked(), do: func(v *visit) {
+	walk{name: "pulled while it is read", passing: true, issue: locked(), do: func(v *visit) {
 		v.pullAt(insGet, 1, true)
 		v.see(attract)
 		v.insert()
 		v.see(takenOut)
 	}}.leavesLocked(takenOut, 0, ""),
-	walk{name: "pulled while it proves itself", issue: locked(), do: func(v *visit) {
+	walk{name: "pulled while it proves itself", passing: true, issue: locked(), do: func(v *visit) {
 		v.pullAt(insSign, 1, false)
 		v.see(attract)
 		v.insert()
 		v.see(takenOut)
 	}}.leavesLocked(takenOut, 0, "closed"),
-	walk{name: "pulled at consent", issue: locked(), do: func(v *visit) {
+	walk{name: "pulled at consent", passing: true, issue: locked(), do: func(v *visit) {
 		v.toConsent()
 		v.pull()
 		v.see(takenOut)
 	}}.leavesLocked(takenOut, 0, "closed"),
-	walk{name: "pulled when the code is accepted", issue: locked(), do: func(v *visit) {
+	walk{name: "pulled when the code is accepted", passing: true, issue: locked(), do: func(v *visit) {
 		v.toPasscode()
 		v.pull()
 		v.see(takenOut)
 	}}.leavesLocked(takenOut, 1, "closed"),
-	walk{name: "pulled at the second proof", issue: locked(), do: func(v *visit) {
+	walk{name: "pulled at the second proof", passing: true, issue: locked(), do: func(v *visit) {
 		v.pullAt(insSign, 2, false)
 		v.toPasscode()
 		v.choose(newPasscode)
 		v.see(takenOut)
 	}}.leavesLocked(takenOut, 1, "closed"),
-	walk{name: "pulled before the passcode is set", issue: locked(), do: func(v *visit) {
+	walk{name: "pulled before the passcode is set", passing: true, issue: locked(), do: func(v *visit) {
 		v.pullAt(insReset, 1, false)
 		v.toPasscode()
 		v.choose(newPasscode)
 		v.see(cannotSay)
 	}}.leavesLocked(cannotSay, 1, "closed"),
-	walk{name: "… and comes back: unlocked", issue: locked(), do: func(v *visit) {
+	walk{name: "… and comes back: unlocked", passing: true, issue: locked(), do: func(v *visit) {
 		v.pullAt(insReset, 1, false)
 		v.toPasscode()
 		v.choose(newPasscode)
@@ -217,19 +217,19 @@ var kioskWalks = []walk{
 		v.consentAndSend()
 		v.finish(v.code(2))
 	}}.unlocks().after(2, "closed, settled"),
-	walk{name: "pulled when the passcode is set", issue: locked(), do: func(v *visit) {
+	walk{name: "pulled when the passcode is set", passing: true, issue: locked(), do: func(v *visit) {
 		v.pullAt(insReset, 1, true)
 		v.toPasscode()
 		v.choose(newPasscode)
 		v.see(cannotSay)
 	}, last: cannotSay, client: "new passcode", rotated: "no", mails: 1, state: "closed"},
-	walk{name: "pulled before the PUK is rotated", issue: locked(), do: func(v *visit) {
+	walk{name: "pulled before the PUK is rotated", passing: true, issue: locked(), do: func(v *visit) {
 		v.pullAt(insRotate, 1, false)
 		v.toPasscode()
 		v.choose(newPasscode)
 		v.see(unlocked)
 	}, last: unlocked, client: "new passcode", rotated: "no", mails: 1, state: "closed"},
-	walk{name: "pulled when the PUK is rotated", issue: locked(), do: func(v *visit) {
+	walk{name: "pulled when the PUK is rotated", passing: true, issue: locked(), do: func(v *visit) {
 		v.pullAt(insRotate, 1, true)
 		v.toPasscode()
 		v.choose(newPasscode)
@@ -247,7 +247,7 @@ var kioskWalks = []walk{
 		v.see(untold) // OpenSC's module does not tell that it is locked
 		v.forget()
 	}, last: set, client: "new passcode", rotated: "unknown", mails: 1, state: "settled"},
-	walk{name: "GIDS card pulled before the passcode is set", issue: familyCard("gids"), do: func(v *visit) {
+	walk{name: "GIDS card pulled before the passcode is set", passing: true, issue: familyCard("gids"), do: func(v *visit) {
 		v.pullAt(insReset, 1, false)
 		v.toPasscode()
 		v.choose(newPasscode)
@@ -298,7 +298,7 @@ var kioskWalks = []walk{
 		v.toErrand()
 		v.forget()
 	}}.unlocks().says(set),
-	walk{name: "not locked: pulled while the passcode changes", issue: open(nil), do: func(v *visit) {
+	walk{name: "not locked: pulled while the passcode changes", passing: true, issue: open(nil), do: func(v *visit) {
 		v.pullAt(insRotate, 1, true)
 		v.toErrand()
 		v.change(oldPasscode)

@@ -23,7 +23,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"latchkey/firmware/secret"
 	"latchkey/tools/cardsim"
@@ -360,7 +359,7 @@ func (r *Rig) Browser() *http.Client {
 	roots := x509.NewCertPool()
 	roots.AddCert(r.authority.cert)
 	return &http.Client{
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}, Timeout: 30 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}, Timeout: startPatience,
 	}
 }
 

@@ -145,6 +145,9 @@ var (
 	webAt     = regexp.MustCompile(`msg=web .*addr=(\S+)`)
 )
 
+// startPatience is ample: a loaded machine needs seconds.
+const startPatience = 2 * time.Minute
+
 // start returns when it listens.
 func (p *process) start(bin string) error {
 	logFile, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -187,8 +190,8 @@ func (p *process) start(bin string) error {
 	case <-ended:
 		p.cmd = nil
 		return fmt.Errorf("central ended before it listened; see %s", p.log)
-	case <-time.After(30 * time.Second):
-		return fmt.Errorf("central does not listen after 30 s; see %s", p.log)
+	case <-time.After(startPatience):
+		return fmt.Errorf("central does not listen after %s; see %s", startPatience, p.log)
 	}
 }
 
