@@ -24,6 +24,7 @@ type SetupView struct {
 	// Of this machine; empty if it is not known.
 	Machine, Address, MAC string
 	NoLink                bool
+	WiFi                  bool // it is to be on Wi-Fi, not on a cable
 }
 
 // ShowSetup draws a screen of setting up, in place of what the machine shows. A language stays that was chosen.
@@ -134,6 +135,8 @@ func (f *Face) machineFacts(p *page, r rect) {
 	v := f.setup
 	network := v.Address
 	switch {
+	case v.NoLink && v.WiFi:
+		network = "! " + f.say("setup-no-wifi")
 	case v.NoLink:
 		network = "! " + f.say("setup-no-link")
 	case network == "" && v.MAC != "":

@@ -96,7 +96,7 @@ func (n *network) dhcp(ctx context.Context, link netlink.Link, settings provisio
 		}
 		n.log.Error("network: no address from DHCP", "err", err, "again", wait.String())
 		n.clear(link)
-		n.tell(networkFacts{Interface: link.Attrs().Name, MAC: link.Attrs().HardwareAddr.String(), Link: true})
+		n.tell(linked(link))
 		if pause(ctx, wait) != nil {
 			return
 		}

@@ -43,10 +43,17 @@ type networkFacts struct {
 	Interface string   `toml:"interface"` // "" while none has a link
 	MAC       string   `toml:"mac"`
 	Link      bool     `toml:"link"`
+	WiFi      bool     `toml:"wifi"`    // the link is one of Wi-Fi, or shall be
 	Address   string   `toml:"address"` // with its prefix; "" while there is none
 	Gateway   string   `toml:"gateway"`
 	DNS       []string `toml:"dns"`
 	NTP       []string `toml:"ntp"`
+}
+
+// linked is what is known of an interface that has no address yet.
+func linked(link netlink.Link) networkFacts {
+	a := link.Attrs()
+	return networkFacts{Interface: a.Name, MAC: a.HardwareAddr.String(), Link: true, WiFi: isWireless(a.Name)}
 }
 
 // facts are what "kiosk setup" shows of this machine.
@@ -245,13 +252,13 @@ func (n *network) begin(ctx context.Context, link netlink.Link, settings access)
 	s := &session{stop: stop}
 	if link == nil {
 		n.log.Warn("network: no link", "by", settings.way.String(), "interface", settings.Interface)
-		n.tell(networkFacts{})
+		n.tell(networkFacts{WiFi: settings.way == radio})
 		return s
 	}
 	a := link.Attrs()
 	s.index = a.Index
 	n.log.Info("network: link", "interface", a.Name, "mac", a.HardwareAddr.String(), "mode", settings.Mode)
-	n.tell(networkFacts{Interface: a.Name, MAC: a.HardwareAddr.String(), Link: true})
+	n.tell(linked(link))
 	s.ended.Go(func() {
 		defer n.clear(link)
 		if settings.Mode == provision.Static {
@@ -344,7 +351,8 @@ func (n *network) apply(link netlink.Link, b binding) error {
 	if err := n.writeResolv(b); err != nil {
 		return err
 	}
-	f := networkFacts{Interface: name, MAC: link.Attrs().HardwareAddr.String(), Link: true, Address: b.address.String(), NTP: b.ntp}
+	f := linked(link)
+	f.Address, f.NTP = b.address.String(), b.ntp
 	if b.gateway.IsValid() {
 		f.Gateway = b.gateway.String()
 	}

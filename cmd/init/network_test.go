@@ -56,7 +56,7 @@ func init() {
 }
 
 func told(play func(ctx context.Context) error) int {
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer stop()
 	if err := play(ctx); err != nil {
 		fmt.Println(err)
@@ -217,7 +217,7 @@ func defaultRoute() string {
 }
 
 // dhcpServer gives one address at the far end of a cable; refuse makes it say no to renewals.
-func (f far) dhcpServer(end, address string, lease time.Duration, asked chan<- dhcpv4.MessageType, refuse func() bool) (*server4.Server, error) {
+func (f far) dhcpServer(end, address string, renew time.Duration, asked chan<- dhcpv4.MessageType, refuse func() bool) (*server4.Server, error) {
 	gateway := net.IPv4(10, 9, 8, 1)
 	var s *server4.Server
 	return s, f.within(func() (err error) {
@@ -233,7 +233,8 @@ func (f far) dhcpServer(end, address string, lease time.Duration, asked chan<- d
 				dhcpv4.WithServerIP(gateway), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(gateway)),
 				dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithRouter(gateway), dhcpv4.WithDNS(net.IPv4(10, 9, 8, 2), net.IPv4(10, 9, 8, 3)),
 				dhcpv4.WithOption(dhcpv4.OptNTPServers(net.IPv4(10, 9, 8, 4))), dhcpv4.WithOption(dhcpv4.OptDomainName("kiosks.example")),
-				dhcpv4.WithLeaseTime(uint32(lease/time.Second)))
+				dhcpv4.WithLeaseTime(uint32(time.Hour/time.Second)), // be the machine ever so busy, it does not run out
+				dhcpv4.WithOption(dhcpv4.OptRenewTimeValue(renew)))
 			if err == nil {
 				_, err = conn.WriteTo(answer.ToBytes(), &net.UDPAddr{IP: net.IPv4bcast, Port: 68})
 			}
@@ -258,15 +259,19 @@ func playDHCP(ctx context.Context) error {
 		return err
 	}
 	s := newStand(ctx)
+	s.set(access{Network: provision.Network{Mode: provision.DHCP}, way: radio})
+	if err := s.until(ctx, "no Wi-Fi is there", func(f networkFacts) bool { return !f.Link && f.WiFi }); err != nil {
+		return err
+	}
 	s.set(access{Network: provision.Network{Mode: provision.DHCP, Interface: ""}})
-	if err := s.until(ctx, "no cable is in", func(f networkFacts) bool { return !f.Link }); err != nil {
+	if err := s.until(ctx, "no cable is in", func(f networkFacts) bool { return !f.Link && !f.WiFi }); err != nil {
 		return err
 	}
 
 	// The second cable is put in: it is the only one, so it is used. Its server renews once, and then says no.
 	asked := make(chan dhcpv4.MessageType, 100)
 	var renewals int
-	server, err := f.dhcpServer("far1", "10.9.8.77", 2*time.Second, asked, func() bool { renewals++; return renewals == 3 })
+	server, err := f.dhcpServer("far1", "10.9.8.77", time.Second, asked, func() bool { renewals++; return renewals == 3 })
 	if err != nil {
 		return err
 	}
@@ -308,7 +313,7 @@ func playDHCP(ctx context.Context) error {
 	}
 
 	// The first cable is put in: nothing changes as long as the other has a link.
-	other, err := f.dhcpServer("far0", "10.9.8.66", time.Hour, asked, func() bool { return false })
+	other, err := f.dhcpServer("far0", "10.9.8.66", time.Hour/2, asked, func() bool { return false })
 	if err != nil {
 		return err
 	}

@@ -587,6 +587,8 @@ func TestWhyItIsNotEnrolledYet(t *testing.T) {
 	t.Parallel()
 	linked, unplugged := machineFacts{known: true}, machineFacts{known: true}
 	linked.Network.Link, linked.Network.Address = true, "10.0.0.2/24"
+	shutOut := unplugged
+	shutOut.Network.WiFi = true
 	unaddressed := linked
 	unaddressed.Network.Address = ""
 	refusedDial := fmt.Errorf("enrol: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
@@ -600,6 +602,7 @@ func TestWhyItIsNotEnrolledYet(t *testing.T) {
 		{refusedDial, machineFacts{}, "no-central"},
 		{context.DeadlineExceeded, linked, "no-central"},
 		{refusedDial, unplugged, "no-link"},
+		{refusedDial, shutOut, "no-wifi"},
 		{refusedDial, unaddressed, "no-address"},
 		{&net.DNSError{Name: "central"}, linked, "no-name"},
 		{untrusted, linked, "no-trust"},

@@ -55,6 +55,8 @@ func whyNotEnrolled(err error, m machineFacts) (reason string, final bool) {
 		return "no-trust", false
 	case !errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded):
 		return "failed", false // nothing of the network's
+	case m.known && !m.Network.Link && m.Network.WiFi:
+		return "no-wifi", false
 	case m.known && !m.Network.Link:
 		return "no-link", false
 	case m.known && m.Network.Address == "":
@@ -73,6 +75,7 @@ type machineFacts struct {
 		Interface string `toml:"interface"`
 		MAC       string `toml:"mac"`
 		Link      bool   `toml:"link"`
+		WiFi      bool   `toml:"wifi"`
 		Address   string `toml:"address"`
 	} `toml:"network"`
 
@@ -93,7 +96,7 @@ func readFacts(path string) (m machineFacts) {
 
 // on puts the facts onto a screen.
 func (m machineFacts) on(v ui.SetupView) ui.SetupView {
-	v.Machine, v.MAC, v.NoLink = m.Board, m.Network.MAC, m.known && !m.Network.Link
+	v.Machine, v.MAC, v.NoLink, v.WiFi = m.Board, m.Network.MAC, m.known && !m.Network.Link, m.Network.WiFi
 	if m.Version != "" {
 		v.Machine += ", " + m.Version
 	}

@@ -17,12 +17,12 @@ type Setup struct {
 	Kiosk, Site           string
 	Fingerprint           string
 	Machine, Address, MAC string
-	NoLink                bool
+	NoLink, WiFi          bool
 }
 
 // SetupRetried are the reasons with which enrolling is tried again, SetupRefused those with which a file will never do.
 var (
-	SetupRetried = []string{"no-link", "no-address", "no-name", "no-central", "no-trust", "wrong-time", "busy", "failed"}
+	SetupRetried = []string{"no-link", "no-wifi", "no-address", "no-name", "no-central", "no-trust", "wrong-time", "busy", "failed"}
 	SetupRefused = []string{"form", "signature", "version", "settings", "wireless", "code", "other-key", "other-kiosk", "older"}
 )
 
@@ -39,7 +39,9 @@ func setups() (all []Sample) {
 	add("unknown", Setup{Stage: "waiting"})
 	machine.Address, machine.NoLink = "", true
 	add("unplugged", machine)
-	machine.NoLink = false
+	machine.WiFi = true
+	add("out-of-reach", machine)
+	machine.NoLink, machine.WiFi = false, false
 	add("no-address-yet", machine)
 	file := Setup{Stage: "enrolling", Kiosk: "ward-7", Site: "Royal Infirmary, level 2, Ward 7", Fingerprint: Fingerprint}
 	add("found", file)
