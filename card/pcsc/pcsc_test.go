@@ -68,7 +68,7 @@ func watch(t testing.TB) events {
 }
 
 // longest is far beyond what pcscd needs to see a card, which is half a second.
-const longest = 20 * time.Second
+const longest = time.Minute
 
 func (e events) next(want Kind) Event {
 	e.t.Helper()
@@ -360,7 +360,7 @@ func TestHungCardIsGivenUp(t *testing.T) {
 	if err := s.Close(); !errors.Is(err, card.ErrHung) {
 		t.Errorf("close: %v", err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > longest {
 		t.Errorf("given up after %v", took)
 	}
 	close(hang)

@@ -124,7 +124,7 @@ func TestTheSuiteThroughOpenSCsModule(t *testing.T) {
 // inserted waits until the card is noticed.
 func inserted(t *testing.T, p profiles.Profile) *Card {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		c, err := Open(p, "Latchkey Virtual Reader 00 00")
 		if err == nil {
@@ -141,7 +141,7 @@ func inserted(t *testing.T, p profiles.Profile) *Card {
 // command is the module's, and OpenSC's waits for ever at times.
 func noticed(t *testing.T) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // also while the test cleans up
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // also while the test cleans up
 	defer cancel()
 	for e := range pcsc.Watch(ctx) {
 		if e.Kind == pcsc.Empty {

@@ -24,7 +24,7 @@ func TestACardInAnotherReaderIsLeftAlone(t *testing.T) {
 		must(t, noticed(t))
 	})
 	p := profile(t, openSC, false)
-	for deadline := time.Now().Add(20 * time.Second); ; { // until it is noticed
+	for deadline := time.Now().Add(time.Minute); ; { // until it is noticed
 		c, err := Open(p, "Latchkey Virtual Reader 00 01")
 		if err == nil {
 			must(t, c.Close())

@@ -118,7 +118,7 @@ func insert(ts *testscript.TestScript, _ bool, args []string) {
 
 // noticed waits until pcscd lists a slot so.
 func noticed(stack *reader.Reader, want string) error {
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		out, _ := stack.Command(context.Background(), "opensc-tool", "--list-readers").CombinedOutput()
 		if strings.Contains(strings.Join(strings.Fields(string(out)), " "), want) {
 			return nil

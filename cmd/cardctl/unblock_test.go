@@ -84,7 +84,7 @@ func (d *deskTest) insert() { d.t.Helper(); d.check(d.stack.Insert(0, d.path)) }
 // sees waits for a text; types types a line where it was asked for.
 func (d *deskTest) sees(text string) {
 	d.t.Helper()
-	ctx, stop := context.WithTimeout(d.t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(d.t.Context(), time.Minute)
 	defer stop()
 	if _, err := d.terminal.Await(ctx, text); err != nil {
 		d.t.Fatal(err)

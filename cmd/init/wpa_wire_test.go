@@ -77,7 +77,7 @@ func play8021X(ctx context.Context) error {
 		return err
 	}
 	asked := make(chan dhcpv4.MessageType, 1000)
-	server, err := f.dhcpServer("far0", "10.9.8.77", time.Hour, asked, func() bool { return false })
+	server, err := f.dhcpServer("far0", "10.9.8.77", time.Hour/2, asked, func() bool { return false })
 	if err != nil {
 		return err
 	}

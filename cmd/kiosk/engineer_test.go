@@ -192,7 +192,7 @@ func TestLightsAreTried(t *testing.T) {
 	see := func(screen unlock.Screen, want bool) {
 		t.Helper()
 		e.box.show(unlock.View{Screen: screen, CentralUp: true}, time.Now())
-		for late := time.After(10 * time.Second); bool(red.Read()) != want; {
+		for late := time.After(time.Minute); bool(red.Read()) != want; {
 			select {
 			case <-late:
 				t.Fatalf("on %s the red lamp is lit: %t", screen, !want)
@@ -259,7 +259,7 @@ func TestAnOpenedCaseIsDelivered(t *testing.T) {
 	go func() { ended <- kiosk.New(loop).Run(ctx) }()
 	see := func(screen unlock.Screen, reason unlock.Reason) {
 		t.Helper()
-		late := time.After(30 * time.Second)
+		late := time.After(time.Minute)
 		for {
 			select {
 			case v := <-screens:
@@ -273,7 +273,7 @@ func TestAnOpenedCaseIsDelivered(t *testing.T) {
 	}
 	delivered := func(want audit.Kind) {
 		t.Helper()
-		late := time.After(30 * time.Second)
+		late := time.After(time.Minute)
 		for {
 			select {
 			case got := <-c.kinds:

@@ -25,7 +25,7 @@ func TestAStickThatHangsHoldsUpNobody(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	close(hangs)
-	for late := time.After(10 * time.Second); fact(t, e, "Export").Bad; {
+	for late := time.After(time.Minute); fact(t, e, "Export").Bad; {
 		select {
 		case <-late:
 			t.Fatal("it is not told that it was written at last")

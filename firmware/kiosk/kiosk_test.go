@@ -148,7 +148,7 @@ func (b *bench) end() {
 
 func (b *bench) see(want unlock.Screen) unlock.View {
 	b.t.Helper()
-	give := time.After(20 * time.Second)
+	give := time.After(time.Minute)
 	var last unlock.View
 	for {
 		select {
@@ -322,7 +322,7 @@ func TestAKioskThatIsNotServedSaysWhy(t *testing.T) {
 	b.central.unserved = wire.CodeKioskUnconfirmed
 	b.start()
 	b.reader <- unlock.CardOut{}
-	give := time.After(20 * time.Second)
+	give := time.After(time.Minute)
 	for b.see(unlock.ScreenAttract).NotServed != wire.CodeKioskUnconfirmed {
 		select {
 		case <-give:

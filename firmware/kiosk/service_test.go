@@ -116,7 +116,7 @@ func TestServiceCode(t *testing.T) {
 
 func (b *bench) seeReason(screen unlock.Screen, want unlock.Reason) {
 	b.t.Helper()
-	give := time.After(20 * time.Second)
+	give := time.After(time.Minute)
 	for b.see(screen).Reason != want {
 		select {
 		case <-give:

@@ -81,7 +81,7 @@ func TestAConsoleShowsWhatIsDrawn(t *testing.T) {
 		if err := c.Type("x"); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		_, err := c.Await(ctx, strings.Join(strings.Fields(want), " "))
 		cancel()
 		if got := strings.Join(c.Rows(), "\n"); err != nil || got != want {

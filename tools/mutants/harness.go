@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// atMost is how long one mutant is looked at: some send the harness in circles.
-const atMost = 10 * time.Minute
+// atMost is how long one mutant is looked at: some send the harness in circles. A slow machine needs some minutes.
+const atMost = 40 * time.Minute
 
 // try builds the harness with the bug in it, and runs it until it notices.
 func (m mutant) try(ctx context.Context, dir string, unlocks int) fate {

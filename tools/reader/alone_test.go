@@ -122,7 +122,7 @@ func aloneAndDead(t *testing.T, cmd *exec.Cmd, dir string) {
 	waitFor(t, client, "3 Yes Latchkey Virtual Reader B 00 01", "opensc-tool", "--list-readers")
 
 	cmd.Process.Kill()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		conn, err := net.Dial("unix", client.socket())
 		if err != nil {

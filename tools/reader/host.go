@@ -20,7 +20,7 @@ const (
 	hostDir  = "/run/pcscd"           // compiled into pcscd; Config.Dir is mounted there
 	confName = "reader.conf"
 
-	startTimeout = 10 * time.Second
+	startTimeout = time.Minute
 	stopTimeout  = 5 * time.Second
 )
 

@@ -67,7 +67,7 @@ func bare(_ context.Context, conn net.Conn) error {
 // waitFor asks a client again and again until its output holds what is wanted.
 func waitFor(t *testing.T, r *Reader, want string, name string, args ...string) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		out, _ := r.Command(t.Context(), name, args...).CombinedOutput()
 		if strings.Contains(strings.Join(strings.Fields(string(out)), " "), want) {

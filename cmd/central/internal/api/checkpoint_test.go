@@ -77,7 +77,7 @@ func (a *appliance) run(what string, so func() bool) {
 		a.t.Fatal(err)
 	}
 	defer central.Close()
-	ctx, stop := context.WithTimeout(a.t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(a.t.Context(), 2*time.Minute)
 	defer stop()
 	reached := false
 	k := loop.New(loop.Config{

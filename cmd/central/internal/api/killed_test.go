@@ -125,14 +125,14 @@ func (k *kiosk) soon(path, key string, body any) answer {
 	k.t.Helper()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(30 * time.Second)
+	end := time.After(2 * time.Minute)
 	for {
 		if a := k.send(path, key, body); a.problem.Code != wire.CodeUnavailable {
 			return a
 		}
 		select {
 		case <-end:
-			k.t.Fatal("unavailable for half a minute")
+			k.t.Fatal("unavailable for two minutes")
 		case <-tick.C:
 		}
 	}
