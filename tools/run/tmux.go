@@ -20,7 +20,7 @@ import (
 const (
 	paneWidth  = 29 // of "You": at 80 columns it leaves the kiosk its 50, and one for the border
 	switchKey  = "F12"
-	startUp    = 10 * time.Second
+	startUp    = time.Minute
 	comeToRest = 5 * time.Second
 )
 
