@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"latchkey/tools/qemu"
 	"latchkey/tools/rig"
@@ -26,11 +27,13 @@ var inner = []check{
 		return "", err
 	}},
 	{"the setup partition is empty again", false, func(ctx context.Context, l *lab) (string, error) {
-		b, err := l.read("setup", mib)
-		if err == nil && strings.Trim(string(b), "\x00") != "" {
-			err = errors.New("it holds something")
-		}
-		return "", err
+		return "", l.until(ctx, func() error {
+			b, err := l.read("setup", mib)
+			if err == nil && strings.Trim(string(b), "\x00") != "" {
+				err = errors.New("it holds something")
+			}
+			return err
+		})
 	}},
 	{"root is erofs, read-only, on dm-verity", false, rootIsSealed},
 	{"/data is ext4 on a mapped device, with nosuid, nodev and noexec", false, dataIsConfined},
@@ -39,6 +42,7 @@ var inner = []check{
 	{"the whole system takes at most 128 MiB of memory, with the kiosk ready", false, lean},
 	{"a provisioning file for another kiosk on a stick changes nothing, and it is said why", true, foreignFile},
 	{"a newer one for this kiosk waits until the visit is over, and is taken then", true, renewBetweenVisits},
+	{"the kernel hangs: the hardware's watchdog restarts the machine, and the kiosk is ready again", true, hang},
 	{"nothing of what the kiosk keeps stands in clear on the disk", false, sealedDisk},
 	{"it starts again, and its TPM opens what it keeps", true, func(ctx context.Context, l *lab) (string, error) {
 		if err := l.powerOn(ctx); err != nil {
@@ -74,6 +78,9 @@ func foreignFile(ctx context.Context, l *lab) (string, error) {
 	return ": " + said, nil
 }
 
+// setUpSaid is what init says when a provisioning file was taken.
+const setUpSaid = "this kiosk is set up"
+
 func renewBetweenVisits(ctx context.Context, l *lab) (string, error) {
 	if err := l.insert(ctx, openCard); err != nil {
 		return "", err
@@ -85,13 +92,13 @@ func renewBetweenVisits(ctx context.Context, l *lab) (string, error) {
 		if err := l.told(ctx, "a provisioning file waits until nobody is served", 1); err != nil {
 			return err
 		}
-		if _, err := l.see(ctx, "", notLocked); err != nil {
-			return err
+		if log, err := l.ConsoleLog(); err != nil || strings.Count(log, setUpSaid) > 1 {
+			return fmt.Errorf("it did not wait for the end of the visit: %w", err)
 		}
 		if err := l.reader.Eject(ctx); err != nil {
 			return err
 		}
-		if err := l.told(ctx, "this kiosk is set up", 2); err != nil {
+		if err := l.told(ctx, setUpSaid, 2); err != nil {
 			return err
 		}
 		_, err := l.see(ctx, "", attract)
@@ -108,9 +115,16 @@ func (l *lab) told(ctx context.Context, what string, times int) error {
 // initLine is what init may write in between.
 var initLine = regexp.MustCompile(`(?m)^time=.* level=.*\n`)
 
+// shellPrompt is how the debug image's shell asks for a command.
+const shellPrompt = "debug:"
+
 // shell has the debug image's serial shell run a command, and returns what it says.
 func (l *lab) shell(ctx context.Context, command string) (string, error) {
 	l.shells++
+	// What is typed before somebody reads may be lost.
+	if _, err := l.AwaitConsole(ctx, func(log string) bool { return strings.Contains(log, shellPrompt) }); err != nil {
+		return "", err
+	}
 	begin, end := fmt.Sprintf("<<%d<<", l.shells), fmt.Sprintf(">>%d>>", l.shells)
 	// The marks are put together by the shell, so that its echo of the line does not hold them. All is said in one breath, since init
 	// writes to the same line.
@@ -264,12 +278,38 @@ func (l *lab) memory(ctx context.Context) (used, total int, err error) {
 }
 
 func lean(ctx context.Context, l *lab) (string, error) {
-	used, total, err := l.memory(ctx)
 	const aim = 128
-	if err == nil && used > aim {
-		err = fmt.Errorf("it takes %d MiB", used)
-	}
+	var used, total int
+	err := l.until(ctx, func() (err error) { // what was a moment's is given back
+		if used, total, err = l.memory(ctx); err == nil && used > aim {
+			err = fmt.Errorf("it takes %d MiB", used)
+		}
+		return err
+	})
 	return fmt.Sprintf(": %d MiB, of which the kernel reserved %d for itself", used, qemu.Memory-total), err
+}
+
+// hang has the kernel panic and do nothing then, as one that a fault of the hardware has stopped. Init had the watchdog begin.
+func hang(ctx context.Context, l *lab) (string, error) {
+	if err := errors.Join(l.told(ctx, "the hardware's watchdog watches", 1), l.OnWatchdog(ctx, "reset")); err != nil {
+		return "", err
+	}
+	if n := l.Seen("WATCHDOG"); n > 0 {
+		return "", fmt.Errorf("it has fired %d times before that", n)
+	}
+	if _, err := l.shell(ctx, "echo 0 > /proc/sys/kernel/panic"); err != nil {
+		return "", err
+	}
+	restarts, began := l.Seen("RESET"), time.Now()
+	if err := l.Type("echo c > /proc/sysrq-trigger\r"); err != nil {
+		return "", err
+	}
+	if err := errors.Join(l.Await(ctx, "WATCHDOG", 1), l.Await(ctx, "RESET", restarts+1), l.OnWatchdog(ctx, "none")); err != nil {
+		return "", err
+	}
+	took := time.Since(began)
+	_, err := l.see(ctx, "after-watchdog", attract)
+	return fmt.Sprintf(": after %.0f s", took.Seconds()), err
 }
 
 // inClear is what the kiosk keeps in a file.

@@ -35,6 +35,8 @@ type lab struct {
 	rig     *rig.Rig
 	tpm     *swtpm.TPM   // nil for none
 	pi      *qemu.Config // what a Raspberry Pi boots; nil for UEFI
+	clock   string       // what the clock chip says at each start; "" is the right time
+	ntp     string       // time server of provisioning files; "" is none
 	reader  *cardsim.QEMUReader
 	booting time.Time // of the last start
 	shown   image.Image
@@ -104,7 +106,7 @@ func (l *lab) close() {
 
 // powerOn starts the machine.
 func (l *lab) powerOn(ctx context.Context) (err error) {
-	c := qemu.Config{Dir: filepath.Join(l.dir, "m"), Screen: qemu.Panel, Firmware: l.firmware, Disk: l.disk, Network: true, Reader: true}
+	c := qemu.Config{Dir: filepath.Join(l.dir, "m"), Screen: qemu.Panel, Firmware: l.firmware, Disk: l.disk, Network: true, Reader: true, Clock: l.clock}
 	if l.pi != nil {
 		c.Firmware, c.Pi, c.Kernel, c.Initrd, c.Append, c.Tree = "", true, l.pi.Kernel, l.pi.Initrd, l.pi.Append, l.pi.Tree
 	}
@@ -116,6 +118,12 @@ func (l *lab) powerOn(ctx context.Context) (err error) {
 	if l.Machine, err = qemu.Start(context.WithoutCancel(ctx), c); err != nil {
 		l.Machine = nil
 		return err
+	}
+	// A machine that has had no processor for a while is not to be taken for one that hangs.
+	if l.pi == nil {
+		if err := l.OnWatchdog(ctx, "none"); err != nil {
+			return err
+		}
 	}
 	return l.plugReader(ctx)
 }
@@ -200,42 +208,60 @@ func (l *lab) touch(ctx context.Context, at image.Point) error {
 
 // tap taps on a text: on the lowest if it stands there twice, for buttons stand below what is said of them.
 func (l *lab) tap(ctx context.Context, text string) error {
-	page, err := l.see(ctx, "", text)
-	if err != nil {
+	var at image.Point
+	_, err := l.look(ctx, "", func(p letters.Page) (err error) {
+		var found bool
+		if at, found = p.FindLast(text); !found {
+			err = fmt.Errorf("there is no %q to tap on", text)
+		}
 		return err
+	})
+	if err == nil {
+		err = l.rest(ctx)
 	}
-	select {
-	case <-time.After(time.Until(l.tapped.Add(tapsApart))):
-	case <-ctx.Done():
-		return ctx.Err()
+	if err == nil {
+		err = l.touch(ctx, at)
 	}
-	at, found := page.FindLast(text)
-	if !found {
-		return fmt.Errorf("%q is broken into lines, and cannot be tapped on", text)
-	}
-	err = l.touch(ctx, at)
 	l.tapped = time.Now()
 	return err
 }
 
-// enter types digits on the on-screen keypad, each seen before the next, and OK.
+// rest waits until the kiosk takes no tap for the last one's echo.
+func (l *lab) rest(ctx context.Context) error {
+	select {
+	case <-time.After(time.Until(l.tapped.Add(tapsApart))):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// enter types digits on the on-screen keypad, and OK.
 func (l *lab) enter(ctx context.Context, digits string) error {
-	for _, d := range digits {
-		page, err := l.page(ctx)
-		if err != nil {
+	return l.enterOn(ctx, digits, keyOf)
+}
+
+// enterOn types on keys that are found on the screen, each seen before the next, and OK.
+func (l *lab) enterOn(ctx context.Context, text string, keyOf func(letters.Page, rune) (image.Point, error)) error {
+	for _, r := range text {
+		if err := l.rest(ctx); err != nil {
 			return err
 		}
-		at, err := keyOf(page, d)
-		if err != nil {
+		var at image.Point
+		page, err := l.look(ctx, "", func(p letters.Page) (err error) {
+			at, err = keyOf(p, r)
 			return err
+		})
+		if err == nil {
+			err = l.touch(ctx, at)
 		}
-		if err := l.touch(ctx, at); err != nil {
+		if err != nil {
 			return err
 		}
 		before := page.String()
 		if _, err := l.look(ctx, "", func(p letters.Page) error {
 			if p.String() == before {
-				return fmt.Errorf("key %c does nothing", d)
+				return fmt.Errorf("key %c does nothing", r)
 			}
 			return nil
 		}); err != nil {
@@ -251,5 +277,10 @@ func keyOf(page letters.Page, digit rune) (image.Point, error) {
 	if !found {
 		return image.Point{}, fmt.Errorf("there is no key %c on the screen:\n%s", digit, page)
 	}
-	return image.Pt((2*x+1)*letters.CellWidth/2, (2*y+1)*letters.CellHeight/2), nil
+	return middle(x, y), nil
+}
+
+// middle is the pixel in the middle of a cell.
+func middle(x, y int) image.Point {
+	return image.Pt((2*x+1)*letters.CellWidth/2, (2*y+1)*letters.CellHeight/2)
 }

@@ -22,8 +22,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/tools/debs"
+	"latchkey/tools/qemu"
 	"latchkey/tools/qemu/letters"
 	"latchkey/tools/reader"
+	"latchkey/tools/tally"
 )
 
 func main() {
@@ -78,11 +80,12 @@ type stand struct {
 	flash  bool   // with a provisioning file
 	tpm    bool
 	pi     bool
+	long   bool // it is left out of the short form
 	checks []check
 }
 
 func run(ctx context.Context, o options, out io.Writer) error {
-	dir, err := os.MkdirTemp("", "image-test-")
+	dir, err := qemu.Folder()
 	if err != nil {
 		return err
 	}
@@ -104,63 +107,59 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		{name: "production", image: "latchkey-uefi-arm64.img", checks: production},
 		{name: "debug", image: "latchkey-uefi-arm64-debug.img", flash: true, tpm: true, checks: inner},
 		{name: "raspi3b", image: "latchkey-pi4.img", pi: true, checks: onPi},
+		{name: "clock", image: "latchkey-uefi-arm64-debug.img", long: true, checks: onTime},
+		{name: "wifi", image: "latchkey-uefi-arm64-wifi.img", long: true, checks: withWiFi},
 	}
-	made, passed := 0, 0
+	count := tally.New(out)
 	for _, s := range stands {
-		if o.only != "" && o.only != s.name {
+		if o.only != "" && o.only != s.name || s.long && !o.long {
 			continue
 		}
 		l := &lab{name: s.name, dir: filepath.Join(dir, s.name), bin: o.bin, firmware: packages.Path(firmwareFolder), letters: letters.NewReader(font),
 			album: sheet, out: out}
-		m, p, err := s.run(ctx, l, o)
-		if err != nil {
+		if err := s.run(ctx, l, o, count); err != nil {
 			return err
 		}
-		made, passed = made+m, passed+p
 	}
-	if err := sheet.bind(); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "image: %d checks, %d passed\n", made, passed)
-	if passed < made {
-		return fmt.Errorf("a check failed, and those after it on its machine were not made; pictures are in %s", pictures)
-	}
-	return nil
+	return errors.Join(sheet.bind(), count.Close("image", pictures))
 }
 
-// run makes the checks until one fails, and returns how many there were and how many passed.
-func (s stand) run(ctx context.Context, l *lab, o options) (made, passed int, err error) {
+// run makes the checks until one fails.
+func (s stand) run(ctx context.Context, l *lab, o options, count *tally.Tally) error {
 	defer l.close()
 	if err := l.furnish(ctx, filepath.Join(o.bin, "image", s.image), s.flash, s.tpm, s.pi); err != nil {
-		return 0, 0, err
+		return err
 	}
 	failed := false
 	for _, c := range s.checks {
 		if c.long && !o.long {
 			continue
 		}
-		if made++; failed {
+		if failed {
+			count.Left(1) // it builds on the one that failed
 			continue
 		}
-		began := time.Now()
+		began, name := time.Now(), s.name+": "+c.name
 		said, err := l.try(ctx, c)
 		if ctx.Err() != nil {
-			return made, passed, ctx.Err()
+			return ctx.Err()
 		}
 		if failed = err != nil; failed {
-			fmt.Fprintf(l.out, "FAIL  %s: %s: %v\n", s.name, c.name, err)
+			count.Failed(name, err, time.Since(began))
 			l.explain(ctx)
-			continue // those after it build on it
+			continue
 		}
-		passed++
-		fmt.Fprintf(l.out, "ok    %s: %s%s (%.1f s)\n", s.name, c.name, said, time.Since(began).Seconds())
+		count.Passed(name, said, time.Since(began))
 	}
-	return made, passed, nil
+	return nil
 }
 
 // patience is how long one check may take. A start through UEFI takes 15 s of an emulator that has two processors to itself, and minutes where
 // others build; one makes four.
-const patience = 8 * time.Minute
+const patience = 15 * time.Minute
+
+// lookPatience is how long the reason why one failed is looked for.
+const lookPatience = 30 * time.Second
 
 func (l *lab) try(ctx context.Context, c check) (string, error) {
 	ctx, stop := context.WithTimeout(ctx, patience)
@@ -173,7 +172,7 @@ func (l *lab) explain(ctx context.Context) {
 	if l.Machine == nil {
 		return
 	}
-	ctx, stop := context.WithTimeout(ctx, 10*time.Second)
+	ctx, stop := context.WithTimeout(ctx, lookPatience)
 	defer stop()
 	page, err := l.page(ctx)
 	if err == nil {
@@ -190,5 +189,6 @@ func (l *lab) explain(ctx context.Context) {
 		say("screen", err.Error())
 	}
 	say("screen", page.String())
+	say("machine", fmt.Sprintf("it has restarted %d times, and its watchdog has fired %d times", l.Seen("RESET"), l.Seen("WATCHDOG")))
 	say("serial", l.LastLines(15))
 }

@@ -18,13 +18,7 @@ import (
 
 // production are the checks of the image that kiosks run.
 var production = []check{
-	{"the disk boots through UEFI, and the screen says that the kiosk is not set up and what to do", false, func(ctx context.Context, l *lab) (string, error) {
-		if err := l.powerOn(ctx); err != nil {
-			return "", err
-		}
-		_, err := l.see(ctx, "not-set-up", notSetUp)
-		return fmt.Sprintf(": %.1f s from QEMU's start", time.Since(l.booting).Seconds()), err
-	}},
+	{"the disk boots through UEFI, and the screen says that the kiosk is not set up and what to do", false, firstStart},
 	{"a provisioning file on a USB stick sets it up: it enrols itself and shows its key's fingerprint, which the RA confirms", false, setUpByStick},
 	{"the kiosk takes cards", false, func(ctx context.Context, l *lab) (string, error) {
 		_, err := l.see(ctx, "ready", attract)
@@ -53,9 +47,23 @@ var production = []check{
 		}
 		return l.judged(ctx, secondCard)
 	}},
+	{"an engineer opens the kiosk's own page by touches and a code, and takes diagnostics along on a USB stick: the machine's logs are there, and no secret", true, diagnostics},
 	{"blocks of root-a have rotted: it restarts, and ends in slot b with the kiosk ready", false, rotten},
 	{"the file system of /data is destroyed: the screen says so, it is made anew when central was told, and the kiosk is itself again when the RA lets it begin a journal", true, loseData},
 	{"a newer provisioning file on a USB stick gives it other settings, and it serves on as the kiosk that it was", true, renewByStick},
+}
+
+// withWiFi are those of the image that can do Wi-Fi and 802.1X. There is no radio in the emulator.
+var withWiFi = []check{
+	{"the image with Wi-Fi and 802.1X boots, and the screen says that the kiosk is not set up and what to do", false, firstStart},
+}
+
+func firstStart(ctx context.Context, l *lab) (string, error) {
+	if err := l.powerOn(ctx); err != nil {
+		return "", err
+	}
+	_, err := l.see(ctx, "not-set-up", notSetUp)
+	return fmt.Sprintf(": %.1f s from QEMU's start", time.Since(l.booting).Seconds()), err
 }
 
 // setUpByStick does what an engineer does who has the file on a stick.
@@ -96,19 +104,21 @@ func (l *lab) byStick(ctx context.Context, kiosk, language string, taken bool, t
 	if err := then(); err != nil {
 		return err
 	}
-	if err := l.UnplugStick(ctx, "stick"); err != nil {
+	if err := l.until(ctx, func() error {
+		left, err := onStick(ctx, stick)
+		switch there := strings.Contains(left, provision.StickName); {
+		case err != nil:
+			return err
+		case taken && there:
+			return errors.New("the file with the one-time code is still on the stick")
+		case !taken && !there:
+			return errors.New("the file is no longer on the stick")
+		}
+		return nil
+	}); err != nil {
 		return err
 	}
-	left, err := onStick(ctx, stick)
-	switch there := strings.Contains(left, provision.StickName); {
-	case err != nil:
-		return err
-	case taken && there:
-		return errors.New("the file with the one-time code is still on the stick")
-	case !taken && !there:
-		return errors.New("the file is no longer on the stick")
-	}
-	return nil
+	return l.UnplugStick(ctx, "stick")
 }
 
 // noShell types at the serial console what a shell would answer.
@@ -167,14 +177,14 @@ func cutNetwork(ctx context.Context, l *lab) (string, error) {
 	if _, err := l.see(ctx, "", attract); err != nil {
 		return "", err
 	}
-	before, err := l.atCentral()
-	if err != nil {
-		return "", err
-	}
 	if err := l.Link(ctx, false); err != nil {
 		return "", err
 	}
 	if _, err := l.see(ctx, "no-network", unreachable); err != nil {
+		return "", err
+	}
+	before, err := l.atCentral() // what was on its way has come
+	if err != nil {
 		return "", err
 	}
 	if err := l.insert(ctx, openCard); err != nil {
@@ -231,12 +241,17 @@ func cutPower(ctx context.Context, l *lab) (string, error) {
 	if _, err := l.held(ctx, before.Held); err != nil {
 		return "", err
 	}
-	is, err := l.fileSystem()
-	if err != nil {
+	var is int64
+	if err := l.until(ctx, func() (err error) { // it grows while it is used, and says so on the disk later
+		if is, err = l.fileSystem(); err != nil {
+			return err
+		}
+		if p, _, err := l.partition(image.Data); err != nil || is <= was || is < p.Size()-8*mib || p.Size() < grown/2 {
+			return fmt.Errorf("the file system has %d MiB, %d before, on a partition of %d: %w", is/mib, was/mib, p.Size()/mib, err)
+		}
+		return nil
+	}); err != nil {
 		return "", err
-	}
-	if p, _, err := l.partition(image.Data); err != nil || is <= was || is < p.Size()-8*mib || p.Size() < grown/2 {
-		return "", fmt.Errorf("the file system has %d MiB, %d before, on a partition of %d: %w", is/mib, was/mib, p.Size()/mib, err)
 	}
 	alarms, err := l.rig.Central("kiosk", "show", rig.KioskID)
 	if err == nil && strings.Contains(alarms, "quarantine") {
@@ -264,7 +279,7 @@ func rotten(ctx context.Context, l *lab) (string, error) {
 	// The entry of slot b is counted full again when the kiosk has said that it is ready.
 	var list []string
 	err := l.until(ctx, func() (err error) {
-		if list, err = l.entries(ctx); err == nil && !slices.Contains(list, "latchkey-b+3.conf") {
+		if list, err = l.entries(ctx); err == nil && (len(list) != 2 || !slices.Contains(list, "latchkey-b+3.conf")) { // for a moment, both its names are there
 			err = fmt.Errorf("the boot entries are %q", list)
 		}
 		return err
@@ -292,16 +307,19 @@ func loseData(ctx context.Context, l *lab) (string, error) {
 	if err := l.write(image.Data, b); err != nil {
 		return "", err
 	}
-	if err := l.powerOn(ctx); err != nil {
+	// It restarts when central has answered, and not before: without a network the screen stays for as long as it takes to look.
+	if err := errors.Join(l.powerOn(ctx), l.Link(ctx, false)); err != nil {
 		return "", err
 	}
 	if _, err := l.see(ctx, "data-lost", "Its storage has failed"); err != nil {
 		return "", err
 	}
-	if err := l.Await(ctx, "RESET", 1); err != nil {
+	if n := l.Seen("RESET"); n > 0 {
+		return "", fmt.Errorf("it has restarted %d times before central was told", n)
+	}
+	if err := errors.Join(l.Link(ctx, true), l.Await(ctx, "RESET", 1)); err != nil {
 		return "", err
 	}
-	// It restarts when central has answered, and not before.
 	if _, err := l.rig.Central("kiosk", "new-log", rig.KioskID); err != nil {
 		return "", err
 	}

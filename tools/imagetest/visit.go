@@ -30,6 +30,7 @@ const (
 	unreachable = "The service cannot be reached"
 	notLocked   = "Your smartcard is not locked"
 	takenOut    = "Your card was taken out"
+	unreadable  = "We cannot read this card"
 	noReader    = "Its card reader is not connected"
 )
 
@@ -186,7 +187,7 @@ func (l *lab) atCentral() (k kiosk, err error) {
 	return k, errors.New("central does not know the kiosk")
 }
 
-// until asks central again and again.
+// until asks again and again, for as long as the machine is there.
 func (l *lab) until(ctx context.Context, wanted func() error) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -198,6 +199,8 @@ func (l *lab) until(ctx context.Context, wanted func() error) error {
 		select {
 		case <-ctx.Done():
 			return err
+		case <-l.Ended():
+			return fmt.Errorf("%w; before that: %w", l.Death(), err)
 		case <-tick.C:
 		}
 	}
@@ -286,6 +289,9 @@ func (l *lab) provisioning(kiosk, language string) (string, error) {
 	settings, file := filepath.Join(l.dir, "settings.toml"), filepath.Join(l.dir, fmt.Sprintf("setup-%d.toml", l.files))
 	text := fmt.Sprintf("central = %q\nenrol = %q\nhelp = \"Call extension 4050.\"\nlanguage = %q\ntime_zone = \"UTC\"\n[network]\nmode = \"dhcp\"\n",
 		rig.GuestURL(l.rig.Network.Addr()), rig.GuestURL(l.rig.Web.Addr()), language)
+	if l.ntp != "" {
+		text += fmt.Sprintf("ntp = [%q]\n", l.ntp)
+	}
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return "", err
 	}

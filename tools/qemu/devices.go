@@ -197,7 +197,7 @@ func (m *Machine) AwaitConsole(ctx context.Context, wanted func(log string) bool
 		case <-ctx.Done():
 			return log, fmt.Errorf("qemu: wait for the serial console: %w; it ends with:\n%s", ctx.Err(), m.LastLines(10))
 		case <-m.ended:
-			return log, fmt.Errorf("qemu: the machine has ended; its serial console ends with:\n%s", m.LastLines(10))
+			return log, fmt.Errorf("%w; its serial console ends with:\n%s", m.death, m.LastLines(10))
 		case <-look.C:
 		}
 	}

@@ -9,6 +9,7 @@ package qemu
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ type Config struct {
 	Pi     bool
 	Tree   string
 	Screen image.Point    // its size, in pixels
+	Clock  string         // what its clock chip says when it starts, as 2020-01-01T00:00:00 in UTC; "" is this machine's time
 	Lines  map[int]string // names of the lines of its GPIO chip, 0 to 7, as a device tree gives them
 	Args   []string       // more of QEMU's command line
 }
@@ -60,7 +62,7 @@ const Memory = 512
 // least that Debian's kernel boots on.
 var (
 	machine = []string{
-		"-nodefaults", "-no-user-config", "-display", "none", "-rtc", "base=utc", "-action", "watchdog=reset",
+		"-nodefaults", "-no-user-config", "-display", "none", "-action", "watchdog=reset",
 		"-chardev", "stdio,id=console,signal=off",
 	}
 	virt = []string{
@@ -69,6 +71,21 @@ var (
 		"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent", "-serial", "chardev:console",
 	}
 )
+
+// longTemp is the longest path of a folder for temporary files that leaves room for unix sockets below a machine's: those take 107 bytes (unix(7)).
+const longTemp = 40
+
+// Folder makes a folder for machines and what they need: in the one for temporary files, or in /tmp where that has a long path.
+func Folder() (string, error) {
+	in := os.TempDir()
+	if len(in) > longTemp {
+		in = "/tmp"
+	}
+	return os.MkdirTemp(in, "vm-")
+}
+
+// startPatience is how long QEMU may take to listen.
+const startPatience = 2 * time.Minute
 
 // Machine is a running machine. Close it.
 type Machine struct {
@@ -82,6 +99,7 @@ type Machine struct {
 	qmp     *qmp
 	serial  io.WriteCloser // into the serial console
 	ended   chan struct{}
+	death   error // how it ended, once it has
 	log     *os.File
 
 	close sync.Once
@@ -94,6 +112,7 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 	}
 	m := &Machine{Size: c.Screen, dir: c.Dir, ended: make(chan struct{})}
 	args := append([]string{}, machine...)
+	args = append(args, "-rtc", "base="+cmp.Or(c.Clock, "utc"))
 	if c.Pi {
 		args = append(args, c.pi()...)
 	} else {
@@ -140,11 +159,16 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 	go func() {
 		defer close(m.ended)
 		_ = m.command.Wait()
+		m.death = fmt.Errorf("qemu: it has ended (%v), and said %q", m.command.ProcessState, strings.TrimSpace(complaint.String()))
 	}()
+	ctx, stop := context.WithTimeout(ctx, startPatience)
+	defer stop()
 	defer func() {
 		if err != nil {
 			m.Close()
-			err = fmt.Errorf("%w: it said %q", err, strings.TrimSpace(complaint.String()))
+			if !errors.Is(err, m.death) {
+				err = fmt.Errorf("%w: %w", err, m.death)
+			}
 		}
 	}()
 	conn, err := m.dial(ctx, "qmp")
@@ -174,7 +198,7 @@ func (m *Machine) dial(ctx context.Context, name string) (net.Conn, error) {
 		}
 		select {
 		case <-m.ended:
-			return nil, errors.New("qemu: it ended as it began")
+			return nil, m.death
 		case <-ctx.Done():
 			return nil, fmt.Errorf("qemu: %w", ctx.Err())
 		case <-look.C:
@@ -203,15 +227,41 @@ func (m *Machine) nameLines(ctx context.Context, names map[int]string) (string, 
 
 // Execute has QEMU perform a command of its protocol. into is nil for an answer that says nothing.
 func (m *Machine) Execute(ctx context.Context, command string, arguments, into any) error {
-	return m.qmp.execute(ctx, command, arguments, into)
+	return m.orDeath(ctx, m.qmp.execute(ctx, command, arguments, into))
 }
+
+// orDeath says how QEMU has ended where err is that it has.
+func (m *Machine) orDeath(ctx context.Context, err error) error {
+	if !errors.Is(err, errEnded) {
+		return err
+	}
+	select {
+	case <-m.ended:
+		return fmt.Errorf("%w: %w", err, m.death)
+	case <-ctx.Done():
+		return err
+	}
+}
+
+// OnWatchdog is what QEMU does when the machine's watchdog has fired: "reset", which it does from the start, or "none".
+func (m *Machine) OnWatchdog(ctx context.Context, action string) error {
+	return m.Execute(ctx, "watchdog-set-action", struct {
+		Action string `json:"action"`
+	}{action}, nil)
+}
+
+// Ended is closed when the machine is no more; Death says how then.
+func (m *Machine) Ended() <-chan struct{} { return m.ended }
+
+// Death is how it ended.
+func (m *Machine) Death() error { return m.death }
 
 // Seen is how many events of a name there were, such as RESET or WATCHDOG.
 func (m *Machine) Seen(event string) int { return m.qmp.seen(event) }
 
 // Await waits until there were n events of a name.
 func (m *Machine) Await(ctx context.Context, event string, n int) error {
-	return m.qmp.await(ctx, event, n)
+	return m.orDeath(ctx, m.qmp.await(ctx, event, n))
 }
 
 // ConsoleLog is what came over the machine's serial console: the kernel, and what the guest writes there.

@@ -3,8 +3,8 @@ package qemu
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 )
@@ -42,13 +42,24 @@ type answer struct {
 	Event
 }
 
+// errEnded: the connection has.
+var errEnded = errors.New("qemu: it no longer answers")
+
 func newQMP(ctx context.Context, conn net.Conn) (*qmp, error) {
 	q := &qmp{conn: conn, encoder: json.NewEncoder(conn), more: make(chan struct{})}
 	decoder := json.NewDecoder(conn)
 	var greeting struct {
 		QMP json.RawMessage `json:"QMP"`
 	}
-	if err := decoder.Decode(&greeting); err != nil || greeting.QMP == nil {
+	hangUp := context.AfterFunc(ctx, func() { conn.Close() })
+	err := decoder.Decode(&greeting)
+	if err == nil && greeting.QMP == nil {
+		err = errors.New("it says something else")
+	}
+	if !hangUp() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("qemu: it does not greet: %w", err)
 	}
@@ -63,10 +74,7 @@ func (q *qmp) read(decoder *json.Decoder) {
 		q.mu.Lock()
 		switch {
 		case err != nil:
-			if err == io.EOF {
-				err = fmt.Errorf("qemu: it has ended: %w", io.ErrUnexpectedEOF)
-			}
-			q.ended = err
+			q.ended = fmt.Errorf("%w: %w", errEnded, err)
 			for _, waiting := range q.answers {
 				close(waiting)
 			}
@@ -92,10 +100,12 @@ func (q *qmp) execute(ctx context.Context, command string, arguments, into any) 
 	q.mu.Lock()
 	err := q.ended
 	if err == nil {
-		err = q.encoder.Encode(struct {
+		if err = q.encoder.Encode(struct {
 			Execute   string `json:"execute"`
 			Arguments any    `json:"arguments,omitempty"`
-		}{command, arguments})
+		}{command, arguments}); err != nil {
+			err = fmt.Errorf("%w: %w", errEnded, err)
+		}
 	}
 	if err == nil {
 		q.answers = append(q.answers, got)

@@ -57,7 +57,7 @@ func (m *Machine) Look(ctx context.Context, wanted func(image.Image) error) (ima
 		case <-ctx.Done():
 			return last, why
 		case <-m.ended:
-			return last, fmt.Errorf("qemu: the machine has ended; before that: %w", why)
+			return last, fmt.Errorf("%w; before that: %w", m.death, why)
 		case <-time.After(max(lookEvery, lookRest*took)):
 		}
 	}

@@ -57,8 +57,9 @@ device = "/dev/watchdog"
 timeout = %q
 `
 
-// watchdogTime is how long the watchdog waits: i6300esb takes whole seconds, and fires after one half of them twice.
-const watchdogTime = 8 * time.Second
+// watchdogTime is how long the watchdog waits: i6300esb takes whole seconds, and fires after one half of them twice. A machine whose processors
+// are others' for a while is to be none that has stopped.
+const watchdogTime = 16 * time.Second
 
 const kioskFile = `central = "https://192.0.2.1:8443"
 central_ca = "central-ca.pem"

@@ -23,6 +23,7 @@ import (
 
 	"latchkey/tools/qemu"
 	"latchkey/tools/qemu/letters"
+	"latchkey/tools/tally"
 )
 
 func main() {
@@ -61,11 +62,14 @@ type lab struct {
 	tapped time.Time
 }
 
-// patience is how long one thing is waited for. The machine is slow where two processors are shared.
-const patience = 60 * time.Second
+// patience is how long one check may take. The machine is slow where processors are shared; what is well takes seconds.
+const patience = 10 * time.Minute
+
+// lookPatience is how long the reason why one failed is looked for.
+const lookPatience = 30 * time.Second
 
 func run(ctx context.Context, bin string, out io.Writer) error {
-	dir, err := os.MkdirTemp("", "vm-test-")
+	dir, err := qemu.Folder()
 	if err != nil {
 		return err
 	}
@@ -89,20 +93,14 @@ func run(ctx context.Context, bin string, out io.Writer) error {
 		{"release", release, qemu.Panel, false, checks},
 		{"backports", backports, qemu.Panel.Mul(2), true, largeChecks},
 	}
-	made, passed := 0, 0
+	count := tally.New(out)
 	for _, m := range machines {
 		l := &lab{font: font, pictures: pictures, out: out, large: m.large, name: m.name}
-		n, err := m.run(ctx, l, filepath.Join(dir, m.name))
-		if err != nil {
+		if err := m.run(ctx, l, filepath.Join(dir, m.name), count); err != nil {
 			return err
 		}
-		made, passed = made+len(m.checks), passed+n
 	}
-	fmt.Fprintf(out, "vm-test: %d checks, %d passed\n", made, passed)
-	if passed < made {
-		return fmt.Errorf("a check failed, and those after it on its machine were not made; pictures are in %s", pictures)
-	}
-	return nil
+	return count.Close("vm-test", pictures)
 }
 
 // machine is one of those that the checks are made on.
@@ -114,29 +112,29 @@ type machine struct {
 	checks []check
 }
 
-// run makes the checks until one fails, and returns how many passed.
-func (m machine) run(ctx context.Context, l *lab, dir string) (passed int, err error) {
+// run makes the checks until one fails.
+func (m machine) run(ctx context.Context, l *lab, dir string, count *tally.Tally) (err error) {
 	l.Machine, err = qemu.Start(ctx, qemu.Config{Dir: dir, Kernel: m.boots.kernel, Initrd: m.boots.initrd, Screen: m.screen,
 		Append: fmt.Sprintf("console=ttyAMA0 panic=-1 consoleblank=%d", blankAfter), Lines: map[int]string{caseLine: "CASE"}})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer l.Close()
-	for _, c := range m.checks {
+	for n, c := range m.checks {
 		began := time.Now()
 		said, err := l.try(ctx, c)
 		if ctx.Err() != nil {
-			return passed, ctx.Err()
+			return ctx.Err()
 		}
 		if err != nil {
-			fmt.Fprintf(l.out, "FAIL  %s: %v\n", c.name, err)
+			count.Failed(c.name, err, time.Since(began))
 			l.explain(ctx)
-			break // those after it build on it
+			count.Left(len(m.checks) - n - 1) // they build on it
+			break
 		}
-		passed++
-		fmt.Fprintf(l.out, "ok    %s%s (%.1f s)\n", c.name, said, time.Since(began).Seconds())
+		count.Passed(c.name, said, time.Since(began))
 	}
-	return passed, nil
+	return nil
 }
 
 func (l *lab) try(ctx context.Context, c check) (string, error) {
@@ -147,7 +145,7 @@ func (l *lab) try(ctx context.Context, c check) (string, error) {
 
 // explain shows what somebody who has to know why would look at.
 func (l *lab) explain(ctx context.Context) {
-	ctx, stop := context.WithTimeout(ctx, patience/10)
+	ctx, stop := context.WithTimeout(ctx, lookPatience)
 	defer stop()
 	if picture, err := l.Screen(ctx); err == nil {
 		_ = l.keep(picture, "failed")
