@@ -145,6 +145,9 @@ func kioskDisable(o *options) *cobra.Command {
 		Short: "Serve a kiosk no longer, from this moment",
 		Long: `Serve a kiosk no longer, from this moment.
 
+An enrolment code of its that nobody has used is void, also one in a provisioning file. For a kiosk that has not enrolled yet that is all,
+and its name can be given again.
+
 Cards that were unlocked there may still have a PUK that it was given: it is said how many, and "central card list
 --exposed" lists them. Such a card is out of danger when its PUK was replaced at other kiosks, or, if its kind of PUK
 does not rotate, when it was given another secret and that was imported with --reissued.
@@ -161,7 +164,13 @@ central runs, no kiosk is served.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s disabled; cards exposed by it: %d\n", args[0], r.JSON200.Exposed)
+			d := r.JSON200
+			if d.Enrolled {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s disabled; cards exposed by it: %d\n", args[0], d.Exposed)
+			}
+			if d.CodeVoided {
+				fmt.Fprintf(cmd.OutOrStdout(), "the enrolment code of %s, which nobody had used, is void\n", args[0])
+			}
 			return nil
 		},
 	}

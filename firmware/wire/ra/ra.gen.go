@@ -199,6 +199,12 @@ type Cosigned struct {
 
 // Disabled defines model for Disabled.
 type Disabled struct {
+	// CodeVoided It had an enrolment code that nobody had used. No code of its is good any more.
+	CodeVoided bool `json:"code_voided"`
+
+	// Enrolled There was such a kiosk; if not, there was a code for one, and its name can be given.
+	Enrolled bool `json:"enrolled"`
+
 	// Exposed Cards that may still have a PUK which the kiosk was given.
 	Exposed int `json:"exposed"`
 }
@@ -1185,7 +1191,7 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
 	ConfirmKiosk(ctx context.Context, name Name, body ConfirmKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DisableKiosk Serves a kiosk no longer, from this moment and for good.
+	// DisableKiosk Serves a kiosk no longer, from this moment and for good, and makes its enrolment code worthless.
 	//
 	// Corresponds with POST /v1/kiosks/{name}/disable (the `DisableKiosk` operationId).
 	DisableKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1830,7 +1836,7 @@ func (c *Client) ConfirmKiosk(ctx context.Context, name Name, body ConfirmKioskJ
 	return c.Client.Do(req)
 }
 
-// DisableKiosk Serves a kiosk no longer, from this moment and for good.
+// DisableKiosk Serves a kiosk no longer, from this moment and for good, and makes its enrolment code worthless.
 //
 // Corresponds with POST /v1/kiosks/{name}/disable (the `DisableKiosk` operationId).
 func (c *Client) DisableKiosk(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4202,7 +4208,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/kiosks/{name}/confirm (the `ConfirmKiosk` operationId).
 	ConfirmKioskWithResponse(ctx context.Context, name Name, body ConfirmKioskJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmKioskResponse, error)
 
-	// DisableKioskWithResponse Serves a kiosk no longer, from this moment and for good.
+	// DisableKioskWithResponse Serves a kiosk no longer, from this moment and for good, and makes its enrolment code worthless.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6717,7 +6723,7 @@ func (c *ClientWithResponses) ConfirmKioskWithResponse(ctx context.Context, name
 	return ParseConfirmKioskResponse(rsp)
 }
 
-// DisableKioskWithResponse Serves a kiosk no longer, from this moment and for good.
+// DisableKioskWithResponse Serves a kiosk no longer, from this moment and for good, and makes its enrolment code worthless.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8348,7 +8354,7 @@ type ServerInterface interface {
 	// ConfirmKiosk Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
 	// (POST /v1/kiosks/{name}/confirm)
 	ConfirmKiosk(w http.ResponseWriter, r *http.Request, name Name)
-	// DisableKiosk Serves a kiosk no longer, from this moment and for good.
+	// DisableKiosk Serves a kiosk no longer, from this moment and for good, and makes its enrolment code worthless.
 	// (POST /v1/kiosks/{name}/disable)
 	DisableKiosk(w http.ResponseWriter, r *http.Request, name Name)
 	// GiveUpKiosk After a restore, waits no longer for a kiosk to send its journal.
@@ -11625,7 +11631,7 @@ type StrictServerInterface interface {
 	// ConfirmKiosk Serves an enrolled kiosk, if the fingerprint that its screen shows is that of its key.
 	// (POST /v1/kiosks/{name}/confirm)
 	ConfirmKiosk(ctx context.Context, request ConfirmKioskRequestObject) (ConfirmKioskResponseObject, error)
-	// DisableKiosk Serves a kiosk no longer, from this moment and for good.
+	// DisableKiosk Serves a kiosk no longer, from this moment and for good, and makes its enrolment code worthless.
 	// (POST /v1/kiosks/{name}/disable)
 	DisableKiosk(ctx context.Context, request DisableKioskRequestObject) (DisableKioskResponseObject, error)
 	// GiveUpKiosk After a restore, waits no longer for a kiosk to send its journal.

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/api"
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/ledger"
@@ -296,6 +297,23 @@ func TestAnEnrolmentCodeIsGoodOnce(t *testing.T) {
 	wants(t, err, wire.CodeEnrolmentInvalid)
 	_, err = ask(second, csr)
 	must(t, err)
+
+	// The RA disables what has lost its file, whether the code in it was used or not: nobody gets a certificate for it any more.
+	disable := func(name string) {
+		t.Helper()
+		_, err := office.DisableKiosk(ctx, f.server.Store, profiles.Set{}, name, "alice", f.now())
+		must(t, err)
+	}
+	lost := f.code("k5")
+	disable("k5")
+	_, err = ask(lost, csr)
+	wants(t, err, wire.CodeEnrolmentInvalid)
+	third := f.code("k1")
+	disable("k1")
+	for _, void := range []wire.Secret{second, third} {
+		_, err = ask(void, csr)
+		wants(t, err, wire.CodeEnrolmentInvalid)
+	}
 
 	late := f.code("k2")
 	f.clock.Add(int64(office.EnrolmentValidity))

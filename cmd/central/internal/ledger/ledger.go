@@ -38,6 +38,7 @@ const (
 
 	KioskEnrolling    Kind = "kiosk-enrolling"     // an enrolment code was made
 	KioskEnrolled     Kind = "kiosk-enrolled"      // a kiosk used it; inert until it is confirmed
+	KioskCodeVoid     Kind = "kiosk-code-void"     // nobody had, and nobody can any more
 	KioskConfirmed    Kind = "kiosk-confirmed"     // its key's fingerprint was
 	KioskNotConfirmed Kind = "kiosk-not-confirmed" // another fingerprint was typed
 	KioskRenewed      Kind = "kiosk-renewed"       // it was given a new certificate

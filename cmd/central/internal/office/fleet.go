@@ -56,19 +56,34 @@ func AddKiosk(ctx context.Context, s store.Store, name string, kind store.KioskK
 	return kioskOf(k, 0), err
 }
 
-// DisableKiosk serves a kiosk no longer, and counts the cards that it exposes.
-func DisableKiosk(ctx context.Context, s store.Store, set profiles.Set, name, by string, now time.Time) (ra.Disabled, error) {
-	err := s.Update(ctx, func(tx *store.Tx) error {
-		err := tx.DisableKiosk(name)
-		if errors.Is(err, store.ErrNotFound) {
-			return refuse("there is no kiosk %s: \"central kiosk list\" names them", name)
+// DisableKiosk serves a kiosk no longer, makes its enrolment code worthless, and counts the cards that it exposes. Of one that has not
+// enrolled yet the code is all there is.
+func DisableKiosk(ctx context.Context, s store.Store, set profiles.Set, name, by string, now time.Time) (d ra.Disabled, err error) {
+	err = s.Update(ctx, func(tx *store.Tx) error {
+		d = ra.Disabled{}
+		var err error
+		if d.CodeVoided, err = tx.VoidEnrolmentsOf(name); err != nil {
+			return err
 		}
-		return errors.Join(err, tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskDisabled, Kiosk: name, By: by}))
+		if d.CodeVoided {
+			if err := tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskCodeVoid, Kiosk: name, By: by}); err != nil {
+				return err
+			}
+		}
+		switch err := tx.DisableKiosk(name); {
+		case errors.Is(err, store.ErrNotFound) && d.CodeVoided:
+			return nil
+		case errors.Is(err, store.ErrNotFound):
+			return refuse("there is no kiosk %s: \"central kiosk list\" names them", name)
+		case err != nil:
+			return err
+		}
+		d.Enrolled = true
+		return tx.AppendEvent(ledger.Event{At: now, Kind: ledger.KioskDisabled, Kiosk: name, By: by})
 	})
-	if err != nil {
-		return ra.Disabled{}, err
+	if err != nil || !d.Enrolled {
+		return d, err
 	}
-	var d ra.Disabled
 	err = s.View(ctx, func(tx *store.Tx) error {
 		list, err := exposures(tx, set)
 		d.Exposed = 0

@@ -59,6 +59,34 @@ func (t *Tx) UseEnrolment(e Enrolment) error {
 	return nil
 }
 
+// VoidEnrolmentsOf makes every code of a kiosk's worthless, and tells whether there was one that nobody had used. Each is taken by its own key,
+// too: a kiosk that is just using it has done so before, or is refused.
+func (t *Tx) VoidEnrolmentsOf(kiosk string) (unused bool, err error) {
+	var macs [][]byte
+	err = t.rows(keys{kioskKey(kiosk)}, `SELECT code_mac FROM enrolments WHERE kiosk = $1`, []any{kiosk}, func(scan func(...any) error) error {
+		var mac []byte
+		err := scan(&mac)
+		macs = append(macs, mac)
+		return err
+	})
+	for _, mac := range macs {
+		if err != nil {
+			break
+		}
+		var key []byte
+		switch err = t.row(keys{kioskKey(kiosk), enrolmentKey(mac)}, `DELETE FROM enrolments WHERE code_mac = $1 RETURNING key_sha256`, []any{mac}, &key); {
+		case errors.Is(err, ErrNotFound):
+			err = nil // another was made in its place
+		case err == nil:
+			unused = unused || key == nil
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("void enrolments of %s: %w", kiosk, err)
+	}
+	return unused, nil
+}
+
 // VoidEnrolments makes every code worthless.
 func (t *Tx) VoidEnrolments() error {
 	if err := t.exec(keys{everything}, `DELETE FROM enrolments`); err != nil {

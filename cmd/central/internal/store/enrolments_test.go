@@ -59,8 +59,34 @@ func testEnrolmentsAndKiosksComeBack(t *testing.T, another func() Store) {
 	k.Log, k.LogFrom, k.Shown = 2, -1, ledger.Shown{} // what was shown of the journal before counts no more
 	update(t, s, func(tx *Tx) error { return tx.SetKioskLog(k) })
 	check()
+	other := Enrolment{CodeMAC: []byte("another kiosk's"), Kiosk: "k2", Kind: KindKiosk, MadeAt: 1, ExpiresAt: 2}
+	update(t, s, func(tx *Tx) error { return tx.AddEnrolment(other) })
+	void := func(kiosk string, want bool) {
+		t.Helper()
+		update(t, s, func(tx *Tx) error {
+			if unused, err := tx.VoidEnrolmentsOf(kiosk); err != nil || unused != want {
+				t.Errorf("there was an unused code of %s: %t, %v", kiosk, unused, err)
+			}
+			return nil
+		})
+	}
+	void("k1", false) // it was used
+	err := s.View(context.Background(), func(tx *Tx) error {
+		if _, err := tx.Enrolment(e.CodeMAC); !errors.Is(err, ErrNotFound) {
+			t.Errorf("a void code: %v", err)
+		}
+		_, err := tx.Enrolment(other.CodeMAC)
+		return err
+	})
+	if err != nil {
+		t.Errorf("another kiosk's code: %v", err)
+	}
+	void("k2", true)
+	void("k2", false)
+	e.CodeMAC, e.Key, e.Certificate = []byte("the last"), [32]byte{}, nil
+	update(t, s, func(tx *Tx) error { return tx.AddEnrolment(e) })
 	update(t, s, func(tx *Tx) error { return tx.VoidEnrolments() })
-	err := s.View(context.Background(), func(tx *Tx) error { _, err := tx.Enrolment(e.CodeMAC); return err })
+	err = s.View(context.Background(), func(tx *Tx) error { _, err := tx.Enrolment(e.CodeMAC); return err })
 	if !errors.Is(err, ErrNotFound) {
 		t.Errorf("a void code: %v", err)
 	}
