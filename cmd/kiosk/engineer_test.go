@@ -137,7 +137,7 @@ func TestTheExportIsAboutNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	said, err := e.do(ui.ActExport{})
+	said, err := exported(t, e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestTheExportIsAboutNobody(t *testing.T) {
 	if err := os.RemoveAll(stick); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.do(ui.ActExport{}); err == nil || !strings.Contains(err.Error(), "is the stick in") {
+	if _, err := exported(t, e); err == nil || !strings.Contains(err.Error(), "is the stick in") {
 		t.Error(err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // forgets is within what time after the last walk a program has forgotten its secrets: what nothing refers to is freed every 20 s, what is
 // in a pool at the second time, and what is in the buffers of a connection after that is closed.
-const forgets = 3 * time.Minute
+const forgets = 5 * time.Minute
 
 // memories waits until no secret stands in the memory of kiosk and central, but for central's living ones: the keys that it works with. A
 // kiosk with a card maker's module in it is left out: that copies into memory of C's.

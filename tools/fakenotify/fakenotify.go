@@ -103,7 +103,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v2/notifications/email", func(w http.ResponseWriter, r *http.Request) { s.take(w, r, "email", s.EmailTemplate) })
 	mux.HandleFunc("POST /v2/notifications/sms", func(w http.ResponseWriter, r *http.Request) { s.take(w, r, "sms", s.SMSTemplate) })
-	s.server = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second}
+	s.server = &http.Server{Handler: mux, ReadTimeout: time.Minute}
 	go func() {
 		defer close(s.served)
 		s.server.Serve(s.listener)

@@ -202,7 +202,7 @@ func (p *process) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(startPatience):
 		p.kill()
 	}
 	p.cmd = nil
