@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/delivery"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/firmware/wire"
@@ -200,6 +201,60 @@ func TestFailedDelivery(t *testing.T) {
 	w.mail.refuse(true)
 	k.refused(v.path("code"), wire.SendCodeRequest{Channel: "email"}, wire.CodeDeliveryFailed)
 	v.check() // the code that was sent still holds
+}
+
+// A mail host that knows no such addressee, or takes messages and then refuses them, is not asked without end: what it was asked is
+// counted by the hour, though not against the case, since its holder has got nothing.
+func TestWhatTheMailHostRefusesIsCountedByTheHour(t *testing.T) {
+	t.Parallel()
+	for name, refuse := range map[string]func(m *mailbox, is bool){
+		"the addressee": func(m *mailbox, is bool) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.knows = func(string) bool { return !is }
+		},
+		"the message": (*mailbox).refuse,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(p *cases.Policy) { p.CardSends = 4 })
+			k := w.kiosk("k1")
+			v := k.begin(w.card)
+			v.prove()
+			refuse(w.mail, true)
+			for range 4 {
+				k.refused(v.path("code"), wire.SendCodeRequest{Channel: "email"}, wire.CodeDeliveryFailed)
+			}
+			for range 3 {
+				if p := k.refused(v.path("code"), wire.SendCodeRequest{Channel: "email"}, wire.CodeRateLimited); p.RetryAt == nil {
+					t.Error("it is not said when it may be asked again")
+				}
+			}
+			if name == "the addressee" && w.mail.asked != 4 {
+				t.Errorf("the host was asked %d times", w.mail.asked)
+			}
+			refuse(w.mail, false)
+			w.pass(cases.RateWindow)
+			v = k.begin(w.card)
+			v.prove()
+			if s := v.sendCode(); s.SendsLeft != 2 {
+				t.Errorf("what was refused used up sends: %+v", s)
+			}
+		})
+	}
+}
+
+// While the mail host cannot be reached nobody is told anything, and holders are not made to wait an hour once it is back.
+func TestAMailHostThatIsAwayUsesUpNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(p *cases.Policy) { p.CardSends = 4 })
+	k := w.kiosk("k1")
+	v := k.begin(w.card)
+	v.prove()
+	w.mail.gone()
+	for range 10 {
+		k.refused(v.path("code"), wire.SendCodeRequest{Channel: "email"}, wire.CodeDeliveryFailed)
+	}
 }
 
 // A message is on its way: the same request is told to wait, and is answered once it is there. If whoever sent it is gone,

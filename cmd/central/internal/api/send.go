@@ -44,9 +44,9 @@ func (s *routes) SendCode(ctx context.Context, r wire.SendCodeRequestObject) (wi
 	if way == nil {
 		return s.kept(ctx, a, repeated)
 	}
-	state, err := s.Outbox.Deliver(ctx, way.message, func(tx *store.Tx, _ store.Message) error {
+	state, err := s.Outbox.Deliver(ctx, way.message, func(tx *store.Tx, _ store.Message, asked bool) error {
 		st := &step{Server: s.Server, tx: tx, rq: rq, now: s.now(), caseID: a.caseID}
-		return st.unbook(way)
+		return st.unbook(way, asked)
 	})
 	if err != nil {
 		return nil, err
@@ -155,14 +155,17 @@ func (st *step) book(channel string) (*sending, error) {
 	return way, err
 }
 
-// unbook takes the send back.
-func (st *step) unbook(way *sending) error {
+// unbook takes the send back: of the case's few, since its holder has got nothing, and of those by the hour if nobody was asked to take it.
+func (st *step) unbook(way *sending, asked bool) error {
 	c, err := st.tx.Case(way.out.ID)
 	if err != nil {
 		return err
 	}
 	c.Unsend(st.now, way.before, way.mac)
-	return errors.Join(st.tx.SetCase(c), st.tx.RemoveSend(c, way.at), st.event(ledger.CodeUnsent, c.Card, string(wire.CodeDeliveryFailed)))
+	if !asked {
+		err = st.tx.RemoveSend(c, way.at)
+	}
+	return errors.Join(err, st.tx.SetCase(c), st.event(ledger.CodeUnsent, c.Card, string(wire.CodeDeliveryFailed)))
 }
 
 // GetCode tells what became of the code that was sent last: a message can come back after it was taken.

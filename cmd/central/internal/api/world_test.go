@@ -63,8 +63,11 @@ func (r run) Run() int {
 type mailbox struct {
 	mu      sync.Mutex
 	refuses bool
-	hold    chan struct{} // if not nil, a message is taken only when it is closed
-	holding chan struct{} // told of every message that is held
+	knows   func(address string) bool // nil: it knows everybody
+	asked   int                       // for an addressee it does not know
+	gone    func()                    // from now on nobody listens
+	hold    chan struct{}             // if not nil, a message is taken only when it is closed
+	holding chan struct{}             // told of every message that is held
 	bodies  []string
 }
 
@@ -72,7 +75,16 @@ func (m *mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return m, nil }
 func (m *mailbox) Reset()                                      {}
 func (m *mailbox) Logout() error                               { return nil }
 func (m *mailbox) Mail(string, *smtp.MailOptions) error        { return nil }
-func (m *mailbox) Rcpt(string, *smtp.RcptOptions) error        { return nil }
+
+func (m *mailbox) Rcpt(to string, _ *smtp.RcptOptions) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.knows != nil && !m.knows(to) {
+		m.asked++
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "nobody of that name"}
+	}
+	return nil
+}
 
 func (m *mailbox) Data(r io.Reader) error {
 	m.mu.Lock()
@@ -160,6 +172,7 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 	host.Domain = "localhost"
 	go host.Serve(ml)
 	t.Cleanup(func() { host.Close() })
+	w.mail.gone = func() { host.Close() }
 
 	if err := config.Init(filepath.Join(w.dir, "central")); err != nil {
 		t.Fatal(err)

@@ -72,10 +72,10 @@ func newMailHost(c config.SMTP) (*mailHost, error) {
 func (e *mailHost) carry(ctx context.Context, l letter) (reference string, err error) {
 	m := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	if err := m.From(e.from); err != nil {
-		return "", &Failure{Why: "the sender's address cannot be used"}
+		return "", &Failure{Why: "the sender's address cannot be used", Unasked: true}
 	}
 	if err := m.To(string(l.to.Reveal())); err != nil {
-		return "", &Failure{Why: "the holder's address cannot be used"}
+		return "", &Failure{Why: "the holder's address cannot be used", Unasked: true}
 	}
 	m.Subject(l.subject)
 	m.SetMessageIDWithValue(l.id + "@" + e.domain)
@@ -117,7 +117,7 @@ func (e *mailHost) hand(ctx context.Context, m *mail.Msg) error {
 	}
 	c, err := e.open(ctx)
 	if err != nil {
-		return &Failure{Why: "reach mail host: " + err.Error(), Later: true}
+		return &Failure{Why: "reach mail host: " + err.Error(), Later: true, Unasked: true}
 	}
 	if _, err := c.send(ctx, m); err != nil {
 		c.end()

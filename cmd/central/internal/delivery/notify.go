@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"time"
@@ -82,17 +83,18 @@ func (n notifyWay) carry(ctx context.Context, l letter) (reference string, err e
 	defer clear(body)
 	rq, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url+"/v2/notifications/"+n.kind, bytes.NewReader(body))
 	if err != nil {
-		return "", &Failure{Why: "notify.url cannot be used"}
+		return "", &Failure{Why: "notify.url cannot be used", Unasked: true}
 	}
 	token, err := n.token()
 	if err != nil {
-		return "", &Failure{Why: "notify's API key cannot be used"}
+		return "", &Failure{Why: "notify's API key cannot be used", Unasked: true}
 	}
 	rq.Header.Set("Authorization", "Bearer "+token)
 	rq.Header.Set("Content-Type", "application/json")
 	resp, err := n.client.Do(rq)
 	if err != nil {
-		return "", &Failure{Why: "reach notify: " + plain(err), Later: true}
+		var dial *net.OpError
+		return "", &Failure{Why: "reach notify: " + plain(err), Later: true, Unasked: errors.As(err, &dial) && dial.Op == "dial"}
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

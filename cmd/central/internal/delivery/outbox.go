@@ -59,6 +59,9 @@ type carrier interface {
 type Failure struct {
 	Why   string
 	Later bool // it may well be taken later
+	// Unasked: it did not come to asking the other side. A send that failed so is not counted; one that was asked for is counted by the hour,
+	// since the question may have come with the message, or its addressee, and could be put without end.
+	Unasked bool
 }
 
 func (f *Failure) Error() string { return f.Why }
@@ -96,9 +99,9 @@ func (o *Outbox) Reaches(channel string) bool { return o.ways[channel] != nil }
 //
 // failed, if not nil, books what follows from a code that was not taken, in the transaction that books that; else the
 // case is told as by Returned. An error is the store's: what became of the message is not booked then.
-func (o *Outbox) Deliver(ctx context.Context, id string, failed func(*store.Tx, store.Message) error) (store.MessageState, error) {
+func (o *Outbox) Deliver(ctx context.Context, id string, failed func(_ *store.Tx, _ store.Message, asked bool) error) (store.MessageState, error) {
 	if failed == nil {
-		failed = func(tx *store.Tx, m store.Message) error { return tell(tx, m, o.time(), false) }
+		failed = func(tx *store.Tx, m store.Message, asked bool) error { return tell(tx, m, o.time(), asked) }
 	}
 	m, mine, err := o.claim(ctx, id, failed)
 	if err != nil || !mine {
@@ -125,7 +128,7 @@ func (o *Outbox) Deliver(ctx context.Context, id string, failed func(*store.Tx, 
 			over(&m, store.MessageSent, "")
 		case m.Kind == store.MessageCode || !failure.Later || !o.again(&m):
 			over(&m, store.MessageFailed, failure.Why)
-			return errors.Join(tx.SetMessage(m), failed(tx, m))
+			return errors.Join(tx.SetMessage(m), failed(tx, m, !failure.Unasked))
 		}
 		return tx.SetMessage(m)
 	})
@@ -136,7 +139,7 @@ func (o *Outbox) Deliver(ctx context.Context, id string, failed func(*store.Tx, 
 func (o *Outbox) time() time.Time { return o.now().UTC().Truncate(time.Millisecond) }
 
 // claim takes a message in hand, durably, so that nobody else hands it over.
-func (o *Outbox) claim(ctx context.Context, id string, failed func(*store.Tx, store.Message) error) (m store.Message, mine bool, err error) {
+func (o *Outbox) claim(ctx context.Context, id string, failed func(*store.Tx, store.Message, bool) error) (m store.Message, mine bool, err error) {
 	err = o.store.Update(ctx, func(tx *store.Tx) (err error) {
 		mine = false
 		if m, err = tx.Message(id); err != nil {
@@ -151,7 +154,7 @@ func (o *Outbox) claim(ctx context.Context, id string, failed func(*store.Tx, st
 			return tx.SetMessage(m)
 		case !now.Before(m.DiesAt):
 			over(&m, store.MessageFailed, "not sent in time")
-			return errors.Join(tx.SetMessage(m), failed(tx, m))
+			return errors.Join(tx.SetMessage(m), failed(tx, m, m.Tries > 0))
 		}
 		mine = true
 		m.State, m.DueAt = store.MessageSending, now.Add(noticeLease)
@@ -183,7 +186,7 @@ func (o *Outbox) open(ctx context.Context, m store.Message) (reference string, f
 	if err != nil {
 		// What the vault cannot open today it may open tomorrow, unless it was not sealed for this.
 		var unknown *vault.UnknownKeyError
-		return "", &Failure{Why: err.Error(), Later: !errors.Is(err, vault.ErrSealed) || errors.As(err, &unknown)}
+		return "", &Failure{Why: err.Error(), Later: !errors.Is(err, vault.ErrSealed) || errors.As(err, &unknown), Unasked: true}
 	}
 	defer in.wipe()
 	return o.Send(ctx, m, in.to, in.code)
@@ -194,11 +197,11 @@ func (o *Outbox) open(ctx context.Context, m store.Message) (reference string, f
 func (o *Outbox) Send(ctx context.Context, m store.Message, to secret.Value, code Code) (reference string, failure *Failure) {
 	way := o.ways[m.Channel]
 	if way == nil {
-		return "", &Failure{Why: "no messages go out on this channel"}
+		return "", &Failure{Why: "no messages go out on this channel", Unasked: true}
 	}
 	l, err := o.writer.write(m, to, code)
 	if err != nil {
-		return "", &Failure{Why: err.Error()}
+		return "", &Failure{Why: err.Error(), Unasked: true}
 	}
 	defer clear(l.text)
 	ctx, cancel := context.WithTimeout(ctx, Timeout)

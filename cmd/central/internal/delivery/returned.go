@@ -22,9 +22,10 @@ func Returned(tx *store.Tx, id, why string, at time.Time) (news bool, err error)
 	return true, errors.Join(tx.SetMessage(m), tell(tx, m, at, true))
 }
 
-// tell books what follows from a message that did not arrive: the ledger says so, and so does the case, if its code is still out. One
-// that was taken was sent for all that is counted by the hour: an address that sends everything back would have no limit.
-func tell(tx *store.Tx, m store.Message, at time.Time, taken bool) error {
+// tell books what follows from a message that did not arrive: the ledger says so, and so does the case, if its code is still out. For all
+// that is counted by the hour one that somebody was asked to take was sent: an address that is refused, or sends everything back, would
+// have no limit.
+func tell(tx *store.Tx, m store.Message, at time.Time, asked bool) error {
 	e := ledger.Event{At: at, Kind: ledger.MessageFailed, Case: m.Case, Card: m.Card, Note: string(m.Kind) + ": " + m.Failure}
 	if m.Kind == store.MessageCode {
 		c, err := tx.Case(m.Case)
@@ -33,7 +34,7 @@ func tell(tx *store.Tx, m store.Message, at time.Time, taken bool) error {
 		}
 		e.Kiosk = c.Kiosk
 		if c.Undelivered(m.MadeAt) {
-			if err = tx.SetCase(c); err == nil && !taken {
+			if err = tx.SetCase(c); err == nil && !asked {
 				err = tx.RemoveSend(c, m.MadeAt)
 			}
 			if err != nil {

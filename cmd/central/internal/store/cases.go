@@ -141,7 +141,7 @@ func (t *Tx) AddSend(c cases.Case, address []byte, at time.Time) error {
 	return nil
 }
 
-// RemoveSend takes back a send whose message could not be handed over.
+// RemoveSend takes back a send whose message nobody was asked to take.
 func (t *Tx) RemoveSend(c cases.Case, at time.Time) error {
 	if err := t.exec(keys{cardKey(c.Card), holderKey(c.Holder), kioskKey(c.Kiosk)}, `DELETE FROM sends WHERE case_id = $1 AND sent_at = $2`, c.ID, at.UnixMilli()); err != nil {
 		return fmt.Errorf("take back send: %w", err)
