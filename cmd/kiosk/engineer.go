@@ -72,6 +72,9 @@ func (e *engineer) facts() (facts []ui.Fact) {
 
 	say("Kiosk", false, "%s", e.dev.Identity.ID)
 	say("Version", false, "%s", version())
+	if u := e.dev.Unknown; len(u) > 0 {
+		say("Settings", true, "a newer version wrote some that this one does not know: %s", strings.Join(u, ", "))
+	}
 	e.boxFacts(say)
 
 	kept := "nothing keeps the clock right"

@@ -113,6 +113,19 @@ func TestFacts(t *testing.T) {
 }
 
 // Of all that a walk has, nothing is in the file that an engineer takes along.
+// A machine that went back to its older slot has the settings of the newer version: the kiosk serves without what it does not know, and says so.
+func TestSettingsOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	_, e := testEngineer(t, "colour = \"blue\"\n[provisioned]\nuntil = 2026-11-22T00:00:00Z\nsha256 = \"3f2a\"\nby = \"0.9\"\n[camera]\nangle = 3\n")
+	if got := fact(t, e, "Settings"); !got.Bad || !strings.HasSuffix(got.Value, "does not know: colour, provisioned.by, camera, camera.angle") {
+		t.Errorf("%+v", got)
+	}
+	_, e = testEngineer(t, "[provisioned]\nuntil = 2026-11-22T00:00:00Z\nsha256 = \"3f2a\"\n")
+	if slices.ContainsFunc(e.facts(), func(f ui.Fact) bool { return f.Label == "Settings" }) {
+		t.Error("something is said about settings that are all known")
+	}
+}
+
 func TestTheExportIsAboutNobody(t *testing.T) {
 	t.Parallel()
 	stick, machine := t.TempDir(), t.TempDir()

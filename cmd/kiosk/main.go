@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,7 +37,9 @@ func main() {
 		Short: "Unlock smartcards on this terminal, with the card reader that pcscd serves",
 		Long: `Unlock smartcards on this terminal, with the card reader that pcscd serves, until SIGTERM.
 
-The configuration is TOML. Relative paths count from its folder; a setting that is not known is an error.
+The configuration is TOML. Relative paths count from its folder. A setting that is not known is an error; but where "kiosk setup" has
+written the file (provisioned.sha256 is set), a newer version of it may know more than the kiosk of the slot that the machine went back
+to: such settings do nothing, and the log and the engineer's page name them.
 
 ` + device.Example,
 		Args:          cobra.NoArgs,
@@ -83,6 +86,9 @@ func serve(ctx context.Context, path string) error {
 		return err
 	}
 	defer d.Close()
+	if len(c.Unknown) > 0 {
+		d.Log.Warn("a newer version wrote settings that this one does not know", "settings", strings.Join(c.Unknown, " "))
+	}
 	faults := &lastFault{d.Log.Handler(), &atomic.Pointer[string]{}}
 	d.Log = slog.New(faults)
 	slog.SetDefault(d.Log) // what libraries say belongs into the log, not onto the screen

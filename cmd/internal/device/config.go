@@ -135,6 +135,9 @@ type Config struct {
 	} `toml:"service"`
 	Provisioned Provisioned `toml:"provisioned"`
 
+	// Unknown are settings that a newer version of "kiosk setup" wrote, and that do nothing here.
+	Unknown []string `toml:"-"`
+
 	Identity kiosk.Identity `toml:"-"`
 	Machine  unlock.Config  `toml:"-"`
 	Zone     *time.Location `toml:"-"`
@@ -215,7 +218,10 @@ func ReadConfig(path, help string) (*Config, error) {
 
 // CheckConfig says what is wrong with the settings of a configuration that will stand at path, whatever of what they name is there by now.
 func CheckConfig(text []byte, path, help string) error {
-	_, err := parseConfig(text, path, help)
+	c, err := parseConfig(text, path, help)
+	if err == nil && len(c.Unknown) > 0 {
+		err = unknown(path, c.Unknown[0])
+	}
 	return err
 }
 
@@ -234,8 +240,13 @@ func parseConfig(text []byte, path, help string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
-	if extra := meta.Undecoded(); len(extra) > 0 {
-		return nil, fmt.Errorf("configuration %s: there is no setting %q; remove it or mend its name", path, extra[0])
+	for _, extra := range meta.Undecoded() {
+		// What somebody wrote is mistyped. What a program wrote has been by a newer one, before the machine went back to its other slot: a
+		// kiosk without that setting is better than none.
+		if c.Provisioned.SHA256 == "" {
+			return nil, unknown(path, extra.String())
+		}
+		c.Unknown = append(c.Unknown, extra.String())
 	}
 	type setting struct{ name, value string }
 	needed := []setting{{"central", c.Central}, {"central_ca", c.CentralCA}, {"data", c.Data}, {"help", c.Help}}
@@ -271,6 +282,10 @@ func parseConfig(text []byte, path, help string) (*Config, error) {
 	c.Machine.Warn, c.Machine.Linger = c.Idle.Warn.or(c.Machine.Warn), c.Idle.Linger.or(c.Machine.Linger)
 	c.Machine.Feedback, c.Machine.Weak = c.Feedback.Ask, unlock.WeakPolicy(c.Passcode.Weak)
 	return c, nil
+}
+
+func unknown(path, setting string) error {
+	return fmt.Errorf("configuration %s: there is no setting %q; remove it or mend its name", path, setting)
 }
 
 // DefaultTPM is the kernel's device of the TPM, with its resource manager.
