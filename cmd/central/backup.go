@@ -54,7 +54,9 @@ This is also the way from one engine to the other: back up, name the new databas
 
 It opens a new epoch. Codes, enrolment codes, open cases and messages that waited are void; kiosks have to be confirmed
 again; frozen cards stay frozen until the RA unfreezes them. Cards are served when all kiosks have sent again what the backup
-lacks, or the RA does not wait for them.`,
+lacks, or the RA does not wait for them.
+
+Set this machine's clock right first: epochs are numbered by it, and kiosks take none that is older than the one that they know.`,
 		Args: takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := config.Load(o.config)

@@ -145,6 +145,9 @@ func kioskDisable(o *options) *cobra.Command {
 		Short: "Serve a kiosk no longer, from this moment",
 		Long: `Serve a kiosk no longer, from this moment.
 
+Make a backup right after it ("central backup"): a disabled kiosk sends nothing again to a central that is restored from an older one, which
+then does not know what the kiosk did to its last cards.
+
 An enrolment code of its that nobody has used is void, also one in a provisioning file. For a kiosk that has not enrolled yet that is all,
 and its name can be given again.
 
