@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -35,6 +36,7 @@ const (
 const most = 20
 
 func main() {
+	debug.SetGCPercent(20) // what is held is the image: as much again need not be left lying about
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup's wish
 		ends = append(ends, syscall.SIGHUP)

@@ -30,7 +30,7 @@ func (im *Image) WriteFile(ctx context.Context, path string, o Options) error {
 	if err != nil {
 		err = failure(path, "made", err)
 	} else {
-		err = im.write(ctx, target{f, path, -1, true}, o)
+		err = im.write(ctx, target{Medium: f, name: path, size: -1, cached: true}, o)
 	}
 	// Somebody else who writes the same file took ours away when they began.
 	mine, errMine := f.Stat()

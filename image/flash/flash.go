@@ -6,24 +6,27 @@
 // partition table, is emptied first and written last, when everything else has been found as it should be: a write that failed at any point
 // leaves nothing that boots. What an older installation left is made unreadable to the new one: see Image.Write.
 //
-// It knows no other images than those that have package manifest's manifest and are compressed by zstd (RFC 8878).
+// It knows no other images than those that have package manifest's manifest and are made by package packed.
 package flash
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/mod/sumdb/note"
 
 	"latchkey/image/disk"
 	"latchkey/image/manifest"
+	"latchkey/image/packed"
 )
 
 // Endings of an image's file names: the image as it is handed out, and its manifest.
@@ -31,9 +34,6 @@ const (
 	ending         = ".img.zst"
 	manifestEnding = ".manifest"
 )
-
-// window is the largest that an image may be compressed with, in bytes: twice as much memory it takes to unpack it.
-const window = 128 << 20
 
 // ImageError says why an image is not written: it is not trusted, or not what its maker signed.
 type ImageError struct{ Err error }
@@ -43,7 +43,8 @@ func (e *ImageError) Unwrap() error { return e.Err }
 
 func bad(format string, args ...any) error { return &ImageError{fmt.Errorf(format, args...)} }
 
-// Image is one whose signature and checksum were found good. It is unpacked into memory while it is written: so much as its ranges.
+// Image is one whose signature and checksum were found good. It is unpacked once, whoever and how many write it, and held in memory: what is
+// in both its slots, once.
 type Image struct {
 	Manifest manifest.Manifest
 	Signers  []string // names of the trusted keys that signed it
@@ -52,9 +53,10 @@ type Image struct {
 	cancel context.CancelFunc
 	end    sync.WaitGroup
 
-	ready  []chan struct{} // a range's is closed when it has been unpacked and checked, or failed
-	blocks [][]byte        // of a range; nil where it failed
-	err    error           // why, for those that failed
+	ready  []chan struct{}   // a range's is closed when it has been unpacked and checked, or failed
+	ranges [][]manifest.Part // where each is
+	failed []error           // why, for those that did
+	pieces [][]byte
 }
 
 // Open checks an image: its manifest, which stands beside it, by the trusted keys, and the whole file by the manifest. It begins to unpack it.
@@ -100,9 +102,13 @@ func Open(ctx context.Context, path string, trusted []note.Verifier, progress fu
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, bad("read %s: %w", path, err)
 	}
-	im := &Image{Manifest: m, Signers: by, file: f, blocks: make([][]byte, len(m.Ranges))}
-	for range m.Ranges {
-		im.ready = append(im.ready, make(chan struct{}))
+	im := &Image{Manifest: m, Signers: by, file: f, failed: make([]error, len(m.Ranges)), pieces: make([][]byte, len(m.Pieces))}
+	for _, r := range m.Ranges {
+		where, err := m.Find(r.Extent)
+		if err != nil {
+			return nil, bad("%w", err)
+		}
+		im.ready, im.ranges = append(im.ready, make(chan struct{})), append(im.ranges, where)
 	}
 	ctx, im.cancel = context.WithCancel(ctx)
 	im.end.Go(func() { im.unpack(ctx) })
@@ -151,54 +157,74 @@ func (im *Image) Close() error {
 	return im.file.Close()
 }
 
-// unpack unpacks one range after the other and checks it, for all who write: they need not wait for the whole.
+// unpack unpacks the pieces, on all processors, and checks one range after the other, for all who write: they need not wait for the whole.
 func (im *Image) unpack(ctx context.Context) {
-	next := 0
-	defer func() {
-		for ; next < len(im.ready); next++ {
-			close(im.ready[next])
-		}
-	}()
-	// With little memory to spare it would move the whole window for every megabyte: twice the window is a quarter of the time.
-	z, err := zstd.NewReader(im.file, zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(false))
-	if err != nil {
-		im.err = bad("it cannot be unpacked: fetch it again: %w", err)
-		return
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	var next atomic.Int64
+	done, errs := make([]chan struct{}, len(im.pieces)), make([]error, len(im.pieces))
+	for i := range done {
+		done[i] = make(chan struct{})
 	}
-	defer z.Close()
-	at := int64(0)
+	for range min(runtime.GOMAXPROCS(0), len(im.pieces)) {
+		wg.Go(func() {
+			u, err := packed.NewUnpacker(im.file, im.Manifest.Pieces)
+			if err == nil {
+				defer u.Close()
+			}
+			for i := next.Add(1) - 1; i < int64(len(im.pieces)); i = next.Add(1) - 1 {
+				if errs[i] = cmp.Or(err, ctx.Err()); errs[i] == nil {
+					p := im.Manifest.Pieces[i]
+					im.pieces[i] = aligned(p.Count * manifest.Block)
+					errs[i] = u.Unpack(p, im.pieces[i])
+				}
+				close(done[i])
+			}
+		})
+	}
+	var failed error // of one range, and so of all behind it
 	for i, r := range im.Manifest.Ranges {
-		if im.err = ctx.Err(); im.err != nil {
-			return
+		sum := sha256.New()
+		for _, p := range im.ranges[i] {
+			<-done[p.Piece]
+			if err := errs[p.Piece]; failed == nil && err != nil {
+				if failed = err; ctx.Err() == nil {
+					failed = bad("it cannot be unpacked: fetch it again: %w", err)
+				}
+			}
+			if failed == nil {
+				sum.Write(im.part(p))
+			}
 		}
-		b := aligned(r.Count * manifest.Block)
-		_, err := io.CopyN(io.Discard, z, r.First*manifest.Block-at)
-		if err == nil {
-			_, err = io.ReadFull(z, b)
+		if failed == nil && [sha256.Size]byte(sum.Sum(nil)) != r.SHA256 {
+			failed = bad("block %d is not what the manifest says: fetch the image again; if it stays so, its maker must build it again", r.First)
 		}
-		if err != nil {
-			im.err = bad("it cannot be unpacked: fetch it again: %w", err)
-			return
+		if failed != nil {
+			stop()
 		}
-		at = r.End() * manifest.Block
-		if sha256.Sum256(b) != r.SHA256 {
-			im.err = bad("block %d is not what the manifest says: fetch the image again; if it stays so, its maker must build it again", r.First)
-			return
-		}
-		im.blocks[i] = b
+		im.failed[i] = failed
 		close(im.ready[i])
-		next = i + 1
 	}
 }
 
-// rangeOf waits for a range to be unpacked.
-func (im *Image) rangeOf(ctx context.Context, i int) ([]byte, error) {
+func (im *Image) part(p manifest.Part) []byte {
+	return im.pieces[p.Piece][p.First*manifest.Block : p.End()*manifest.Block]
+}
+
+// rangeOf waits for a range to be unpacked. Its parts follow one another.
+func (im *Image) rangeOf(ctx context.Context, i int) ([][]byte, error) {
 	select {
 	case <-im.ready[i]:
-		if im.blocks[i] == nil {
-			return nil, im.err
+		if im.failed[i] != nil {
+			return nil, im.failed[i]
 		}
-		return im.blocks[i], nil
+		var parts [][]byte
+		for _, p := range im.ranges[i] {
+			parts = append(parts, im.part(p))
+		}
+		return parts, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -214,15 +240,19 @@ func (r reader) ReadAt(b []byte, at int64) (int, error) {
 	clear(b)
 	for i, e := range r.im.Manifest.Ranges {
 		first := e.First * manifest.Block
-		from, to := max(at, first), min(at+int64(len(b)), e.End()*manifest.Block)
-		if from >= to {
+		if max(at, first) >= min(at+int64(len(b)), e.End()*manifest.Block) {
 			continue
 		}
-		blocks, err := r.im.rangeOf(r.ctx, i)
+		parts, err := r.im.rangeOf(r.ctx, i)
 		if err != nil {
 			return 0, err
 		}
-		copy(b[from-at:to-at], blocks[from-first:])
+		for _, part := range parts {
+			if from, to := max(at, first), min(at+int64(len(b)), first+int64(len(part))); from < to {
+				copy(b[from-at:to-at], part[from-first:])
+			}
+			first += int64(len(part))
+		}
 	}
 	return len(b), nil
 }

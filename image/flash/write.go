@@ -81,7 +81,7 @@ func (im *Image) Write(ctx context.Context, machine Machine, medium Medium, o Op
 	if now.sequence != medium.sequence || now.Size != medium.Size || fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev)) != medium.number {
 		return &UnfitError{medium.Name, "another medium has taken its place meanwhile: begin again"}
 	}
-	err = im.write(ctx, target{f, medium.Name, medium.Size, cached}, o)
+	err = im.write(ctx, target{Medium: f, name: medium.Name, size: medium.Size, cached: cached}, o)
 	var failed *WriteError
 	if errors.As(err, &failed) {
 		if !machine.there(medium) {
@@ -125,8 +125,9 @@ func discard(f *os.File, size int64) {
 type target struct {
 	disk.Medium
 	name   string
-	size   int64 // bytes; -1 is a new file, all zeros, as long as the image
-	cached bool  // reading it may give what is not on it yet
+	size   int64  // bytes; -1 is a new file, all zeros, as long as the image
+	cached bool   // reading it may give what is not on it yet
+	back   []byte // what is read back, a step of it
 }
 
 // run of bytes on the target: of a range, or of zeros if blocks is -1, or the setup partition's if it is -2.
@@ -234,22 +235,23 @@ func (im *Image) write(ctx context.Context, t target, o Options) (err error) {
 		return err
 	}
 	if !o.NoVerify {
+		t.back = aligned(step)
 		if err := im.each(ctx, t, list, partition, o.progress(Verifying, total+manifest.Block), t.same, t.empty); err != nil {
 			return err
 		}
 	}
-	blocks, err := im.rangeOf(ctx, 0)
+	parts, err := im.rangeOf(ctx, 0)
 	if err != nil {
 		return err
 	}
 	first := run{0, manifest.Block, 0}
-	if err := t.put(ctx, first, blocks[:manifest.Block], func(int64) {}); err != nil {
+	if err := t.put(ctx, first, parts[0][:manifest.Block], func(int64) {}); err != nil {
 		return err
 	}
 	if err := t.sync(); err != nil || o.NoVerify {
 		return err
 	}
-	return t.same(ctx, first, blocks[:manifest.Block], func(int64) {})
+	return t.same(ctx, first, parts[0][:manifest.Block], func(int64) {})
 }
 
 // progress of a phase, as a function that takes how many bytes more are done.
@@ -276,16 +278,32 @@ func (im *Image) each(ctx context.Context, t target, list []run, partition []byt
 		case r.source == setup:
 			err = some(ctx, r, partition, progress)
 		default:
-			var blocks []byte
-			if blocks, err = im.rangeOf(ctx, r.source); err == nil {
-				err = some(ctx, r, blocks[int64(len(blocks))-r.size:], progress)
-			}
+			err = im.eachPart(ctx, r, func(r run, b []byte) error { return some(ctx, r, b, progress) })
 		}
 		if err != nil {
 			return err
 		}
 	}
 	progress(manifest.Block) // the first
+	return nil
+}
+
+// eachPart hands out what is on a run that is a range, or its end.
+func (im *Image) eachPart(ctx context.Context, r run, some func(run, []byte) error) error {
+	parts, err := im.rangeOf(ctx, r.source)
+	if err != nil {
+		return err
+	}
+	at := im.Manifest.Ranges[r.source].First * manifest.Block
+	for _, b := range parts {
+		if skip := min(max(r.at-at, 0), int64(len(b))); skip > 0 {
+			b, at = b[skip:], at+skip
+		}
+		if err := some(run{at, int64(len(b)), r.source}, b); err != nil {
+			return err
+		}
+		at += int64(len(b))
+	}
 	return nil
 }
 
@@ -302,6 +320,10 @@ func (t target) put(ctx context.Context, r run, b []byte, progress func(int64)) 
 			return failure(t.name, "written", err)
 		}
 		progress(int64(len(part)))
+	}
+	if f, is := t.Medium.(*os.File); is && t.cached {
+		// Begun now, it is done sooner; whether it was done the sync tells.
+		_ = unix.SyncFileRange(int(f.Fd()), r.at, r.size, unix.SYNC_FILE_RANGE_WRITE)
 	}
 	return nil
 }
@@ -346,7 +368,7 @@ func (t target) read(ctx context.Context, r run, progress func(int64), equal fun
 	if f, is := t.Medium.(*os.File); is && t.cached {
 		_ = unix.Fadvise(int(f.Fd()), r.at, r.size, unix.FADV_DONTNEED)
 	}
-	b := aligned(min(step, r.size))
+	b := t.back
 	defer clear(b) // a one-time code may be in it
 	for at := int64(0); at < r.size; at += step {
 		if err := ctx.Err(); err != nil {

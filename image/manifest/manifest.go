@@ -11,12 +11,16 @@
 //	size 268435456
 //	sha256 (hex, of the image)
 //	compressed 31457280 (hex, of the image as it is handed out)
+//	piece 0 1024 14 2097152
+//	copy 1088 12 512
 //	range 0 1024 (hex, of these blocks)
 //	zero 1024 64
 //	range 1088 12 (hex)
 //
 // Range and zero are counted in blocks of 4096 bytes: the first and how many. A range is written; a zero run must read as zeros on the
-// medium, as file systems rely on it; what neither names may hold anything. There is one text for a manifest: what is not exactly what
+// medium, as file systems rely on it; what neither names may hold anything. Pieces and copies say where the ranges' blocks are in the packed
+// file (package packed): a piece's at 14 for 2097152 bytes, to be unpacked by itself; a copy's are those of the pieces from block 512 on, for
+// the two slots are alike. There is one text for a manifest: what is not exactly what
 // this package would have written is refused, and so is what no known key has signed.
 package manifest
 
@@ -75,7 +79,19 @@ type Range struct {
 	SHA256 [sha256.Size]byte
 }
 
-// Manifest describes one image. Make fills in Image, Ranges and Zero; the rest is its caller's.
+// Piece is a run of blocks that is unpacked by itself, and its place in the packed file, in bytes.
+type Piece struct {
+	Extent
+	At, Size int64
+}
+
+// Copy is a run of blocks that is in pieces already, at blocks further ahead.
+type Copy struct {
+	Extent
+	From int64
+}
+
+// Manifest describes one image. Make fills in Image, Ranges and Zero, package packed Compressed, Pieces and Copies; the rest is its caller's.
 type Manifest struct {
 	Board      string
 	Version    string
@@ -86,6 +102,9 @@ type Manifest struct {
 	// Ranges and Zero are in ascending order and do not overlap, neither among themselves nor each other.
 	Ranges []Range
 	Zero   []Extent
+	// Pieces and Copies are each in ascending order, and have all the ranges' blocks.
+	Pieces []Piece
+	Copies []Copy
 }
 
 // word is what board and version may be: it stands in file names and on screens.
@@ -133,7 +152,7 @@ func (m Manifest) check() error {
 			return err
 		}
 	}
-	return nil
+	return m.checkPieces()
 }
 
 // text is the note's text. The manifest has been checked.
@@ -145,6 +164,12 @@ func (m Manifest) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\nboard %s\nversion %s\nbuilt %s\ndebug %s\nsize %d\nsha256 %x\ncompressed %d %x\n", format,
 		m.Board, m.Version, m.Built.Format(time.RFC3339), debug, m.Image.Size, m.Image.SHA256, m.Compressed.Size, m.Compressed.SHA256)
+	for _, p := range m.Pieces {
+		fmt.Fprintf(&b, "piece %d %d %d %d\n", p.First, p.Count, p.At, p.Size)
+	}
+	for _, c := range m.Copies {
+		fmt.Fprintf(&b, "copy %d %d %d\n", c.First, c.Count, c.From)
+	}
 	zeros := m.Zero
 	for _, r := range m.Ranges {
 		for ; len(zeros) > 0 && zeros[0].First < r.First; zeros = zeros[1:] {
@@ -243,7 +268,7 @@ func parse(text string) (Manifest, error) {
 }
 
 func (m *Manifest) read(f []string) (err error) {
-	count := map[string]int{"board": 2, "version": 2, "built": 2, "debug": 2, "size": 2, "sha256": 2, "compressed": 3, "range": 4, "zero": 3}
+	count := map[string]int{"board": 2, "version": 2, "built": 2, "debug": 2, "size": 2, "sha256": 2, "compressed": 3, "piece": 5, "copy": 4, "range": 4, "zero": 3}
 	if len(f) != count[f[0]] {
 		return fmt.Errorf("%.40q is not a line of a manifest", strings.Join(f, " "))
 	}
@@ -257,12 +282,21 @@ func (m *Manifest) read(f []string) (err error) {
 	case "debug":
 		m.Debug = f[1] == "yes"
 	case "size":
-		m.Image.Size, err = strconv.ParseInt(f[1], 10, 64)
+		err = number(&m.Image.Size, f[1])
 	case "sha256":
 		err = sum(&m.Image.SHA256, f[1])
 	case "compressed":
-		m.Compressed.Size, err = strconv.ParseInt(f[1], 10, 64)
-		err = errors.Join(err, sum(&m.Compressed.SHA256, f[2]))
+		err = errors.Join(number(&m.Compressed.Size, f[1]), sum(&m.Compressed.SHA256, f[2]))
+	case "piece":
+		var p Piece
+		p.Extent, err = extent(f[1], f[2])
+		err = errors.Join(err, number(&p.At, f[3]), number(&p.Size, f[4]))
+		m.Pieces = append(m.Pieces, p)
+	case "copy":
+		var c Copy
+		c.Extent, err = extent(f[1], f[2])
+		err = errors.Join(err, number(&c.From, f[3]))
+		m.Copies = append(m.Copies, c)
 	case "range":
 		var r Range
 		r.Extent, err = extent(f[1], f[2])
@@ -277,10 +311,12 @@ func (m *Manifest) read(f []string) (err error) {
 }
 
 func extent(first, count string) (e Extent, err error) {
-	if e.First, err = strconv.ParseInt(first, 10, 64); err == nil {
-		e.Count, err = strconv.ParseInt(count, 10, 64)
-	}
-	return e, err
+	return e, errors.Join(number(&e.First, first), number(&e.Count, count))
+}
+
+func number(to *int64, text string) (err error) {
+	*to, err = strconv.ParseInt(text, 10, 64)
+	return err
 }
 
 func sum(to *[sha256.Size]byte, text string) error {

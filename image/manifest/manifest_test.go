@@ -47,6 +47,7 @@ func filled(img []byte, free ...Extent) (Manifest, error) {
 	m, err := Make(bytes.NewReader(img), int64(len(img)), free...)
 	m.Board, m.Version, m.Built = "uefi-arm64", "1.2.0", built
 	m.Compressed = Sum{Size: 5}
+	m.Pieces = []Piece{{Extent{0, int64(len(img) / Block)}, 1, 4}}
 	return m, err
 }
 

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"latchkey/image"
@@ -58,6 +61,10 @@ func (b *build) uefi(packages *unpacked, s system, root verity) (boot, error) {
 	if err != nil {
 		return nil, err
 	}
+	initrd, err := b.even(s)
+	if err != nil {
+		return nil, err
+	}
 	files := boot{
 		image.Loader: {file: loader},
 		// Of what can be booted the first; editor: nobody changes the kernel's arguments from a keyboard.
@@ -66,12 +73,32 @@ func (b *build) uefi(packages *unpacked, s system, root verity) (boot, error) {
 	for i, which := range []slot.Slot{slot.A, slot.B} {
 		at := "latchkey/" + string(which) + "/"
 		files[at+image.Kernel] = content{file: s.kernel}
-		files[at+image.Initrd] = content{file: s.initrd}
+		files[at+image.Initrd] = content{file: initrd}
 		// Of two that have tries left, a is booted.
 		e := slot.Entry{Slot: which, Version: uint64(2 - i), Linux: "/" + at + image.Kernel, Initrd: "/" + at + image.Initrd, Options: b.arguments(which, root)}
 		files[image.Entries+"/"+e.Name()] = content{text: string(e.Text())}
 	}
 	return files, nil
+}
+
+// cluster32 is a cluster of FAT32, in bytes.
+const cluster32 = 1024
+
+// even makes an initial RAM disk so long, by zeros at its end, which the kernel passes over (its Documentation/driver-api/early-userspace,
+// "initramfs buffer format"), that a slot's folder with its two files takes whole blocks: then slot b is slot a again block by block, and is
+// packed and unpacked once.
+func (b *build) even(s system) (string, error) {
+	initrd, err := os.ReadFile(s.initrd)
+	if err != nil {
+		return "", err
+	}
+	kernel, err := os.Stat(s.kernel)
+	if err != nil {
+		return "", err
+	}
+	taken := cluster32 + (kernel.Size()+cluster32-1)/cluster32*cluster32 + int64(len(initrd))
+	padded := filepath.Join(b.work, "initrd-even")
+	return padded, os.WriteFile(padded, append(initrd, make([]byte, (image.BlockSize-taken%image.BlockSize)%image.BlockSize)...), 0o644)
 }
 
 // fat makes a FAT file system of the partition's size, the same each time.
@@ -90,33 +117,34 @@ func (b *build) fat(ctx context.Context, p image.Partition, files boot) (string,
 	// FAT32 needs 65525 clusters or more (Microsoft's FAT specification 1.03), so they must be small here.
 	clusters := "4"
 	if p.FAT == 32 {
-		clusters = "2"
+		clusters = fmt.Sprint(cluster32 / sector)
 	}
 	if _, err := commandIn(ctx, b.epoch(), "mkfs.vfat", "--invariant", "-F", fmt.Sprint(p.FAT), "-s", clusters, "-i", strings.ReplaceAll(guid("fat", p.Name), "-", "")[:8],
 		"-n", strings.ToUpper(p.Name), fs); err != nil {
 		return "", err
 	}
-	dir := filepath.Join(b.work, p.Name)
-	for name, c := range files {
-		to := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return "", err
+	// One after the other, in the order of their names: what follows what is then no folder's whim.
+	made := map[string]bool{".": true}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		var folders []string
+		for dir := path.Dir(name); !made[dir]; dir = path.Dir(dir) {
+			made[dir] = true
+			folders = append(folders, "::/"+dir)
 		}
-		if c.file != "" {
-			err = os.Link(c.file, to)
-		} else {
-			err = os.WriteFile(to, []byte(c.text), 0o644)
+		slices.Reverse(folders)
+		for _, dir := range folders {
+			if _, err := commandIn(ctx, b.epoch(), "mmd", "-i", fs, dir); err != nil {
+				return "", err
+			}
 		}
-		if err != nil {
-			return "", err
+		from := files[name].file
+		if from == "" {
+			from = filepath.Join(b.work, "text")
+			if err := os.WriteFile(from, []byte(files[name].text), 0o644); err != nil {
+				return "", err
+			}
 		}
-	}
-	entries, err := os.ReadDir(dir) // sorted
-	if err != nil {
-		return "", err
-	}
-	for _, e := range entries {
-		if _, err := commandIn(ctx, b.epoch(), "mcopy", "-s", "-Q", "-i", fs, filepath.Join(dir, e.Name()), "::/"); err != nil {
+		if _, err := commandIn(ctx, b.epoch(), "mcopy", "-Q", "-i", fs, from, "::/"+name); err != nil {
 			return "", err
 		}
 	}

@@ -105,11 +105,7 @@ func (b *build) run(ctx context.Context) (err error) {
 	if err := writeDisk(ctx, disk, b.board, partitions); err != nil {
 		return err
 	}
-	compressed, err := b.compress(ctx, disk)
-	if err != nil {
-		return err
-	}
-	about, err := b.manifest(disk, compressed)
+	compressed, about, err := b.pack(ctx, disk)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ import (
 	"latchkey/image/disk"
 	"latchkey/image/flash"
 	"latchkey/image/manifest"
+	"latchkey/image/packed"
 	"latchkey/image/provision"
 )
 
@@ -87,20 +88,19 @@ func Of(t testing.TB, raw []byte, board string, free ...manifest.Extent) Image {
 	dir := t.TempDir()
 	base := filepath.Join(dir, "latchkey-"+board)
 	im := Image{Path: base + ".img.zst", Manifest: base + ".manifest", Key: filepath.Join(dir, "development.vkey"), Raw: raw, Free: free}
-	z, err := zstd.NewWriter(nil)
-	must(t, err)
-	packed := z.EncodeAll(raw, nil)
-	must(t, z.Close())
 	m, err := manifest.Make(bytes.NewReader(raw), int64(len(raw)), free...)
 	must(t, err)
-	m.Board, m.Version, m.Built = board, "1.2.0", time.Date(2026, 11, 22, 13, 0, 0, 0, time.UTC)
-	m.Compressed, err = manifest.SumOf(bytes.NewReader(packed))
+	z, err := zstd.NewWriter(nil)
 	must(t, err)
+	var file bytes.Buffer
+	must(t, packed.Pack(&file, bytes.NewReader(raw), &m, func(piece []byte) ([]byte, error) { return z.EncodeAll(piece, nil), nil }))
+	must(t, z.Close())
+	m.Board, m.Version, m.Built = board, "1.2.0", time.Date(2026, 11, 22, 13, 0, 0, 0, time.UTC)
 	signer, err := manifest.DevelopmentSigner(dir)
 	must(t, err)
 	text, err := m.Sign(signer)
 	must(t, err)
-	must(t, errors.Join(os.WriteFile(im.Path, packed, 0o600), os.WriteFile(im.Manifest, text, 0o600)))
+	must(t, errors.Join(os.WriteFile(im.Path, file.Bytes(), 0o600), os.WriteFile(im.Manifest, text, 0o600)))
 	v, err := manifest.Verifier(im.Key)
 	must(t, err)
 	im.Trusted = []note.Verifier{v}
