@@ -14,7 +14,7 @@ import (
 // the readers hold when it wakes.
 func TestWatchNoticesAPCSCDThatHangs(t *testing.T) {
 	e := watch(t)
-	e.next(Empty)
+	e.until(Empty) // the card of the test before has gone
 	insert(t, 0, cardsim.Spec{})
 	e.next(Present)
 
