@@ -125,6 +125,7 @@ image-test: deps-run deps-image deps-vm bin/central bin/ractl bin/flash bin/arm6
 	@$(MAKE) --no-print-directory image BOARD=uefi-arm64
 	@$(MAKE) --no-print-directory image BOARD=uefi-arm64 DEBUG=1
 	@$(MAKE) --no-print-directory image BOARD=pi4
+	$(if $(LONG),@$(MAKE) --no-print-directory image BOARD=uefi-arm64 WIFI=1)
 	@bin/imagetest $(if $(LONG),--long)
 
 .PHONY: flash-test
