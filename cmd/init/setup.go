@@ -351,7 +351,7 @@ func keptNetwork(path string) (*provision.File, error) {
 	defer clear(text)
 	var f *provision.File
 	if err == nil {
-		f, err = provision.Template(text)
+		f, err = provision.Kept(text)
 	}
 	if err == nil {
 		if err = f.CheckNetwork(); err != nil {

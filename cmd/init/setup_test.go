@@ -79,13 +79,21 @@ func TestTheNetworksSettingsAreKept(t *testing.T) {
 			t.Errorf("%+v is kept as %+v, %v", want, got, err)
 		}
 	}
-	for _, damaged := range []string{"mode = ", "[network]\nmode = \"dhcp\"\nspeed = 3\n", "[network]\nmode = \"static\"\n", "[network]\nmode = \"dhcp\"\n[wifi]\nssid = \"Kiosks\"\n"} {
+	for _, damaged := range []string{"mode = ", "[network]\nmode = \"static\"\n", "[network]\nmode = \"dhcp\"\n[wifi]\nssid = \"Kiosks\"\n"} {
 		if err := os.WriteFile(path, []byte(damaged), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := keptNetwork(path); err == nil || !reflect.DeepEqual(got, &provision.File{Network: provision.Network{Mode: provision.DHCP}}) {
 			t.Errorf("%q gives %+v, %v", damaged, got, err)
 		}
+	}
+	// The slot before knew more, of the same wire.
+	newer := "metered = true\n[network]\nmode = \"static\"\naddress = \"10.0.0.2/8\"\ngateway = \"10.0.0.1\"\nspeed = 3\n[modem]\nsim = 1\n"
+	if err := os.WriteFile(path, []byte(newer), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := keptNetwork(path); err != nil || got.Network.Address != "10.0.0.2/8" {
+		t.Errorf("settings that a newer version has kept give %+v, %v", got, err)
 	}
 }
 

@@ -165,7 +165,16 @@ func Template(text []byte) (*File, error) {
 	if len(text) > MaxSize {
 		return nil, flawed(FlawForm, "it has more than the %d bytes that one may have", MaxSize)
 	}
-	return parse(text)
+	return parse(text, false)
+}
+
+// Kept reads what a kiosk has kept of a file, as Text wrote it. A newer version may have, before the machine went back to its other slot: what
+// is not known is left out.
+func Kept(text []byte) (*File, error) {
+	if len(text) > MaxSize {
+		return nil, flawed(FlawForm, "it has more than the %d bytes that one may have", MaxSize)
+	}
+	return parse(text, true)
 }
 
 // Text is a File as Template reads it. It holds the secrets: wipe it.
@@ -228,7 +237,7 @@ func Open(text []byte) (*File, error) {
 	if err != nil || !ends {
 		return nil, flawed(FlawSignature, "its signature is damaged: copy the file again, or have central make another")
 	}
-	f, err := parse(body)
+	f, err := parse(body, false)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +253,8 @@ func Open(text []byte) (*File, error) {
 }
 
 // parse reads the settings. The lines with secrets are cut out first: the parser of TOML works on strings, which nobody can wipe.
-func parse(body []byte) (_ *File, err error) {
+// What is not known is an error, unless others may know more.
+func parse(body []byte, newer bool) (_ *File, err error) {
 	f := &File{}
 	rest := bytes.Clone(body)
 	defer func() {
@@ -280,7 +290,7 @@ func parse(body []byte) (_ *File, err error) {
 		}
 		return nil, flawed(FlawForm, "%sis not TOML as it stands in such a file", at)
 	}
-	if extra := meta.Undecoded(); len(extra) > 0 {
+	if extra := meta.Undecoded(); len(extra) > 0 && !newer {
 		return nil, flawed(FlawForm, "there is no setting %.60q", extra[0])
 	}
 	take := func(name string, to *secret.Value) {
@@ -294,7 +304,7 @@ func parse(body []byte) (_ *File, err error) {
 	if f.EAP != nil {
 		take("password", &f.EAP.Password)
 	}
-	if len(values) > 0 {
+	if len(values) > 0 && !newer {
 		return nil, flawed(FlawForm, "there is a passphrase without [wifi], or a password without [eap]")
 	}
 	return f, nil
