@@ -51,7 +51,7 @@ func newFolder(t *testing.T) *folder {
 	host := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return guest{}, nil }))
 	host.Domain = "localhost"
 	go host.Serve(l)
-	t.Cleanup(func() { host.Close() })
+	t.Cleanup(func() { host.Close(); l.Close() }) // also if it came before Serve knew of the listener
 	f.mail = l.Addr().(*net.TCPAddr).Port
 	f.write("central.toml", f.config())
 	return f

@@ -106,7 +106,7 @@ func watch(t *testing.T, dir string, at smtpStep) *watched {
 	host := smtp.NewServer(w)
 	host.Domain = "localhost"
 	go host.Serve(l)
-	t.Cleanup(func() { host.Close() })
+	t.Cleanup(func() { host.Close(); l.Close() }) // also if it came before Serve knew of the listener
 	name := filepath.Join(dir, "central", "central.toml")
 	text, err := os.ReadFile(name)
 	if err != nil {

@@ -198,7 +198,7 @@ func prepareLoad(b testing.TB, database string, kiosks, cardsOfEach int) (*world
 	host := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &sinkSession{sink: mail}, nil }))
 	host.Domain = "localhost"
 	go host.Serve(ml)
-	b.Cleanup(func() { host.Close() })
+	b.Cleanup(func() { host.Close(); ml.Close() })
 
 	if err := config.Init(filepath.Join(w.dir, "central")); err != nil {
 		b.Fatal(err)

@@ -171,8 +171,8 @@ func newWorld(t testing.TB, change ...func(*cases.Policy)) *world {
 	host := smtp.NewServer(w.mail)
 	host.Domain = "localhost"
 	go host.Serve(ml)
-	t.Cleanup(func() { host.Close() })
-	w.mail.gone = func() { host.Close() }
+	t.Cleanup(func() { host.Close(); ml.Close() }) // also if it came before Serve knew of the listener
+	w.mail.gone = func() { host.Close(); ml.Close() }
 
 	if err := config.Init(filepath.Join(w.dir, "central")); err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func serve(t *testing.T, m *mailbox, t12 *tls.Config) int {
 	s := smtp.NewServer(m)
 	s.Domain, s.TLSConfig = "localhost", t12
 	go s.Serve(l)
-	t.Cleanup(func() { s.Close() })
+	t.Cleanup(func() { s.Close(); l.Close() }) // also if it came before Serve knew of the listener
 	return l.Addr().(*net.TCPAddr).Port
 }
 
