@@ -103,11 +103,11 @@ func run(ctx context.Context, d driver, size string, on []string) error {
 	}
 	walking.Wait()
 	count, bad := 0, errors.Join(errs...)
+	// The command lines of all processes are searched: when nobody types any more.
+	if bad == nil {
+		bad = check(drivers)
+	}
 	for _, d := range drivers {
-		// The command lines of all processes are searched: when nobody types any more.
-		if bad == nil {
-			bad = d.check()
-		}
 		count += d.count
 	}
 	for _, d := range drivers {
@@ -189,6 +189,7 @@ type place struct {
 	terminal *terminal
 	kills    int64 // of the kiosk
 	foreign  bool  // there is a card maker's module in the kiosk
+	entries  int64 // that central holds after the walks
 }
 
 // all walks.
@@ -242,20 +243,30 @@ func (d *driver) all(ctx context.Context) (err error) {
 	return nil
 }
 
-// check is after the walks: what they left behind.
-func (d *driver) check() error {
-	for _, p := range d.places {
-		entries, err := p.evidence()
-		if err != nil {
-			return err
+// check is after the walks: what they left behind. No kiosk does anything while memory is looked through, and all forget at the same time.
+func check(drivers []*driver) (err error) {
+	for _, d := range drivers {
+		for _, p := range d.places {
+			if p.entries, err = p.evidence(); err != nil {
+				return err
+			}
+			if err := p.auditor(); err != nil { // before the files are looked through
+				return err
+			}
 		}
-		if err := p.auditor(); err != nil { // before the files are looked through
-			return err
+	}
+	for _, d := range drivers {
+		for _, p := range d.places {
+			p.rig.Network.Cut() // what is open keeps what went through it last
 		}
-		if err := p.leaks(); err != nil {
-			return err
+	}
+	for _, d := range drivers {
+		for _, p := range d.places {
+			if err := p.leaks(); err != nil {
+				return err
+			}
+			fmt.Printf("%-10s central holds the kiosk's %d journal entries; no passcode, code, PUK or address stands in clear in what either wrote, or in memory\n", shown[d.engine], p.entries)
 		}
-		fmt.Printf("%-10s central holds the kiosk's %d journal entries; no passcode, code, PUK or address stands in clear in what either wrote, or in memory\n", shown[d.engine], entries)
 	}
 	return nil
 }

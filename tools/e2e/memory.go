@@ -14,19 +14,17 @@ import (
 	"latchkey/tools/leaks"
 )
 
-// forgets is within what time after the last walk a program has forgotten its secrets: what nothing refers to is freed every 20 s, what is
+// forgets is within what time after the network was cut a program has forgotten its secrets: what nothing refers to is freed every 20 s, what is
 // in a pool at the second time, and what is in the buffers of a connection after that is closed.
 const forgets = 5 * time.Minute
 
-// memories waits until no secret stands in the memory of kiosk and central, but for central's living ones: the keys that it works with. A
-// kiosk with a card maker's module in it is left out: that copies into memory of C's.
+// memories, of a place whose network is cut, waits until no secret stands in the memory of kiosk and central, but for central's living
+// ones: the keys that it works with. A kiosk with a card maker's module in it is left out: that copies into memory of C's.
 func (p *place) memories(search *leaks.Search, living map[string]bool) error {
 	if os.Geteuid() != 0 {
 		fmt.Println("NOT looked for: secrets in the memory of kiosk and central: only root may look there")
 		return nil
 	}
-	p.rig.Network.Cut() // what is open keeps what went through it last
-	defer p.rig.Network.Mend()
 	for give := time.Now().Add(forgets); ; time.Sleep(5 * time.Second) {
 		var bad []string
 		look := func(name string, pid int) (found []string, err error) {
@@ -63,7 +61,7 @@ func (p *place) memories(search *leaks.Search, living map[string]bool) error {
 			return nil
 		}
 		if time.Now().After(give) {
-			return fmt.Errorf("%s after the last walk: %s", forgets, strings.Join(bad, "; "))
+			return fmt.Errorf("%s after the network was cut: %s", forgets, strings.Join(bad, "; "))
 		}
 	}
 }
