@@ -11,6 +11,7 @@ import (
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/office"
 	"latchkey/cmd/central/internal/store"
+	"latchkey/cmd/internal/command"
 )
 
 func backupCommand(o *options) *cobra.Command {
@@ -22,7 +23,7 @@ func backupCommand(o *options) *cobra.Command {
 The file is good for SQLite and for PostgreSQL, whichever it was made of. Cards' secrets and contacts are sealed in it as in the
 database, names of holders are not. The keys are not in it: keep them apart, without them it is worth nothing.
 Kiosks forget what is in a backup, so keep the newest ones: central can be brought back only from those.`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			me, err := user.Current()
 			if err != nil {
@@ -57,7 +58,7 @@ again; frozen cards stay frozen until the RA unfreezes them. Cards are served wh
 lacks, or the RA does not wait for them.
 
 Set this machine's clock right first: epochs are numbered by it, and kiosks take none that is older than the one that they know.`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := config.Load(o.config)
 			if err != nil {
@@ -101,7 +102,7 @@ func migrateCommand(o *options) *cobra.Command {
 
 Every command brings it up to date by itself. --back is for going back to the central before this one; it is refused if rows
 would be lost that the older one does not know. Make a backup first.`,
-		Args: takes(0),
+		Args: command.Takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.with(cmd.Context(), func(of opened) error {
 				version, err := store.Migrate(cmd.Context(), of.store, back)

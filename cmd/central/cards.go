@@ -8,11 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
 func cardCommand(o *options) *cobra.Command {
-	return group("card", "Cards: what central has on record of them", cardList(o), cardShow(o), cardResetAttempts(o), cardApprove(o), cardFreeze(o), cardUnfreeze(o),
+	return command.Group("card", "Cards: what central has on record of them", cardList(o), cardShow(o), cardResetAttempts(o), cardApprove(o), cardFreeze(o), cardUnfreeze(o),
 		cardRelease(o), cardEscrow(o))
 }
 
@@ -23,7 +24,7 @@ func cardApprove(o *options) *cobra.Command {
 		Long: `Let a card pass what is unusual about its visit, until its next unlock and for no longer than policy says.
 
 Whoever approves has seen the holder and the card.`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {
@@ -135,7 +136,7 @@ func cardShow(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show SERIAL",
 		Short: "Show a card's settled generation, the tries that are booked, who was granted what and who exposes it",
-		Args:  takes(1),
+		Args:  command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {
@@ -193,7 +194,7 @@ func cardResetAttempts(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reset-attempts SERIAL",
 		Short: "Forgive the wrong codes of a card and of its holder, who are locked out by too many",
-		Args:  takes(1),
+		Args:  command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {

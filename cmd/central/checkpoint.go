@@ -8,11 +8,12 @@ import (
 
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/vault"
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
 func checkpointCommand(o *options) *cobra.Command {
-	return group("checkpoint", "Signed checkpoints of the tree over all evidence", checkpointShow(o), checkpointCosign(o))
+	return command.Group("checkpoint", "Signed checkpoints of the tree over all evidence", checkpointShow(o), checkpointCosign(o))
 }
 
 func checkpointShow(o *options) *cobra.Command {
@@ -58,7 +59,7 @@ func checkpointCosign(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cosign --witness NAME FILE",
 		Short: "Publish a checkpoint's cosignature by a witness that central.toml names",
-		Args:  takes(1),
+		Args:  command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := os.ReadFile(args[0])
 			if err != nil {
@@ -90,7 +91,7 @@ func kioskNewLog(o *options) *cobra.Command {
 It is an engineer's to do who knows why: the kiosk's storage was set back or copied, or central was restored from an older backup than the
 newest that kiosks were told of. What central holds stays, and that a new journal began stands in the evidence. Ask first why: a
 copied kiosk has two.`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/cmd/central/internal/config"
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
@@ -41,7 +42,7 @@ func (o *options) act(use, short, done string, do func(ctx context.Context, c *r
 	return &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args:  takes(1),
+		Args:  command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err == nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
@@ -41,7 +42,7 @@ what is on record; that the card's PUK is blocked, or how many tries it may have
 --reissued says that the Registration Authority gave the cards in the file their secrets anew, each with its full count of
 tries, be it another secret or the same. It is believed: on a card of which it is not true, tries will be spent that the
 card does not have.`,
-		Args: takesSome,
+		Args: command.TakesSome,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {

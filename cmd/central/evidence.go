@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
 func evidenceCommand(o *options) *cobra.Command {
-	return group("evidence", "What entries and events say; auditors read and verify it with ractl", evidenceErase(o))
+	return command.Group("evidence", "What entries and events say; auditors read and verify it with ractl", evidenceErase(o))
 }
 
 func evidenceErase(o *options) *cobra.Command {

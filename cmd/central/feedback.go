@@ -9,11 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
 func feedbackCommand(o *options) *cobra.Command {
-	return group("feedback", "What holders had to say after a visit; whose it is, central does not know", feedbackList(o), feedbackExport(o), feedbackSummary(o))
+	return command.Group("feedback", "What holders had to say after a visit; whose it is, central does not know", feedbackList(o), feedbackExport(o), feedbackSummary(o))
 }
 
 // asked are the flags that say which feedback is meant.

@@ -8,11 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
 func holderCommand(o *options) *cobra.Command {
-	return group("holder", "Holders of cards", holderList(o), holderShow(o), holderRelease(o))
+	return command.Group("holder", "Holders of cards", holderList(o), holderShow(o), holderRelease(o))
 }
 
 func holderList(o *options) *cobra.Command {
@@ -59,7 +60,7 @@ func holderShow(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show a holder, with cards, positions and when contacts were changed",
-		Args:  takes(1),
+		Args:  command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {
@@ -128,5 +129,5 @@ func organisationCommand(o *options) *cobra.Command {
 		},
 	}
 	jsonFlag(list, &asJSON)
-	return group("organisation", "Organisations, whose policies hold for their holders", list)
+	return command.Group("organisation", "Organisations, whose policies hold for their holders", list)
 }

@@ -13,18 +13,19 @@ import (
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/office"
 	"latchkey/cmd/central/internal/vault/hsm"
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
 func keysCommand(o *options) *cobra.Command {
-	return group("keys", "Key-encryption keys: make one, put everything under it", keysMake(), keysCheckpoint(o), keysHSMInit(o), keysRewrap(o))
+	return command.Group("keys", "Key-encryption keys: make one, put everything under it", keysMake(), keysCheckpoint(o), keysHSMInit(o), keysRewrap(o))
 }
 
 func keysMake() *cobra.Command {
 	return &cobra.Command{
 		Use:   "make FILE",
 		Short: "Make a file with a new key-encryption key, for its owner alone",
-		Args:  takes(1),
+		Args:  command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := office.MakeKey(args[0])
 			if err == nil {
@@ -93,7 +94,7 @@ func keysRewrap(o *options) *cobra.Command {
 }
 
 func epochCommand(o *options) *cobra.Command {
-	return group("epoch", "After a restore: what central waits for", epochShow(o),
+	return command.Group("epoch", "After a restore: what central waits for", epochShow(o),
 		o.act("give-up NAME", "Wait no longer for a kiosk that will not send its journal", "given up", func(ctx context.Context, c *ra.ClientWithResponses, name string) error {
 			_, err := c.GiveUpKioskWithResponse(ctx, name)
 			return err

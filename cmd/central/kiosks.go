@@ -12,11 +12,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
 func kioskCommand(o *options) *cobra.Command {
-	return group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskProvision(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskShow(o), kioskRelease(o), kioskServiceCode(o), kioskServiceRenew(o), kioskNewLog(o))
+	return command.Group("kiosk", "Kiosks that may speak with central", kioskAdd(o), kioskEnrol(o), kioskProvision(o), kioskConfirm(o), kioskDisable(o), kioskList(o), kioskShow(o), kioskRelease(o), kioskServiceCode(o), kioskServiceRenew(o), kioskNewLog(o))
 }
 
 func kioskEnrol(o *options) *cobra.Command {
@@ -32,7 +33,7 @@ At the kiosk, "kiosk enrol" takes the code and shows the fingerprint of the key 
 confirmed here with "central kiosk confirm NAME FINGERPRINT".
 
 For a kiosk that is known already it makes a code for the key that the kiosk has, such as when its certificate has run out.`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body.Name, body.Kind = args[0], ra.KioskKind(kind)
 			if err := placed(cmd, &place, &body.Place); err != nil {
@@ -81,7 +82,7 @@ func kioskConfirm(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "confirm NAME FINGERPRINT",
 		Short: "Serve an enrolled kiosk whose screen shows this fingerprint of its key",
-		Args:  takes(2),
+		Args:  command.Takes(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {
@@ -111,7 +112,7 @@ func kioskAdd(o *options) *cobra.Command {
 		Long: `Serve a kiosk with this certificate (PEM), whose common name is NAME.
 
 A desk is where staff unlock cards with "cardctl unblock". It may do what a kiosk may, and nothing else.`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := os.ReadFile(path)
 			if err != nil {
@@ -157,7 +158,7 @@ does not rotate, when it was given another secret and that was imported with --r
 
 Nothing but a running central is needed for it: whatever else is wrong in central.toml by now, the kiosk is disabled. Where no
 central runs, no kiosk is served.`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {
@@ -226,7 +227,7 @@ func kioskShow(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show a kiosk: whether it is served, its certificate, its journal, and whether its case was opened",
-		Args:  takes(1),
+		Args:  command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {

@@ -22,6 +22,7 @@ import (
 	"latchkey/cmd/central/internal/config"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/vault/hsm"
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/secret"
 )
 
@@ -97,33 +98,8 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.PersistentFlags().StringVar(&o.config, "config", "central.toml", "configuration `file`")
-	cmd.AddCommand(initCommand(), checkCommand(&o), serveCommand(&o), manCommand(), importCommand(&o), kioskCommand(&o), serviceCardCommand(&o), caseCommand(&o), cardCommand(&o), eventsCommand(&o), keysCommand(&o), epochCommand(&o), bounceCommand(&o), holderCommand(&o), organisationCommand(&o), feedbackCommand(&o), checkpointCommand(&o), evidenceCommand(&o))
+	cmd.AddCommand(initCommand(), checkCommand(&o), serveCommand(&o), command.Manual(), importCommand(&o), kioskCommand(&o), serviceCardCommand(&o), caseCommand(&o), cardCommand(&o), eventsCommand(&o), keysCommand(&o), epochCommand(&o), bounceCommand(&o), holderCommand(&o), organisationCommand(&o), feedbackCommand(&o), checkpointCommand(&o), evidenceCommand(&o))
 	cmd.AddCommand(backupCommand(&o), restoreCommand(&o), migrateCommand(&o))
-	return cmd
-}
-
-// takes refuses any other number of arguments with the command's usage.
-func takes(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return fmt.Errorf("usage: %s", cmd.UseLine())
-		}
-		return nil
-	}
-}
-
-// takesSome refuses none with the command's usage.
-func takesSome(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return takes(1)(cmd, args)
-	}
-	return nil
-}
-
-// group is a command that only holds others; a misspelt one among them is an error.
-func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(commands...)
 	return cmd
 }
 
@@ -131,7 +107,7 @@ func initCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init FOLDER",
 		Short: "Make a folder with a commented central.toml and new keys; nothing is overwritten",
-		Args:  takes(1),
+		Args:  command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := config.Init(args[0]); err != nil {
 				return err

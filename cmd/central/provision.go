@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/secret"
 	"latchkey/firmware/wire"
 	"latchkey/firmware/wire/ra"
@@ -68,7 +69,7 @@ if its certificate has run out; then it must be confirmed again. A machine that 
 What many kiosks have in common stands in the settings:
 
 ` + settingsExample,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body.Name = args[0]
 			if err := placed(cmd, &place, &body.Place); err != nil {

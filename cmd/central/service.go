@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
@@ -22,7 +23,7 @@ func kioskServiceCode(o *options) *cobra.Command {
 
 At the kiosk, F12 or five taps on the title bar ask for the code and show its number. Numbers fall: whoever has a code can make every
 code of a higher number, so one below what central expects is given only with --skip. Who asked for which number stands in the ledger.`,
-		Args: takes(2),
+		Args: command.Takes(2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if body.Number, err = strconv.Atoi(args[1]); err != nil {
 				return fmt.Errorf("%q is no number: write the one that the kiosk's screen shows", args[1])
@@ -59,7 +60,7 @@ func kioskServiceRenew(o *options) *cobra.Command {
 }
 
 func serviceCardCommand(o *options) *cobra.Command {
-	return group("service-card", "Cards with which engineers open kiosks' own pages", serviceCardAdd(o), serviceCardList(o), serviceCardRemove(o))
+	return command.Group("service-card", "Cards with which engineers open kiosks' own pages", serviceCardAdd(o), serviceCardList(o), serviceCardRemove(o))
 }
 
 func serviceCardAdd(o *options) *cobra.Command {
@@ -72,7 +73,7 @@ func serviceCardAdd(o *options) *cobra.Command {
 
 Whoever has such a card in hand is an engineer to every kiosk. A kiosk knows the card once it has reached central, and forgets one that is
 removed no earlier.`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body.Name = args[0]
 			if path != "" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/wire/ra"
 )
 
@@ -43,7 +44,7 @@ func did(e ra.Event) string {
 }
 
 func caseCommand(o *options) *cobra.Command {
-	return group("case", "Cases: one walk of one card at one kiosk", caseList(o), caseShow(o))
+	return command.Group("case", "Cases: one walk of one card at one kiosk", caseList(o), caseShow(o))
 }
 
 func state(r ra.Case) string {
@@ -85,7 +86,7 @@ func caseShow(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show CASE",
 		Short: "Show a case and what happened in it",
-		Args:  takes(1),
+		Args:  command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.running()
 			if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/audit"
 	"latchkey/firmware/durable"
 )
@@ -29,7 +30,7 @@ func auditWitnessKey() *cobra.Command {
 		Short: "Make the key with which you cosign checkpoints as a witness",
 		Long: `Make the key with which you cosign checkpoints as a witness, into FILE, which must not be there yet. Keep it from whoever runs central. What is
 printed verifies what you sign: central's [evidence] witnesses takes it, and "ractl audit verify --witness".`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			secret, w, err := audit.NewWitnessKey(rand.Reader, name)
 			if err != nil {

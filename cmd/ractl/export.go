@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/audit"
 	"latchkey/firmware/wire/ra"
 )
@@ -54,7 +55,7 @@ func auditExport(o *options) *cobra.Command {
 		Short: "Export the evidence, as auditors verify it",
 		Long: `Export the evidence into FILE, which must not be there yet: all of it, or what is new since a place in the tree. Nothing in it names a
 holder; cards stand in it by their serials. Verify it with "ractl audit verify", on any machine.`,
-		Args: takes(1),
+		Args: command.Takes(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			older, err := k.sizes()
 			if err != nil {
@@ -81,7 +82,7 @@ func auditProve(o *options) *cobra.Command {
 		Short: "Write what the evidence has of one case, or one record, with the proof that it stands in the tree",
 		Long: `Write what the evidence has of a case, or the record in one place of the tree (ractl audit search names them), into FILE, which must not be
 there yet. "ractl audit verify" verifies it alone, without the rest of the evidence.`,
-		Args: takes(2),
+		Args: command.Takes(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			older, err := k.sizes()
 			if err != nil {

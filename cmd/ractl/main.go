@@ -15,10 +15,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
+
+	"latchkey/cmd/internal/command"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 )
 
 func main() { os.Exit(run()) }
@@ -59,46 +59,8 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&o.socket, "socket", "/run/latchkey/central.sock", "`path` of the socket of the central on this machine: [office] socket in its central.toml")
 	cmd.AddCommand(
-		group("audit", "The evidence: export, search, prove, verify, cosign", auditExport(&o), auditProve(&o), auditSearch(&o), auditVerify(), auditWitnessKey(), auditCosign()),
-		group("report", "What was done, in numbers", reportUnlocks(&o)),
-		manCommand())
+		command.Group("audit", "The evidence: export, search, prove, verify, cosign", auditExport(&o), auditProve(&o), auditSearch(&o), auditVerify(), auditWitnessKey(), auditCosign()),
+		command.Group("report", "What was done, in numbers", reportUnlocks(&o)),
+		command.Manual())
 	return cmd
-}
-
-// takes refuses any other number of arguments with the command's usage.
-func takes(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return fmt.Errorf("usage: %s", cmd.UseLine())
-		}
-		return nil
-	}
-}
-
-// group is a command that only holds others; a misspelt one among them is an error.
-func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(commands...)
-	return cmd
-}
-
-// manCommand is for whoever makes a package.
-func manCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    "man FOLDER",
-		Short:  "Write the manual's pages into a folder",
-		Hidden: true,
-		Args:   takes(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil {
-				return err
-			}
-			header := doc.GenManHeader{Section: "1", Source: "Latchkey", Manual: "Latchkey", Date: &time.Time{}}
-			cmd.Root().DisableAutoGenTag = true
-			if err := doc.GenManTree(cmd.Root(), &header, args[0]); err != nil {
-				return fmt.Errorf("write the manual: %w", err)
-			}
-			return nil
-		},
-	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/internal/command"
 	"latchkey/firmware/audit"
 	"latchkey/firmware/wire"
 )
@@ -30,7 +31,7 @@ what the kiosk signed, a checkpoint or a head that somebody else signed, a histo
 The exit status is 0 if all is as it should be, 1 if something is wrong with the evidence, 2 if it could not be told.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return takes(1)(cmd, args)
+				return command.Takes(1)(cmd, args)
 			}
 			return nil
 		},

@@ -22,7 +22,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
@@ -32,6 +31,7 @@ import (
 	"latchkey/cmd/central/internal/cases"
 	"latchkey/cmd/central/internal/delivery"
 	"latchkey/cmd/central/internal/monitor"
+	"latchkey/cmd/central/internal/observed"
 	"latchkey/cmd/central/internal/pki"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/tree"
@@ -155,19 +155,17 @@ func (s *Server) handler(routes wire.StrictServerInterface) http.Handler {
 // outer does for every request what no route should have to: clock, size, identity, panics, log.
 func (s *Server) outer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(plain http.ResponseWriter, r *http.Request) {
-		w := &writer{ResponseWriter: plain, now: s.Now}
+		w := &observed.Writer{ResponseWriter: plain, First: func(h http.Header) { // central's clock as the answer leaves
+			h.Set(wire.TimeHeader, strconv.FormatInt(s.Now().UnixMilli(), 10))
+			h.Set("Cache-Control", "no-store")
+		}}
 		rq := &request{id: random(4), address: hostOf(r.RemoteAddr)}
 		began := time.Now()
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, rq))
 		defer func() {
 			if p := recover(); p != nil {
-				// The value of a panic can be anything; that of the runtime's own holds no secret.
-				what := fmt.Sprintf("%T", p)
-				if e, ok := p.(runtime.Error); ok {
-					what = e.Error()
-				}
-				s.Log.Error("panic", "request", rq.id, "what", what, "stack", string(debug.Stack()))
-				if w.status == 0 {
+				s.Log.Error("panic", "request", rq.id, "what", observed.Panic(p), "stack", string(debug.Stack()))
+				if w.Status == 0 {
 					refuse(rq, wire.CodeInternal).write(w)
 				}
 			}
@@ -175,10 +173,10 @@ func (s *Server) outer(next http.Handler) http.Handler {
 			if rq.apart {
 				kiosk = ""
 			}
-			s.Log.Info("request", "request", rq.id, "kiosk", kiosk, "route", r.Pattern, "status", w.status, "code", string(rq.code),
+			s.Log.Info("request", "request", rq.id, "kiosk", kiosk, "route", r.Pattern, "status", w.Status, "code", string(rq.code),
 				"repeated", rq.repeated, "ms", time.Since(began).Milliseconds())
 			s.Monitor.Request(r.Pattern, string(rq.code), time.Since(began))
-			if rq.outcome != "" && !rq.repeated && w.status == http.StatusOK {
+			if rq.outcome != "" && !rq.repeated && w.Status == http.StatusOK {
 				s.Monitor.Outcome(string(rq.outcome))
 			}
 		}()
@@ -200,29 +198,6 @@ func (s *Server) outer(next http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
-}
-
-// writer notes the status and puts central's clock on every answer, as it leaves.
-type writer struct {
-	http.ResponseWriter
-	now    func() time.Time
-	status int
-}
-
-func (w *writer) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-		w.Header().Set(wire.TimeHeader, strconv.FormatInt(w.now().UnixMilli(), 10))
-		w.Header().Set("Cache-Control", "no-store")
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *writer) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	return w.ResponseWriter.Write(b)
 }
 
 // reply is an answer as it travels and is stored.

@@ -3,15 +3,14 @@ package api
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"latchkey/cmd/central/internal/observed"
 	"latchkey/firmware/wire"
 )
 
@@ -68,7 +67,7 @@ func problem(w http.ResponseWriter, code wire.Code) { refuse(new(request), code)
 // query: both can say who somebody is.
 func (s *Server) webOuter(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(plain http.ResponseWriter, r *http.Request) {
-		w := &webWriter{ResponseWriter: plain}
+		w := &observed.Writer{ResponseWriter: plain}
 		id, began := random(4), time.Now()
 		h := w.Header()
 		h.Set("Strict-Transport-Security", "max-age=31536000") // RFC 6797
@@ -81,41 +80,14 @@ func (s *Server) webOuter(next http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxWebBody)
 		defer func() {
 			if p := recover(); p != nil {
-				what := fmt.Sprintf("%T", p)
-				if e, ok := p.(runtime.Error); ok {
-					what = e.Error()
-				}
-				s.Log.Error("panic", "request", id, "what", what, "stack", string(debug.Stack()))
-				if w.status == 0 {
+				s.Log.Error("panic", "request", id, "what", observed.Panic(p), "stack", string(debug.Stack()))
+				if w.Status == 0 {
 					problem(w, wire.CodeInternal)
 				}
 			}
 			_, path, _ := strings.Cut(r.Pattern, "/")
-			s.Log.Info("web request", "request", id, "method", r.Method, "route", "/"+path, "status", w.status, "ms", time.Since(began).Milliseconds())
+			s.Log.Info("web request", "request", id, "method", r.Method, "route", "/"+path, "status", w.Status, "ms", time.Since(began).Milliseconds())
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
-
-// webWriter notes the status.
-type webWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *webWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *webWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *webWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

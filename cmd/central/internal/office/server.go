@@ -9,12 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"runtime/debug"
 	"time"
 
 	"latchkey/card/profiles"
 	"latchkey/cmd/central/internal/cases"
+	"latchkey/cmd/central/internal/observed"
 	"latchkey/cmd/central/internal/store"
 	"latchkey/cmd/central/internal/tree"
 	"latchkey/cmd/central/internal/vault"
@@ -89,21 +89,16 @@ func (s *Server) handler() http.Handler {
 // outer does for every request what no route should have to: who asks, size, panics, log.
 func (s *Server) outer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(plain http.ResponseWriter, r *http.Request) {
-		w := &writer{ResponseWriter: plain}
+		w := &observed.Writer{ResponseWriter: plain}
 		began := time.Now()
 		defer func() {
 			if p := recover(); p != nil {
-				// The value of a panic can be anything; that of the runtime's own holds no secret.
-				what := fmt.Sprintf("%T", p)
-				if e, ok := p.(runtime.Error); ok {
-					what = e.Error()
-				}
-				s.Log.Error("office: panic", "what", what, "stack", string(debug.Stack()))
-				if w.status == 0 {
+				s.Log.Error("office: panic", "what", observed.Panic(p), "stack", string(debug.Stack()))
+				if w.Status == 0 {
 					problem(w, http.StatusInternalServerError, "central failed; its log says why")
 				}
 			}
-			s.Log.Info("office", "operation", r.Pattern, "by", callerOf(r.Context()), "status", w.status, "ms", time.Since(began).Milliseconds())
+			s.Log.Info("office", "operation", r.Pattern, "by", callerOf(r.Context()), "status", w.Status, "ms", time.Since(began).Milliseconds())
 		}()
 		w.Header().Set("Cache-Control", "no-store")
 		if callerOf(r.Context()) == "" {
@@ -117,26 +112,6 @@ func (s *Server) outer(next http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		next.ServeHTTP(w, r)
 	})
-}
-
-// writer notes the status.
-type writer struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *writer) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *writer) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	return w.ResponseWriter.Write(b)
 }
 
 func problem(w http.ResponseWriter, status int, detail string) {
