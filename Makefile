@@ -132,6 +132,10 @@ image-test: deps-run deps-image deps-vm bin/central bin/ractl bin/flash bin/arm6
 flash-test: deps-vm ## write to what the kernel calls a disk: loop devices, for which one must be root, and a USB stick of an emulated machine
 	@$(GO) run ./tools/count -tags disks -run 'TestLoop|TestStick' ./image/flash
 
+.PHONY: peer-image
+peer-image: deps-peer bin/arm64/peer-ready ## make, once, the Debian with systemd that bench measures the image's boot beside; as root, ten minutes and more
+	@tools/peer/build
+
 .PHONY: image-lock
 image-lock: deps-build bin/mkimage ## pin the newest versions of the image's Debian packages, and show what changed
 	@bin/mkimage lock
@@ -149,8 +153,8 @@ clean: ## remove what was built
 
 SOURCES = cmd firmware board card ui image tools
 
-.PHONY: deps-build deps-run deps-bench deps-arm64 deps-deb deps-vm deps-image
-deps-build deps-run deps-bench deps-arm64 deps-deb deps-vm deps-image:
+.PHONY: deps-build deps-run deps-bench deps-arm64 deps-deb deps-vm deps-image deps-peer
+deps-build deps-run deps-bench deps-arm64 deps-deb deps-vm deps-image deps-peer:
 	@tools/deps $(@:deps-%=%)
 
 bin/kiosk bin/central bin/ractl bin/cardctl bin/flash: SOURCE = ./cmd/$(@F)
@@ -160,6 +164,8 @@ bin/arm64/guest: FORCE
 	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o $@ ./tools/qemu/guest
 bin/arm64/tpmport: FORCE
 	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o $@ ./tools/imagetest/tpmport
+bin/arm64/peer-ready: FORCE
+	@CGO_ENABLED=1 $(ARM64) $(BUILD) -o $@ ./tools/peer/ready
 # Without symbols and what debuggers ask for: that is a third of them.
 bin/arm64/image/kiosk: FORCE
 	@CGO_ENABLED=1 $(ARM64) $(BUILD) -ldflags='-s -w' -o $@ ./cmd/kiosk

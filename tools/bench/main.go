@@ -123,7 +123,11 @@ func report(w io.Writer, found results) {
 		}
 		v, ok := f.value(found)
 		if !ok {
-			fmt.Fprintf(w, "figure %s none %s %s missed (its benchmark gave no result)\n", f.name, f.unit, aim)
+			why := "its benchmark gave no result"
+			if f.why != "" {
+				why += "; " + f.why
+			}
+			fmt.Fprintf(w, "figure %s none %s %s missed (%s)\n", f.name, f.unit, aim, why)
 			continue
 		}
 		verdict := "missed"

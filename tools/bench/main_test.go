@@ -23,6 +23,8 @@ BenchmarkReopen         	    1	  80906743 ns/op
 pkg: latchkey/cmd/central/internal/api
 BenchmarkFlows/SQLite-2   	       1	         6.789 cpu-ms/flow	       136.0 flows/s	       372.1 p99-ms
 BenchmarkFlows/Floor-2    	       1	         1.374 cpu-ms/flow	       544.0 flows/s	        17.2 p99-ms
+pkg: latchkey/tools/imagetest
+BenchmarkBoot-2         	    1	        10.00 floor-s	        20.00 ready-s
 pkg: latchkey/tools/bench/form
 BenchmarkKey-2          	    1	        69.00 bytes/key	       300.0 median-µs/key	      1670 tview-bytes/key	       600.0 tview-median-µs/key
 `
@@ -52,6 +54,8 @@ func TestReport(t *testing.T) {
 		"figure central.cpu_ms_per_flow 6.789 ms aim <= 0.6 missed",
 		"figure central.p99_ms 372.1 ms aim <= 20 missed",
 		"figure card.gids.total.apdus 8 APDUs aim <= 8 ok",
+		"figure boot.ready.vs_floor 2 ratio aim <= 1.5 missed",
+		"figure boot.ready.vs_systemd none ratio aim <= 0.25 missed (its benchmark gave no result; it wants the disk that make peer-image makes)",
 		"figure console.p99_ms none ms aim <= 100 missed (not built yet: the console)",
 	} {
 		if !slices.Contains(lines, want) {
@@ -74,7 +78,7 @@ func TestFiguresAreWhole(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, f := range figures {
-		if seen[f.name] || (f.value == nil) != (f.why != "") || f.aim.op != "<=" && f.aim.op != ">=" {
+		if seen[f.name] || f.value == nil && f.why == "" || f.aim.op != "<=" && f.aim.op != ">=" {
 			t.Errorf("%s: named twice, or neither measured nor explained, or with an aim %q", f.name, f.aim.op)
 		}
 		seen[f.name] = true

@@ -45,8 +45,11 @@ func BenchmarkBuild(b *testing.B) {
 // boots are how many make a figure.
 const boots = 3
 
-// BenchmarkBoot is from QEMU's start to "Insert your smartcard" on the screen of a kiosk that was set up, through UEFI from the disk; and the
-// same machine, firmware, disk, boot loader and kernel with a first process that switches the machine off. They take turns.
+// BenchmarkBoot is from QEMU's start to "Insert your smartcard" on the screen of a kiosk that was set up, through UEFI from the disk; the
+// same machine, firmware, disk, boot loader and kernel with a first process that switches the machine off; and, where make peer-image has made it, the
+// same machine and firmware with a plain Debian's disk until pcscd, started by systemd, has the reader (tools/peer/build argues what is plain).
+// They take turns. The kiosk has its power cut each time and goes to the network, and its screen is read; Debian is shut down, has no network to wait for,
+// and says on the serial line that it is ready: the differences are in Debian's favour.
 func BenchmarkBoot(b *testing.B) {
 	ctx := b.Context()
 	l := benchLab(b, board+".img", false)
@@ -55,7 +58,8 @@ func BenchmarkBoot(b *testing.B) {
 	floor := filepath.Join(l.dir, "floor.img")
 	do(b, qemu.CopyDisk(floor, l.disk))
 	do(b, bareInit(ctx, l, floor))
-	var ours, theirs []float64
+	p := debian(b, l)
+	var ours, theirs, peers []float64
 	for b.Loop() {
 		for range boots {
 			do(b, l.powerOn(ctx))
@@ -64,11 +68,17 @@ func BenchmarkBoot(b *testing.B) {
 			ours = append(ours, time.Since(l.booting).Seconds())
 			l.powerOff()
 			theirs = append(theirs, off(b, l, floor))
+			if p != "" {
+				peers = append(peers, peer(b, l, p))
+			}
 		}
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(ours), "ready-s")
 	b.ReportMetric(median(theirs), "floor-s")
+	if p != "" {
+		b.ReportMetric(median(peers), "systemd-s")
+	}
 }
 
 // BenchmarkMemory is what the machine was given less what is available when the kiosk is ready: the kernel and what it reserves count,
@@ -142,6 +152,43 @@ func setUp(b *testing.B, l *lab) {
 	do(b, errors.Join(l.fillSetup(), l.powerOn(ctx), l.confirm(ctx)))
 	_, err := l.see(ctx, "", attract)
 	do(b, err)
+}
+
+// debian is a copy of the peer's disk, which has started once: what a first start does besides (fsck of a new file system, the hardware database, the
+// journal's folders) is not measured. It is "" where none was made by the recipe as it stands.
+func debian(b *testing.B, l *lab) string {
+	b.Helper()
+	build := exec.CommandContext(b.Context(), "tools/peer/build", "path")
+	build.Dir = root
+	out, err := build.Output()
+	do(b, err)
+	made := strings.TrimSpace(string(out))
+	if _, err := os.Stat(made); errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	disk := filepath.Join(l.dir, "peer.img")
+	do(b, qemu.CopyDisk(disk, made))
+	peer(b, l, disk)
+	return disk
+}
+
+// peer is from QEMU's start until the peer says that it is ready; then it is shut down as from its keyboard.
+func peer(b *testing.B, l *lab, disk string) float64 {
+	b.Helper()
+	ctx, stop := context.WithTimeout(b.Context(), patience)
+	defer stop()
+	own := l.disk
+	l.disk = disk
+	defer func() { l.disk = own }()
+	do(b, l.powerOn(ctx))
+	_, err := l.AwaitConsole(ctx, func(log string) bool { return strings.Contains(log, "peer: ready") })
+	do(b, err)
+	took := time.Since(l.booting).Seconds()
+	resets := l.Seen("RESET")
+	do(b, l.Keys(ctx, "ctrl", "alt", "delete"))
+	do(b, l.Await(ctx, "RESET", resets+1))
+	l.powerOff()
+	return took
 }
 
 // off is from QEMU's start until the machine switches itself off.
