@@ -634,7 +634,7 @@ func TestSetupOnATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pid1.Close()
-	if err := pid1.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := pid1.SetReadDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	told := func(want string) {

@@ -61,7 +61,7 @@ func TestOnATerminal(t *testing.T) {
 			t.Fatalf("%v; the screen was %q", err, terminal.Text())
 		}
 	}
-	if err := systemd.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := systemd.SetReadDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	told("READY=1")
