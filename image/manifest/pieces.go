@@ -35,6 +35,11 @@ func (m Manifest) Find(e Extent) (list []Part, err error) {
 	return list, nil
 }
 
+// Copied tells whether one copy has all of a run. Whoever packs an image proves that copies are what they say (package packed, Check).
+func (m Manifest) Copied(e Extent) bool {
+	return slices.ContainsFunc(m.Copies, func(c Copy) bool { return c.First <= e.First && c.End() >= e.End() })
+}
+
 // inPiece finds the beginning of a run.
 func (m Manifest) inPiece(e Extent) (Part, bool) {
 	i, _ := slices.BinarySearchFunc(m.Pieces, e.First, func(p Piece, at int64) int { return order(p.Extent, at) })

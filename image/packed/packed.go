@@ -44,7 +44,7 @@ type Compressor func(piece []byte) ([]byte, error)
 
 // Pack writes the packed file of an image whose ranges m has, and fills in m's Compressed, Pieces and Copies.
 func Pack(w io.Writer, img io.ReaderAt, m *manifest.Manifest, compress Compressor) error {
-	parts, err := plan(img, *m)
+	parts, err := plan(img, *m, 1<<maxWindowLog)
 	if err == nil {
 		err = pack(parts, compress)
 	}
@@ -67,8 +67,8 @@ type part struct {
 	bytes  []byte // of a piece; then its blocks
 }
 
-// plan finds what is in the image twice, and where pieces can end.
-func plan(img io.ReaderAt, m manifest.Manifest) (parts []part, err error) {
+// plan finds what is in the image twice, within the reach of plain tools, in bytes, and where pieces can end.
+func plan(img io.ReaderAt, m manifest.Manifest, reach int64) (parts []part, err error) {
 	type sum = [sha256.Size]byte
 	blocks := m.Image.Size / manifest.Block
 	sums, single, seen := make([]sum, blocks), make([]bool, blocks), map[sum]int64{}
@@ -110,6 +110,7 @@ func plan(img io.ReaderAt, m manifest.Manifest) (parts []part, err error) {
 		first := run.First
 		for b := run.First; b < run.End(); {
 			from, known := seen[sums[b]]
+			known = known && (b-from)*manifest.Block <= reach
 			same := int64(0)
 			for known && b+same < run.End() && from+same < first && single[from+same] && sums[from+same] == sums[b+same] {
 				same++
@@ -181,10 +182,7 @@ func write(w io.Writer, img io.ReaderAt, m *manifest.Manifest, parts []part) err
 			reach = max(reach, (p.First-p.from)*manifest.Block)
 		}
 	}
-	log := bits.Len64(uint64(reach - 1))
-	if log > maxWindowLog {
-		return fmt.Errorf("it repeats itself over %d bytes, and plain tools look back %d", reach, 1<<maxWindowLog)
-	}
+	log := min(bits.Len64(uint64(reach-1)), maxWindowLog) // no frame that zstd makes by itself looks farther
 	sum := sha256.New()
 	out := &counter{w: bufio.NewWriter(io.MultiWriter(w, sum))}
 	out.write(frameHeader(log, m.Image.Size))

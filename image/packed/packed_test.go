@@ -6,6 +6,7 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -19,13 +20,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const block = manifest.Block
 
+var encoder = sync.OnceValues(func() (*zstd.Encoder, error) { return zstd.NewWriter(nil) })
+
 // compressor is this library's; mkimage takes zstd's.
 func compressor(piece []byte) ([]byte, error) {
-	z, err := zstd.NewWriter(nil)
+	z, err := encoder()
 	if err != nil {
 		return nil, err
 	}
-	return z.EncodeAll(piece, nil), z.Close()
+	return z.EncodeAll(piece, nil), nil
 }
 
 func packedOf(t rapid.TB, raw []byte) ([]byte, manifest.Manifest) {
@@ -132,6 +135,15 @@ func TestPackedImage(t *testing.T) {
 		if !bytes.Equal(unpacked(t, file, m), raw) {
 			t.Fatal("the pieces are something else")
 		}
+		if err := Check(bytes.NewReader(file), m); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(m.Copies); n > 0 && m.Copies[n-1].From > 0 {
+			m.Copies[n-1].From--
+			if err := Check(bytes.NewReader(file), m); err == nil {
+				t.Fatal("a copy of other blocks is not noticed")
+			}
+		}
 	})
 }
 
@@ -179,4 +191,57 @@ func TestPiecesBeginAsFramesDo(t *testing.T) {
 	if !bytes.Equal(unpacked(t, file.Bytes(), m), raw) {
 		t.Error("the pieces are something else")
 	}
+}
+
+// What plain tools could not look back to is packed again.
+func TestTooFarToCopy(t *testing.T) {
+	t.Parallel()
+	raw := make([]byte, 300*block)
+	r := mathrand.New(mathrand.NewPCG(1, 2))
+	for i := range 40 * block {
+		raw[i] = byte(r.Uint32())
+	}
+	copy(raw[200*block:], raw[:40*block])
+	copy(raw[260*block:], raw[:40*block])
+	m, err := manifest.Make(bytes.NewReader(raw), int64(len(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := plan(bytes.NewReader(raw), m, 100*block)
+	if err != nil || len(parts) != 3 || parts[1].copies || parts[1].First != 200 || !parts[2].copies || parts[2].from != 200 {
+		t.Errorf("%v, %v", parts, err)
+	}
+}
+
+// Whatever a piece says, unpacking it fails or gives bytes in the place that it has.
+func FuzzUnpack(f *testing.F) {
+	frame, err := compressor(bytes.Repeat([]byte("latchkey"), block/4))
+	if err != nil {
+		f.Fatal(err)
+	}
+	blocks, err := blocksOf(frame)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(blocks)
+	f.Add(storedBlocks(bytes.Repeat([]byte{1}, 3*block)))
+	f.Add(slices.Concat(storedBlocks([]byte{1}), copied(nil, 1, maxCopy)))
+	f.Add(copied(nil, 8, minCopy))
+	f.Fuzz(func(t *testing.T, piece []byte) {
+		if len(piece) == 0 {
+			return
+		}
+		pieces := []manifest.Piece{{Extent: manifest.Extent{Count: 2}, Size: int64(len(piece))}}
+		u, err := NewUnpacker(bytes.NewReader(piece), pieces)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		memory := bytes.Repeat([]byte{0xa5}, 3*block)
+		_ = u.Unpack(pieces[0], memory[:2*block])
+		if !bytes.Equal(memory[2*block:], bytes.Repeat([]byte{0xa5}, block)) {
+			t.Error("what follows was overwritten")
+		}
+		_, _ = blocksOf(slices.Concat(before, piece))
+	})
 }

@@ -44,7 +44,8 @@ func (b *build) pack(ctx context.Context, disk string) (compressed, about string
 	if err := packed.Pack(file, raw, &m, func(piece []byte) ([]byte, error) { return compress(ctx, piece) }); err != nil {
 		return "", "", err
 	}
-	if err := readable(ctx, compressed, m.Image); err != nil {
+	// Both as flash unpacks it and as others do.
+	if err := errors.Join(packed.Check(file, m), readable(ctx, compressed, m.Image)); err != nil {
 		return "", "", err
 	}
 	m.Board, m.Version, m.Built, m.Debug = b.board, b.version, b.built, b.debug
@@ -70,7 +71,7 @@ func compress(ctx context.Context, piece []byte) ([]byte, error) {
 	return frame, nil
 }
 
-// readable holds the file against the disk, as who has no flash would unpack it.
+// readable holds the file against the disk, as whoever has no flash would unpack it.
 func readable(ctx context.Context, compressed string, disk manifest.Sum) error {
 	cmd := exec.CommandContext(ctx, "zstd", "-q", "-d", "-c", compressed)
 	var complaint bytes.Buffer

@@ -46,7 +46,7 @@ func newImage(b *testing.B, dir string) (base string) {
 	defer f.Close()
 	parts, at := map[string][2]int{}, mib
 	r := mathrand.New(mathrand.NewPCG(1, 2))
-	slot := make([]byte, 44*mib)
+	slot := make([]byte, 56*mib)
 	for i := range slot {
 		if slot[i] = byte(r.Uint32()); i/manifest.Block%2 == 0 {
 			slot[i] &= 0x0f
@@ -56,11 +56,11 @@ func newImage(b *testing.B, dir string) (base string) {
 		parts[p.Name] = [2]int{at, at + int(p.MiB)*mib}
 		switch p.Name {
 		case image.Boot: // a kernel and its RAM disk
-			_, err = f.WriteAt(slot, int64(at+mib))
+			_, err = f.WriteAt(slot[:44*mib], int64(at+mib))
 			do(b, err)
-			_, err = f.WriteAt(slot, int64(at+46*mib))
+			_, err = f.WriteAt(slot[:44*mib], int64(at+46*mib))
 		case image.RootA, image.RootB:
-			_, err = f.WriteAt(slot[:12*mib], int64(at))
+			_, err = f.WriteAt(slot[44*mib:], int64(at))
 		}
 		do(b, err)
 		at += int(p.MiB) * mib
