@@ -155,8 +155,8 @@ func (s stand) run(ctx context.Context, l *lab, o options, count *tally.Tally) e
 }
 
 // patience is how long one check may take. A start through UEFI takes 15 s of an emulator that has two processors to itself, and minutes where
-// others build; one makes four.
-const patience = 15 * time.Minute
+// others build (224 s with ten programs on each processor); one check makes four.
+const patience = 30 * time.Minute
 
 // lookPatience is how long the reason why one failed is looked for.
 const lookPatience = 30 * time.Second
