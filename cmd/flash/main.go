@@ -130,6 +130,7 @@ media: then the others may have been, and the code is of the first that failed, 
 			return run(cmd.Context(), p, o, newTerminal(cmd))
 		},
 	}
+	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return fmt.Errorf("%w; flash --help tells which there are", err)
 	})

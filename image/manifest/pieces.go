@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -63,6 +64,9 @@ func (m Manifest) checkPieces() error {
 	blocks := m.Image.Size / Block
 	within := func(e Extent, end int64) bool {
 		return e.First >= end && e.Count > 0 && e.Count <= blocks && e.First <= blocks-e.Count
+	}
+	if len(m.Pieces) == 0 {
+		return errors.New("it does not say where the image's pieces are, as those of older images do not: make or fetch a newer image")
 	}
 	end, at := int64(0), int64(0)
 	for _, p := range m.Pieces {

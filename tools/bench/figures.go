@@ -119,7 +119,8 @@ var figures = []figure{
 	{"image.root_mib", "MiB", atMost(12), metric("tools/imagetest.Size", "root-MiB"), ""},
 	{"image.total_mib", "MiB", atMost(40), metric("tools/imagetest.Size", "total-MiB"), ""},
 	{"image.build_s", "s", atMost(60), metric("tools/imagetest.Build", "s/image"), ""},
-	// The same compressed image into a new file, until it is on the disk; flash checks signature and checksums first. Nothing reads it back.
+	// The same compressed image into a new file, until it is on the disk; none of them reads it back. flash checks signature and checksums, which dd does not,
+	// and, as bmaptool does, leaves out what the image's map says may hold anything.
 	{"flash.file.vs_dd", "ratio", atMost(1), quotient(key{written, "flash-median-s"}, key{written, "dd-median-s"}), ""},
 	{"flash.file.vs_bmaptool", "ratio", atMost(1), quotient(key{written, "flash-median-s"}, key{written, "bmaptool-median-s"}), ""},
 	{"update.oneline_kib", "KiB", atMost(1024), nil, "updates"},
