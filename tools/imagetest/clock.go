@@ -62,11 +62,11 @@ func beginsWithBuild(ctx context.Context, l *lab) (string, error) {
 }
 
 func setByServer(ctx context.Context, l *lab) (string, error) {
-	stop, err := serveTime(ctx)
+	conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", "127.0.0.1:123")
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("be a time server, which takes root, and that no other is on this machine: %w", err)
 	}
-	defer stop()
+	defer serveTime(conn)()
 	var clock, chip time.Time
 	if err := l.until(ctx, func() (err error) {
 		if clock, chip, err = l.times(ctx); err != nil {
@@ -122,12 +122,8 @@ func beginsWithJournal(ctx context.Context, l *lab) (string, error) {
 	return fmt.Sprintf(": %s", clock.Format(time.RFC3339)), err
 }
 
-// serveTime is a time server (RFC 5905) at the one port that they have, on loopback, until it is stopped.
-func serveTime(ctx context.Context) (stop func(), err error) {
-	conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", "127.0.0.1:123")
-	if err != nil {
-		return nil, fmt.Errorf("be a time server, which takes root, and that no other is on this machine: %w", err)
-	}
+// serveTime is a time server (RFC 5905) until it is stopped, which closes conn.
+func serveTime(conn net.PacketConn) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -145,7 +141,7 @@ func serveTime(ctx context.Context) (stop func(), err error) {
 	return func() {
 		conn.Close()
 		<-ended
-	}, nil
+	}
 }
 
 // ntpSize is that of a packet without extensions, bytes (RFC 5905, 7.3).
