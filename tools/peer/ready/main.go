@@ -14,11 +14,25 @@ func main() {
 	for e := range pcsc.Watch(context.Background()) {
 		switch e.Kind {
 		case pcsc.NoService:
-			fmt.Fprintln(os.Stderr, "peer:", e.Err)
+			fmt.Fprintln(os.Stderr, "ready:", e.Err)
 		case pcsc.NoReader:
 		default:
-			fmt.Println("peer: ready:", e.Reader)
+			if err := say("peer: ready: " + e.Reader + "\n"); err != nil {
+				fmt.Fprintln(os.Stderr, "ready:", err)
+				os.Exit(1)
+			}
 			return
 		}
 	}
+}
+
+// say writes to the serial line, and opens it only now: when the login there starts, it hangs up on whoever has it open.
+func say(text string) error {
+	f, err := os.OpenFile("/dev/ttyAMA0", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(text)
+	return err
 }
