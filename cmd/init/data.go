@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,14 +20,17 @@ const dataFolder = "/data"
 // data opens /data: it has the whole medium, is checked, and made when there is none. What cannot be saved is left as it is until central
 // was told; meanwhile /data is in memory.
 func (m *machine) data(ctx context.Context) (err error) {
+	var driver sync.WaitGroup
+	driver.Go(func() { m.load("ext4") }) // while the volume is opened and checked
 	if err := growData(m.disk); err != nil {
 		say("%v: /data stays as large as it is", err)
 	}
-	v, err := openVolume(ctx, m.disk.Partition(image.Data))
+	v, err := openVolume(ctx, m.disk.Partition(image.Data), m.ps)
 	if err != nil {
 		return err
 	}
 	m.volume = v
+	v.driver = driver.Wait
 	kept, unread := v.loadCopy()
 	if unread != nil {
 		say("%v", unread)
@@ -82,10 +86,10 @@ func growData(d *disk.Disk) error {
 
 // renew makes the file system, with what was kept of the kiosk in it. A power cut has it begin again.
 func (v *volume) renew(kept []saved) error {
-	if err := makeFS(v.device); err != nil {
+	if err := v.ps.makeFS(v.device); err != nil {
 		return err
 	}
-	if err := mountExt4(v.device); err != nil {
+	if err := v.mountExt4(); err != nil {
 		return err
 	}
 	if err := restore(kept, dataFolder, kioskUser); err != nil {
@@ -98,23 +102,21 @@ func (v *volume) renew(kept []saved) error {
 
 // mount checks the file system and mounts it. One that was a kiosk's and is no more is as lost as one that cannot be read.
 func (v *volume) mount(kiosk bool) error {
-	if err := checkFS(v.device); err != nil {
+	if err := v.ps.checkFS(v.device); err != nil {
 		return err
 	}
-	if err := mountExt4(v.device); err != nil {
+	if err := v.mountExt4(); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(dataFolder, essential)); kiosk && err != nil {
 		return errors.Join(fmt.Errorf("the kiosk's settings are gone: %w", err), unix.Unmount(dataFolder, 0))
 	}
-	if err := v.saveCopy(dataFolder); err != nil {
-		say("%v", err) // the file system is well
-	}
 	return nil
 }
 
-func mountExt4(device string) error {
-	if err := unix.Mount(device, dataFolder, "ext4", harmless|unix.MS_NOATIME, "errors=remount-ro"); err != nil {
+func (v *volume) mountExt4() error {
+	v.driver()
+	if err := unix.Mount(v.device, dataFolder, "ext4", harmless|unix.MS_NOATIME, "errors=remount-ro"); err != nil {
 		return fmt.Errorf("mount /data: %w", err)
 	}
 	return nil

@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -75,19 +73,19 @@ func fsErrors(sys, device string) int {
 }
 
 // makeFS makes an empty one.
-func makeFS(device string) error {
+func (ps *processes) makeFS(device string) error {
 	// Not discarding: it takes long on some media, and on an encrypted one it would tell what is in use.
-	if _, err := tool(mke2fs, "-q", "-F", "-t", "ext4", "-m", "1", "-L", "latchkey", "-E", "nodiscard,lazy_itable_init=1", device); err != nil {
+	if _, _, err := ps.tool(mke2fs, "-q", "-F", "-t", "ext4", "-m", "1", "-L", "latchkey", "-E", "nodiscard,lazy_itable_init=1", device); err != nil {
 		return fmt.Errorf("make the file system of /data: %w", err)
 	}
 	return nil
 }
 
 // checkFS checks it, mends what can be mended, and has it fill its device.
-func checkFS(device string) error {
-	if err := fsck("-p", device); err != nil {
+func (ps *processes) checkFS(device string) error {
+	if err := ps.fsck("-p", device); err != nil {
 		say("%v: it is mended as far as it can be", err)
-		if err := fsck("-f", "-y", device); err != nil {
+		if err := ps.fsck("-f", "-y", device); err != nil {
 			return err
 		}
 	}
@@ -109,20 +107,19 @@ func checkFS(device string) error {
 		return nil
 	}
 	// resize2fs wants one that has just been checked in full.
-	if err := fsck("-f", "-p", device); err != nil {
+	if err := ps.fsck("-f", "-p", device); err != nil {
 		return err
 	}
-	if _, err := tool(resize2fs, device); err != nil {
+	if _, _, err := ps.tool(resize2fs, device); err != nil {
 		say("%v", err) // it serves as it is
 	}
 	return nil
 }
 
 // fsck fails if the file system still has errors: bits 0 and 1 of e2fsck(8)'s status mean that it mended some.
-func fsck(args ...string) error {
-	said, err := tool(e2fsck, args...)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 0 && exit.ExitCode()&^3 == 0 {
+func (ps *processes) fsck(args ...string) error {
+	said, status, err := ps.tool(e2fsck, args...)
+	if status > 0 && status&^3 == 0 {
 		say("/data was mended: %s", said)
 		return nil
 	}
@@ -132,13 +129,38 @@ func fsck(args ...string) error {
 	return nil
 }
 
-// tool runs a program to its end. Of what it said the beginning is kept; what follows is advice for people at a keyboard.
-func tool(name string, args ...string) (said string, err error) {
-	out, err := exec.Command(name, args...).CombinedOutput()
-	const most = 200
-	said = strings.Join(strings.Fields(string(bytes.ToValidUTF8(out[:min(len(out), most)], nil))), " ")
+// tool runs a program to its end. status is what it ended with, or -1. Of what it said the beginning is kept; what follows is advice for people
+// at a keyboard.
+func (ps *processes) tool(name string, args ...string) (said string, status int, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+	}()
+	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return said, fmt.Errorf("%s: %w: %s", name, err, said)
+		return "", -1, err
 	}
-	return said, nil
+	defer null.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", -1, err
+	}
+	defer r.Close()
+	p, err := ps.start(append([]string{name}, args...), &os.ProcAttr{Env: os.Environ(), Files: []*os.File{null, w, w}})
+	w.Close()
+	if err != nil {
+		return "", -1, err
+	}
+	const most = 200
+	out := make([]byte, most)
+	n, _ := io.ReadFull(r, out)
+	_, _ = io.Copy(io.Discard, r) // its end is what counts
+	<-p.ended
+	said = strings.Join(strings.Fields(string(bytes.ToValidUTF8(out[:n], nil))), " ")
+	status = p.status.ExitStatus()
+	if status != 0 {
+		return said, status, fmt.Errorf("%s: %s", p.how(), said)
+	}
+	return said, 0, nil
 }

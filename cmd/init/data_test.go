@@ -367,6 +367,7 @@ func TestWhetherThereWillBeATPM(t *testing.T) {
 // On a file, e2fsprogs works as on a device.
 func TestTheFileSystemFillsItsPlaceAndIsMended(t *testing.T) {
 	t.Parallel()
+	ps := stage(t)
 	file := filepath.Join(t.TempDir(), "fs")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -374,7 +375,7 @@ func TestTheFileSystemFillsItsPlaceAndIsMended(t *testing.T) {
 	if err := os.Truncate(file, 16<<20); err != nil {
 		t.Fatal(err)
 	}
-	if err := makeFS(file); err != nil {
+	if err := ps.makeFS(file); err != nil {
 		t.Fatal(err)
 	}
 	size := func() int64 {
@@ -395,7 +396,7 @@ func TestTheFileSystemFillsItsPlaceAndIsMended(t *testing.T) {
 	if err := os.Truncate(file, 32<<20); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkFS(file); err != nil || size() != 32<<20 {
+	if err := ps.checkFS(file); err != nil || size() != 32<<20 {
 		t.Errorf("grown to %d, %v", size(), err)
 	}
 	f, err := os.OpenFile(file, os.O_RDWR, 0)
@@ -407,13 +408,13 @@ func TestTheFileSystemFillsItsPlaceAndIsMended(t *testing.T) {
 	if _, err := f.WriteAt(make([]byte, 4096), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkFS(file); err != nil || size() != 32<<20 {
+	if err := ps.checkFS(file); err != nil || size() != 32<<20 {
 		t.Errorf("mended to %d, %v", size(), err)
 	}
 	if _, err := f.WriteAt(bytes.Repeat([]byte{0xa5}, 32<<20), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkFS(file); err == nil {
+	if err := ps.checkFS(file); err == nil {
 		t.Error("nothing is left of it, and nobody noticed")
 	}
 }

@@ -46,6 +46,8 @@ type volume struct {
 	copySum   [sha256.Size]byte // of the files in the copy
 	copyKey   secret.Value      // of the copy; empty: it is not encrypted, as nothing is
 	device    string            // where the file system is
+	driver    func()            // waits until the file system's driver is loaded
+	ps        *processes        // where tools run
 }
 
 // SealedError says that /data is encrypted under a key that this machine's TPM does not open.
@@ -60,7 +62,7 @@ func (e *SealedError) Error() string {
 func (e *SealedError) Unwrap() error { return e.Err }
 
 // openVolume reads the header, or makes it on the first boot, and maps what is behind it.
-func openVolume(ctx context.Context, path string) (_ *volume, err error) {
+func openVolume(ctx context.Context, path string, ps *processes) (_ *volume, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("/data: %w", err)
@@ -70,7 +72,7 @@ func openVolume(ctx context.Context, path string) (_ *volume, err error) {
 			f.Close()
 		}
 	}()
-	v := &volume{partition: f}
+	v := &volume{partition: f, ps: ps}
 	var key secret.Value
 	switch known, err := v.readHead(); {
 	case err != nil:
@@ -135,7 +137,7 @@ func (v *volume) writeHead() error {
 func (v *volume) newKey(ctx context.Context) (secret.Value, error) {
 	seekTPM()
 	var patience time.Duration
-	if list, err := present(""); err == nil && promisesTPM(list) {
+	if list, err := onBuses(""); err == nil && promisesTPM(list) {
 		patience = tpmTime
 	}
 	t, err := openTPM(ctx, patience)
@@ -174,7 +176,7 @@ func loadDrivers() {
 		return
 	}
 	for range 2 {
-		list, err := present("")
+		list, err := onBuses("")
 		if err != nil {
 			say("%v", err)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +38,7 @@ func (s *system) callGood(ctx context.Context) {
 		}
 		if err == nil {
 			s.log.Info("this slot is good", "slot", string(s.machine.slot), "tries left of the other", other)
+			debug.FreeOSMemory() // what the start took
 			return
 		}
 		if ctx.Err() == nil {

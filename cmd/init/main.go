@@ -22,10 +22,12 @@ import (
 
 // machine is what the early part found out, for the services.
 type machine struct {
-	slot   slot.Slot
-	disk   *disk.Disk // the one that booted
-	volume *volume    // /data
-	lost   bool       // /data could not be saved: what is there is in memory, and a copy of the kiosk's identity
+	slot    slot.Slot
+	disk    *disk.Disk // the one that booted
+	volume  *volume    // /data
+	drivers *modules   // nil: without tables nothing is loaded
+	ps      *processes
+	lost    bool // /data could not be saved: what is there is in memory, and a copy of the kiosk's identity
 }
 
 // outcome is how the services end.
@@ -70,14 +72,26 @@ func stage2() (outcome, error) {
 	if err != nil {
 		return restart, err
 	}
-	if err := m.data(ctx); err != nil {
-		return restart, err
-	}
+	defer m.ps.reaping()()
+	// /data is checked while drivers are loaded: both take long.
 	var beside sync.WaitGroup
-	beside.Go(func() { m.tend(ctx, done) })
-	end := services(ctx, m)
+	var broken error
+	opened := make(chan struct{})
+	beside.Go(func() {
+		broken = m.data(ctx)
+		if close(opened); broken == nil {
+			m.tend(ctx, done)
+		}
+	})
+	end := services(ctx, m, func() error {
+		<-opened
+		return broken
+	})
 	done()
 	beside.Wait()
+	if broken != nil {
+		return restart, broken
+	}
 	endProcesses()
 	if err := m.closeData(); err != nil {
 		say("%v", err)
@@ -102,10 +116,24 @@ func findMachine() (*machine, error) {
 	name := os.Getenv(diskVariable)
 	for _, d := range list {
 		if d.Name == name {
-			return &machine{slot: b.slot, disk: d}, nil
+			m := &machine{slot: b.slot, disk: d, ps: newProcesses()}
+			if m.drivers, err = kernelModules(); err != nil {
+				say("no drivers are loaded: %v", err)
+			}
+			return m, nil
 		}
 	}
 	return nil, fmt.Errorf("the disk that the machine booted from, %q, is gone", name)
+}
+
+// load loads a module by its name. The kernel would ask for it by starting this program anew.
+func (m *machine) load(name string) {
+	if m.drivers == nil {
+		return
+	}
+	if err := m.drivers.load(name); err != nil {
+		say("%v", err)
+	}
 }
 
 // endProcesses ends what the services left, lest it has files open.

@@ -25,6 +25,7 @@ type modules struct {
 	asked  map[string]bool     // for what load was called: devices come in dozens of a kind
 	loaded map[string]*loading // by path, from the moment that it is begun
 
+	live   func(name string) bool // it was loaded by somebody else, such as the initial RAM disk's init
 	insert func(path string) error
 }
 
@@ -47,7 +48,7 @@ func openModules(dir string) (*modules, error) {
 		return nil, fmt.Errorf("modules: %w", err)
 	}
 	m := &modules{
-		dir: dir, aliases: map[string][]alias{}, paths: map[string]string{}, needs: map[string][]string{}, asked: map[string]bool{}, loaded: map[string]*loading{}, insert: loadModule,
+		dir: dir, aliases: map[string][]alias{}, paths: map[string]string{}, needs: map[string][]string{}, asked: map[string]bool{}, loaded: map[string]*loading{}, live: isLive, insert: loadModule,
 	}
 	for line := range strings.Lines(string(aliases)) {
 		f := strings.Fields(line)
@@ -125,6 +126,9 @@ func (m *modules) loadFile(file string) (ok bool, err error) {
 	}
 	m.mu.Unlock()
 	l.once.Do(func() {
+		if m.live(moduleName(file)) {
+			return
+		}
 		for _, need := range m.needs[file] {
 			if ok, first := m.loadFile(need); !ok {
 				l.err, err = fmt.Errorf("load module %s: it needs %s", file, need), first
@@ -137,6 +141,13 @@ func (m *modules) loadFile(file string) (ok bool, err error) {
 		}
 	})
 	return l.err == nil, err
+}
+
+// isLive tells whether the kernel runs a module (Documentation/ABI/testing/sysfs-module): to unpack its file is most of the work, and would be
+// for nothing.
+func isLive(name string) bool {
+	state, err := os.ReadFile(filepath.Join("/sys/module", name, "initstate"))
+	return err == nil && string(state) == "live\n"
 }
 
 // kernelModules are those of the kernel that runs.

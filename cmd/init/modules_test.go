@@ -57,6 +57,7 @@ kernel/slashed.ko:
 			t.Fatal(err)
 		}
 		var loaded []string
+		m.live = func(string) bool { return false }
 		m.insert = func(path string) error {
 			loaded = append(loaded, filepath.Base(path))
 			return nil
@@ -97,5 +98,25 @@ func TestAModuleThatCannotBeLoadedIsToldOnce(t *testing.T) {
 	}
 	if want := []string{"two.ko", "absent.ko"}; !slices.Equal(tried, want) {
 		t.Errorf("tried: %q", tried)
+	}
+}
+
+func TestAModuleThatRunsIsNotUnpackedAgain(t *testing.T) {
+	t.Parallel()
+	m, err := openModules(writeTables(t, "alias a:* usb-storage\n", "usb-storage.ko: usbcore.ko\nusbcore.ko:\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tried []string
+	m.insert = func(path string) error {
+		tried = append(tried, filepath.Base(path))
+		return nil
+	}
+	m.live = func(name string) bool { return name == "usbcore" }
+	if err := m.load("a:x"); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"usb-storage.ko"}; !slices.Equal(tried, want) {
+		t.Errorf("loaded: %q, not %q", tried, want)
 	}
 }

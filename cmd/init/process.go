@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"sync"
 	"syscall"
 	"time"
@@ -40,6 +41,23 @@ func (ps *processes) start(argv []string, attr *os.ProcAttr) (*process, error) {
 	out := &process{pid: p.Pid, ended: make(chan struct{}), began: time.Now()}
 	ps.running[p.Pid] = out
 	return out, p.Release()
+}
+
+// reaping has every process that ends taken note of, until stop is called.
+func (ps *processes) reaping() (stop func()) {
+	children, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(children, syscall.SIGCHLD)
+	go func() {
+		defer close(done)
+		for range children {
+			ps.reap()
+		}
+	}()
+	return func() {
+		signal.Stop(children)
+		close(children)
+		<-done
+	}
 }
 
 // reap takes note of every process that has ended. It is called when SIGCHLD came, which may stand for several.

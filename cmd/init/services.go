@@ -59,8 +59,8 @@ type system struct {
 	good     chan struct{}
 }
 
-// services keeps the kiosk alive until the machine is to end.
-func services(ctx context.Context, m *machine) outcome {
+// services keeps the kiosk alive until the machine is to end. opened waits for /data, without which nothing is served.
+func services(ctx context.Context, m *machine, opened func() error) outcome {
 	s, err := prepare(m)
 	if err != nil {
 		say("%v", err)
@@ -68,23 +68,11 @@ func services(ctx context.Context, m *machine) outcome {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	var beside sync.WaitGroup
-	children := make(chan os.Signal, 1)
-	signal.Notify(children, unix.SIGCHLD)
-	reaping := make(chan struct{})
-	go func() {
-		defer close(reaping)
-		for range children {
-			s.ps.reap()
-		}
-	}()
-	end := s.run(ctx, &beside)
+	end := s.run(ctx, &beside, opened)
 	boundEnd(end)
 	s.log.Info("the machine ends")
 	stop()
 	beside.Wait()
-	signal.Stop(children)
-	close(children)
-	<-reaping
 	return end
 }
 
@@ -95,7 +83,7 @@ func prepare(m *machine) (*system, error) {
 			return nil, err
 		}
 	}
-	s := &system{machine: m, logs: logs{image.Logs, kioskUser}, ps: newProcesses(), wpa: supplicant{wpaProgram, wpaFolder}, end: make(chan outcome, 1), good: make(chan struct{}, 1)}
+	s := &system{machine: m, logs: logs{image.Logs, kioskUser}, ps: m.ps, modules: m.drivers, wpa: supplicant{wpaProgram, wpaFolder}, end: make(chan outcome, 1), good: make(chan struct{}, 1)}
 	own, err := s.logs.open("init")
 	if err != nil {
 		return nil, err
@@ -122,9 +110,6 @@ func prepare(m *machine) (*system, error) {
 	if err := forbidGain(); err != nil {
 		s.log.Error("processes could gain rights", "err", err)
 	}
-	if s.modules, err = kernelModules(); err != nil {
-		s.log.Error("no drivers are loaded", "err", err)
-	}
 	s.rights = &rights{groups: groupNumbers(s.log), log: s.log}
 	s.sticks = newSticks(m.disk.Name, s.log)
 	s.clock = newTimekeeper(s.log, s.image.Built)
@@ -146,7 +131,7 @@ func prepare(m *machine) (*system, error) {
 }
 
 // run is the machine's life. It returns when ctx ends, or something asks for the end.
-func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
+func (s *system) run(ctx context.Context, beside *sync.WaitGroup, opened func() error) outcome {
 	events, err := openEvents()
 	if err != nil {
 		s.log.Error("devices that are plugged in will not be seen", "err", err)
@@ -163,6 +148,17 @@ func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
 			}
 		})
 	}
+	if events != nil {
+		beside.Go(func() { s.devices(ctx, events) })
+	}
+	s.coldplug(ctx)
+	// Not before: it asks each reader once, and may not open one whose device it was not given yet.
+	beside.Go(func() { s.reader(ctx) })
+	if opened() != nil {
+		return restart
+	}
+	debug.SetGCPercent(gcPercent) // from here on there is little to do
+	startClock(s.log, s.image.Built)
 	beside.Go(func() {
 		defer s.wpa.forget()
 		stir(s.log, seedFile) // DHCP asks only whether there are random numbers
@@ -171,15 +167,6 @@ func (s *system) run(ctx context.Context, beside *sync.WaitGroup) outcome {
 			s.finish(restart)
 		}
 	})
-	if events != nil {
-		beside.Go(func() { s.devices(ctx, events) })
-	}
-	s.coldplug(ctx)
-	// Not before: it asks each reader once, and may not open one whose device it was not given yet.
-	beside.Go(func() { s.reader(ctx) })
-	debug.SetGCPercent(gcPercent)
-	debug.FreeOSMemory() // from here on there is little to do
-	startClock(s.log, s.image.Built)
 	beside.Go(func() { s.clock.run(ctx) })
 	beside.Go(func() { s.callGood(ctx) })
 	if s.image.Debug {
@@ -217,12 +204,17 @@ func (s *system) coldplug(ctx context.Context) {
 	if err != nil {
 		s.log.Error("devices", "err", err)
 	}
+	byHands(list, func(e uevent) { s.device(ctx, e) })
+}
+
+// byHands does for each event what is to be done, several at a time.
+func byHands(list []uevent, do func(uevent)) {
 	next := make(chan uevent)
 	var hands sync.WaitGroup
 	for range runtime.NumCPU() {
 		hands.Go(func() {
 			for e := range next {
-				s.device(ctx, e)
+				do(e)
 			}
 		})
 	}

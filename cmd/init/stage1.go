@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -80,14 +81,21 @@ func stage1() error {
 		return err
 	}
 	defer events.close()
-	if err := loadModules(moduleList); err != nil {
-		return err
-	}
+	// What the root needs, and what firmware says, are independent of the disk; much of all that is waiting.
+	var hint disk.Hint
+	var cannot error
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		if cannot = loadModules(moduleList); cannot == nil {
+			hint, cannot = bootHint()
+		}
+	})
 	drivers, err := earlyDrivers()
-	if err != nil {
+	beside.Wait()
+	if err := errors.Join(cannot, err); err != nil {
 		return err
 	}
-	d, err := bootDisk(events, drivers)
+	d, err := bootDisk(events, drivers, hint)
 	if err != nil {
 		return err
 	}
@@ -114,11 +122,7 @@ func stage1() error {
 }
 
 // bootDisk waits for the disk that the machine booted from.
-func bootDisk(events *eventSocket, drivers *modules) (*disk.Disk, error) {
-	hint, err := bootHint()
-	if err != nil {
-		return nil, err
-	}
+func bootDisk(events *eventSocket, drivers *modules, hint disk.Hint) (*disk.Disk, error) {
 	patience := time.Now().Add(diskTime)
 	for {
 		list, err := disk.List("/sys", partitions...)
@@ -135,15 +139,28 @@ func bootDisk(events *eventSocket, drivers *modules) (*disk.Disk, error) {
 			return nil, fmt.Errorf("%w, after %v", err, diskTime)
 		}
 		// A second at most: a disk is known a moment before its partitions are, and an event can be lost in a flood of them.
-		if err := events.file.SetReadDeadline(time.Now().Add(min(left, time.Second))); err != nil {
+		if err := untilBlock(events, drivers, min(left, time.Second)); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// untilBlock loads drivers for what comes, until a disk or a partition has, or for so long.
+func untilBlock(events *eventSocket, drivers *modules, most time.Duration) error {
+	if err := events.file.SetReadDeadline(time.Now().Add(most)); err != nil {
+		return err
+	}
+	for {
 		e, err := events.read()
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, errMissed) {
-			return nil, err
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, errMissed):
+			return nil
+		case err != nil:
+			return err
 		}
-		if err == nil {
-			drivers.heed(e)
+		drivers.heed(e)
+		if e.get("SUBSYSTEM") == "block" {
+			return nil
 		}
 	}
 }

@@ -71,19 +71,7 @@ func notifyFrom(path, message string) error {
 func stage(t *testing.T) *processes {
 	t.Helper()
 	ps := newProcesses()
-	ended, done := make(chan os.Signal, 8), make(chan struct{})
-	signal.Notify(ended, syscall.SIGCHLD)
-	go func() {
-		defer close(done)
-		for range ended {
-			ps.reap()
-		}
-	}()
-	t.Cleanup(func() {
-		signal.Stop(ended)
-		close(ended)
-		<-done
-	})
+	t.Cleanup(ps.reaping())
 	return ps
 }
 

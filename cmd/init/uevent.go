@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -158,33 +161,71 @@ func murmur(s string) uint32 {
 	return h ^ h>>15
 }
 
-// present are the devices that root/sys lists on a bus or in a class, each as the kernel would tell of a new one.
-func present(root string) (list []uevent, err error) {
+// present are the devices that root/sys lists on a bus or in a class, each as the kernel would tell of a new one; those that have no driver yet
+// come first.
+func present(root string) ([]uevent, error) {
+	buses, err := onBuses(root)
+	if err != nil {
+		return nil, err
+	}
+	classes, err := listed(root, "class", "")
+	return append(buses, classes...), err
+}
+
+// onBuses are those on a bus: what needs a driver to be of use is there.
+func onBuses(root string) ([]uevent, error) {
+	list, err := listed(root, "bus", "devices")
+	slices.SortStableFunc(list, func(a, b uevent) int { return cmp.Compare(len(a.get("DRIVER")), len(b.get("DRIVER"))) })
+	return list, err
+}
+
+// listed are the devices to which the links in root/sys/KIND/*/BELOW lead. There are hundreds, and each counts while the machine starts.
+func listed(root, kind, below string) (list []uevent, err error) {
 	sys := filepath.Join(root, "/sys")
-	for pattern, name := range map[string]func(link string) string{
-		"bus/*/devices/*": func(link string) string { return filepath.Base(filepath.Dir(filepath.Dir(link))) },
-		"class/*/*":       func(link string) string { return filepath.Base(filepath.Dir(link)) },
-	} {
-		links, err := filepath.Glob(filepath.Join(sys, pattern))
-		if err != nil {
-			return nil, err
+	subsystems, err := os.ReadDir(filepath.Join(sys, kind))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("devices: %w", err)
+	}
+	text := make([]byte, 16<<10)
+	for _, subsystem := range subsystems {
+		folder := filepath.Join(sys, kind, subsystem.Name(), below)
+		links, err := os.ReadDir(folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			return nil, fmt.Errorf("devices: %w", err)
 		}
 		for _, link := range links {
-			to, err := os.Readlink(link)
-			if err != nil {
-				continue // it went while we looked, or is a file of the class' own
+			if link.Type()&fs.ModeSymlink == 0 {
+				continue // a file of the class' own
 			}
-			dir := filepath.Join(filepath.Dir(link), to)
-			b, err := os.ReadFile(filepath.Join(dir, "uevent"))
+			to, err := os.Readlink(filepath.Join(folder, link.Name()))
+			if err != nil {
+				continue // it went while we looked
+			}
+			dir := filepath.Join(folder, to)
+			n, err := readAttribute(dir+"/uevent", text)
 			if err != nil {
 				continue // it went, or its driver does not tell
 			}
-			e := uevent{[]string{"ACTION=add", "DEVPATH=" + strings.TrimPrefix(dir, sys), "SUBSYSTEM=" + name(link)}}
-			e.properties = append(e.properties, strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' })...)
+			e := uevent{[]string{"ACTION=add", "DEVPATH=" + strings.TrimPrefix(dir, sys), "SUBSYSTEM=" + subsystem.Name()}}
+			e.properties = append(e.properties, strings.FieldsFunc(string(text[:n]), func(r rune) bool { return r == '\n' })...)
 			list = append(list, e)
 		}
 	}
 	return list, nil
+}
+
+// readAttribute reads a file of sysfs, which comes whole at the first read, with a third of the system calls that os.ReadFile makes.
+func readAttribute(path string, into []byte) (n int, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	for {
+		if n, err = unix.Read(fd, into); !errors.Is(err, unix.EINTR) {
+			return max(n, 0), err
+		}
+	}
 }
 
 // sequence is the number of the newest event that the kernel has told of.

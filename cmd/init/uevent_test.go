@@ -90,6 +90,38 @@ func TestDevicesThatAreThereAreTold(t *testing.T) {
 	}
 }
 
+func TestDevicesWithoutADriverComeFirst(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	bus := filepath.Join(root, "sys/bus/virtio/devices")
+	if err := os.MkdirAll(bus, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"a": "DRIVER=virtio_blk\nMODALIAS=virtio:d2\n", "b": "MODALIAS=virtio:d16\n"} {
+		dir := filepath.Join(root, "sys/devices", name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "uevent"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("../../../devices/"+name, filepath.Join(bus, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told, err := present(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, e := range told {
+		order = append(order, e.get("DEVPATH"))
+	}
+	if want := []string{"/devices/b", "/devices/a"}; !slices.Equal(order, want) {
+		t.Errorf("they are told in the order %q", order)
+	}
+}
+
 func FuzzUevent(f *testing.F) {
 	f.Add([]byte(readerAdded))
 	f.Fuzz(func(t *testing.T, b []byte) {
