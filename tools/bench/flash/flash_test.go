@@ -18,13 +18,6 @@ import (
 // rounds of each program, one after the other in turns: they share what the machine does besides.
 const rounds = 7
 
-func do(b *testing.B, err error) {
-	b.Helper()
-	if err != nil {
-		b.Fatal(err)
-	}
-}
-
 func command(b *testing.B, name string, args ...string) {
 	b.Helper()
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
