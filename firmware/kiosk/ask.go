@@ -143,32 +143,37 @@ func (k *Kiosk) endCase(ctx context.Context, e unlock.EndCase) {
 	}
 }
 
-// statusEvery is how often a kiosk asks whether central is there.
-const statusEvery = 15 * time.Second
+// A kiosk asks so often whether central is there; sooner where nobody answered, as when its own network is not up yet.
+const (
+	statusEvery = 15 * time.Second
+	statusSoon  = time.Second // at first, then twice as long each time
+)
 
 // watchCentral keeps the first screen honest about the service.
 func (k *Kiosk) watchCentral(ctx context.Context) {
-	tick := time.NewTicker(statusEvery)
-	defer tick.Stop()
+	soon := statusSoon
 	for was := (unlock.CentralSeen{Up: true}); ; {
 		err := k.Central.Status(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		is := unlock.CentralSeen{Up: err == nil}
+		is, wait, next := unlock.CentralSeen{Up: err == nil}, statusEvery, statusSoon
 		if p := (*wire.Problem)(nil); errors.As(err, &p) {
 			switch p.Code {
 			case wire.CodeKioskUnknown, wire.CodeKioskUnconfirmed, wire.CodeKioskDisabled, wire.CodeKioskQuarantined:
 				is.Code = p.Code
 			}
+		} else if err != nil {
+			wait, next = soon, min(2*soon, statusEvery)
 		}
+		soon = next
 		if is != was {
 			k.Log.Info("central", "up", is.Up, "err", err)
 			k.tell(is)
 			was = is
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return
 		}
