@@ -48,9 +48,7 @@ func (m *modules) heed(e uevent) {
 	}
 }
 
-// loadModule loads one without its own signature being checked, unless the kernel insists on that, as it does where it was booted by Secure
-// Boot: dm-verity has checked the file, or it came with the kernel itself, and a kernel that takes unsigned modules gains nothing by
-// checking signed ones. A start loads thirty, and their signatures were a third of what the kernel did for it. It calls itself tainted (F).
+// loadModule loads one that may be packed.
 func loadModule(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -61,10 +59,7 @@ func loadModule(file string) error {
 	if strings.HasSuffix(file, ".xz") {
 		flags = unix.MODULE_INIT_COMPRESSED_FILE
 	}
-	err = unix.FinitModule(int(f.Fd()), "", flags|unix.MODULE_INIT_IGNORE_MODVERSIONS)
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EKEYREJECTED) || errors.Is(err, unix.ENOEXEC) {
-		err = unix.FinitModule(int(f.Fd()), "", flags)
-	}
+	err = unix.FinitModule(int(f.Fd()), "", flags)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("load module %s: %w", file, err)
 	}
