@@ -105,3 +105,18 @@ func TestWhatIsTooShortIsRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// One code in a million is 100000. Its runes stood in a table of a program that never had it as such.
+func TestChanceIsNotFound(t *testing.T) {
+	t.Parallel()
+	s, err := For(map[string]string{"code": "100000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := s.Text(runes([]byte("100000"))); len(found) > 0 {
+		t.Errorf("found %v", found)
+	}
+	if found := s.Text([]byte("your code is 100000")); len(found) == 0 {
+		t.Error("as it is, it is not found")
+	}
+}
