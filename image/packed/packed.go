@@ -80,8 +80,7 @@ func plan(img io.ReaderAt, m manifest.Manifest, reach int64) (parts []part, err 
 		if n, err := img.ReadAt(b, p.First*manifest.Block); n < len(b) {
 			return err
 		}
-		p.bytes = bytes.TrimRight(b[1:], "\x00")
-		p.bytes = b[:1+len(p.bytes)]
+		p.bytes = b[:1+len(bytes.TrimRight(b[1:], "\x00"))]
 		p.size = int64(len(p.bytes))
 		// What is before is zeros, or a part that was added just now.
 		end := int64(0)
