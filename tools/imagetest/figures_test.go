@@ -172,15 +172,24 @@ func debian(b *testing.B, l *lab) string {
 	return disk
 }
 
+// startWith switches the machine on with another disk than its own, which it has again when stop is called.
+func startWith(b *testing.B, l *lab, disk string) (ctx context.Context, stop func()) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), patience)
+	own := l.disk
+	l.disk = disk
+	do(b, l.powerOn(ctx))
+	return ctx, func() {
+		l.disk = own
+		cancel()
+	}
+}
+
 // peer is from QEMU's start until the peer says that it is ready; then it is shut down as from its keyboard.
 func peer(b *testing.B, l *lab, disk string) float64 {
 	b.Helper()
-	ctx, stop := context.WithTimeout(b.Context(), patience)
+	ctx, stop := startWith(b, l, disk)
 	defer stop()
-	own := l.disk
-	l.disk = disk
-	defer func() { l.disk = own }()
-	do(b, l.powerOn(ctx))
 	_, err := l.AwaitConsole(ctx, func(log string) bool { return strings.Contains(log, "peer: ready") })
 	do(b, err)
 	took := time.Since(l.booting).Seconds()
@@ -202,12 +211,8 @@ func peer(b *testing.B, l *lab, disk string) float64 {
 // off is from QEMU's start until the machine switches itself off.
 func off(b *testing.B, l *lab, disk string) float64 {
 	b.Helper()
-	ctx, stop := context.WithTimeout(b.Context(), patience)
+	ctx, stop := startWith(b, l, disk)
 	defer stop()
-	own := l.disk
-	l.disk = disk
-	defer func() { l.disk = own }()
-	do(b, l.powerOn(ctx))
 	do(b, l.Await(ctx, "SHUTDOWN", 1))
 	took := time.Since(l.booting).Seconds()
 	l.powerOff()
